@@ -1,0 +1,56 @@
+package model
+
+// Score is what a forward pass says about a batch of labelled images.
+type Score struct {
+	N    int     // images counted
+	Loss float64 // sum of their cross-entropies, in nats
+	Top1 int     // images whose label has the highest probability
+	Top5 int     // images whose label is among the five highest
+}
+
+// Add adds the counts of t to s.
+func (s *Score) Add(t Score) {
+	s.N += t.N
+	s.Loss += t.Loss
+	s.Top1 += t.Top1
+	s.Top5 += t.Top5
+}
+
+// Engine trains and runs one net on one machine. It is not safe for concurrent
+// use.
+//
+// images is always planar float32, N x C x H x W of Net().Input, mean subtracted.
+type Engine interface {
+	// Net returns the net that the engine was made for.
+	Net() *Net
+
+	// Batch returns the largest number of images of one call.
+	Batch() int
+
+	// Backward computes the gradient of the mean loss over len(labels) images, with
+	// dropout, and keeps it for Update. 1 <= len(labels) <= Batch(), and images
+	// holds at least that many. The masks of dropout are a function of the engine's
+	// seed, step, the layer and the position. Labels are in [0, Classes); -1 marks an
+	// image that contributes nothing, neither to the score nor to the gradient. A
+	// loss that is not finite is returned as it is, not as an error.
+	Backward(images []float32, labels []int32, step uint64) (Score, error)
+
+	// Update applies the update rule, with the gradient of the last Backward, to all
+	// parameters.
+	Update(h Hyper) error
+
+	// Predict writes the class probabilities of n <= Batch() images to probs, n x
+	// Classes, without dropout.
+	Predict(images []float32, n int, probs []float32) error
+
+	// Snapshot returns a copy of weights and velocities.
+	Snapshot() (State, error)
+
+	// Restore replaces weights and velocities by copies of st's; a nil Velocity means
+	// zeros. On error nothing has changed.
+	Restore(st State) error
+
+	// Close frees what the engine holds. It may be called more than once; other
+	// methods fail after it.
+	Close() error
+}
