@@ -1,0 +1,128 @@
+// Package atomicfile makes files appear whole or not at all.
+//
+// A file is written under a temporary name in its own folder, flushed to the
+// disk, and renamed; then the folder is flushed. Whoever opens the final name
+// sees the old content or all of the new, also after a crash or a power cut.
+// A process that is killed leaves at most a temporary behind, which IsTemp
+// recognises and everybody ignores.
+package atomicfile
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// tempMark stands between a file's name and what makes its temporary unique.
+const tempMark = ".tmp-"
+
+// maxTemps bounds the search for a free temporary name.
+const maxTemps = 10000
+
+// IsTemp says whether name, a path or a file name, is one that this package
+// gives to temporaries.
+func IsTemp(name string) bool {
+	_, suffix, found := strings.Cut(filepath.Base(name), tempMark)
+	return found && suffix != "" && strings.Trim(suffix, "0123456789-") == ""
+}
+
+// File is a file in the making. Exactly one of Commit and Abort ends it; Abort
+// after either does nothing, so it can be deferred. A File is for one
+// goroutine.
+type File struct {
+	path string
+	f    *os.File // nil once ended
+}
+
+// Create starts a file that Commit will put at path, replacing what is there.
+// The folder must exist. Errors wrap *fs.PathError.
+func Create(path string) (*File, error) {
+	for k := range maxTemps {
+		temp := fmt.Sprintf("%s%s%d-%d", path, tempMark, os.Getpid(), k)
+		f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("creating %s: %w", path, err)
+		}
+		return &File{path: path, f: f}, nil
+	}
+	return nil, fmt.Errorf("creating %s: %d temporary files of it are there already: remove %s%s*: %w",
+		path, maxTemps, path, tempMark, &fs.PathError{Op: "open", Path: path, Err: fs.ErrExist})
+}
+
+// Write appends p to the file.
+func (a *File) Write(p []byte) (int, error) {
+	if a.f == nil {
+		return 0, fmt.Errorf("writing %s: %w", a.path, fs.ErrClosed)
+	}
+	n, err := a.f.Write(p)
+	if err != nil {
+		err = fmt.Errorf("writing %s: %w", a.path, err)
+	}
+	return n, err
+}
+
+// Commit flushes the file to the disk and gives it its name. When it fails,
+// the temporary is removed and what was at the path before is untouched,
+// unless only the last step failed, the flush of the folder: then the new file
+// is there, and whether it survives a power cut is not known.
+func (a *File) Commit() error {
+	if a.f == nil {
+		return fmt.Errorf("finishing %s: %w", a.path, fs.ErrClosed)
+	}
+	f := a.f
+	a.f = nil
+	err := f.Sync()
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), a.path)
+	}
+	if err != nil {
+		return fmt.Errorf("finishing %s: %w", a.path, errors.Join(err, os.Remove(f.Name())))
+	}
+	if err := syncDir(filepath.Dir(a.path)); err != nil {
+		return fmt.Errorf("finishing %s: flushing its folder: %w", a.path, err)
+	}
+	return nil
+}
+
+// Abort removes the temporary.
+func (a *File) Abort() error {
+	if a.f == nil {
+		return nil
+	}
+	f := a.f
+	a.f = nil
+	if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
+		return fmt.Errorf("giving up %s: %w", a.path, err)
+	}
+	return nil
+}
+
+// Write puts at path what fill writes. When fill or the disk fails, nothing
+// changes at path and no temporary is left. The writer that fill gets is
+// buffered and must not be used after fill returns.
+func Write(path string, fill func(io.Writer) error) (err error) {
+	a, err := Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Abort()) }()
+	w := bufio.NewWriterSize(a, 1<<16)
+	if err := fill(w); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return a.Commit()
+}

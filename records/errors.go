@@ -1,0 +1,65 @@
+package records
+
+import "fmt"
+
+// CorruptError reports bytes that are not what was written: a checksum that
+// does not match, a file cut short, a file that is not what its name says.
+type CorruptError struct {
+	// File is the path of the file.
+	File string
+	// Row is the row within the file, counted from 0, or -1 when the fault is
+	// not in one row.
+	Row int
+	// Key is the key of the picture in that row, where it could be read.
+	Key string
+	// Cause says what is wrong.
+	Cause error
+}
+
+// Error names the file, the row, the key and the cause.
+func (e *CorruptError) Error() string {
+	switch {
+	case e.Row >= 0 && e.Key != "":
+		return fmt.Sprintf("%s: row %d (%s) is damaged: %v", e.File, e.Row, e.Key, e.Cause)
+	case e.Row >= 0:
+		return fmt.Sprintf("%s: row %d is damaged: %v", e.File, e.Row, e.Cause)
+	}
+	return fmt.Sprintf("%s is damaged: %v", e.File, e.Cause)
+}
+
+// Unwrap returns the cause.
+func (e *CorruptError) Unwrap() error { return e.Cause }
+
+// UnsupportedError reports input that is whole and well-formed, as far as one
+// can tell, but asks for something that this package does not do.
+type UnsupportedError struct {
+	// File is the path of the file, or empty for an option.
+	File string
+	// What says what is not supported and what is.
+	What string
+}
+
+// Error names the file and what is not supported.
+func (e *UnsupportedError) Error() string {
+	if e.File == "" {
+		return "not supported: " + e.What
+	}
+	return e.File + ": not supported: " + e.What
+}
+
+// VersionError reports a data set or shard of another version of the format.
+type VersionError struct {
+	// File is the path of the file that says so.
+	File string
+	// Got is the version found, Want the one that this package reads.
+	Got, Want int
+}
+
+// Error names both versions and says what to do.
+func (e *VersionError) Error() string {
+	do := "make the records again from the pictures with this version's ingest, into a new --out folder"
+	if e.Got > e.Want {
+		do = "use a newer version of this program, or make the records again from the pictures with this version's ingest, into a new --out folder"
+	}
+	return fmt.Sprintf("%s: the records are of format version %d, this program reads version %d: %s", e.File, e.Got, e.Want, do)
+}

@@ -1,0 +1,138 @@
+package records
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+)
+
+// PixelType says how the pixels of a data set are stored.
+type PixelType string
+
+// The pixel types.
+const (
+	// Int16 pixels are differences, value - baseline, from -255 to 255, stored
+	// as little-endian 16-bit integers. The baseline is the mean picture
+	// rounded to integers (Mean.Baseline).
+	Int16 PixelType = "int16"
+	// Uint8 pixels are the picture's own values, 0 to 255.
+	Uint8 PixelType = "uint8"
+)
+
+// Size returns the number of bytes that one stored value takes, or 0 for a
+// type that does not exist.
+func (p PixelType) Size() int {
+	switch p {
+	case Int16:
+		return 2
+	case Uint8:
+		return 1
+	}
+	return 0
+}
+
+// Compression says how the bodies of a shard's record batches are compressed.
+type Compression string
+
+// The compressions. LZ4 and Zstd are Arrow's LZ4_FRAME and ZSTD body
+// compression, one row a record batch, so that any row costs one
+// decompression.
+const (
+	None Compression = "none"
+	LZ4  Compression = "lz4"
+	Zstd Compression = "zstd"
+)
+
+// valid says whether c is one of the three.
+func (c Compression) valid() bool { return c == None || c == LZ4 || c == Zstd }
+
+// Shape is the shape of a stored picture: C colour planes (3: red, green,
+// blue) of H rows of W pixels. In JSON it is the array [C, H, W].
+type Shape struct{ C, H, W int }
+
+// Size returns the number of values in a picture of this shape.
+func (s Shape) Size() int { return s.C * s.H * s.W }
+
+// String returns the shape as "3x256x256".
+func (s Shape) String() string { return fmt.Sprintf("%dx%dx%d", s.C, s.H, s.W) }
+
+// MarshalJSON writes the shape as [C, H, W].
+func (s Shape) MarshalJSON() ([]byte, error) { return json.Marshal([3]int{s.C, s.H, s.W}) }
+
+// UnmarshalJSON reads an array of exactly three integers.
+func (s *Shape) UnmarshalJSON(b []byte) error {
+	var dims []int
+	if err := json.Unmarshal(b, &dims); err != nil {
+		return err
+	}
+	if len(dims) != 3 {
+		return fmt.Errorf("a shape has 3 dimensions, C, H and W; this one has %d", len(dims))
+	}
+	s.C, s.H, s.W = dims[0], dims[1], dims[2]
+	return nil
+}
+
+// maxSide bounds each dimension of a shape, and maxValues the number of values
+// in a picture, so that no product of them overflows and a damaged number
+// cannot ask for absurd amounts of memory.
+const (
+	maxSide   = math.MaxUint16
+	maxValues = 1 << 28
+)
+
+// check says what is wrong with the shape, or returns nil.
+func (s Shape) check() error {
+	for _, d := range [3]int{s.C, s.H, s.W} {
+		if d < 1 || d > maxSide {
+			return fmt.Errorf("shape %v: each dimension must be 1 to %d", s, maxSide)
+		}
+	}
+	if n := int64(s.C) * int64(s.H) * int64(s.W); n > maxValues {
+		return fmt.Errorf("shape %v has %d values; at most %d are supported", s, n, maxValues)
+	}
+	return nil
+}
+
+// Class is one of the classes of a data set. Its place in Manifest.Classes is
+// its label; the classes are sorted by WNID.
+type Class struct {
+	// WNID is the WordNet id, such as "n01440764".
+	WNID string `json:"wnid"`
+	// ILSVRCID is the class's number in the ILSVRC development kit, 1 to
+	// 1000, or 0 where there is none. It is not the label: the orders differ.
+	ILSVRCID int32 `json:"ilsvrc_id,omitempty"`
+	// Words are the class's names, such as "tench, Tinca tinca".
+	Words string `json:"words,omitempty"`
+}
+
+// Record is a picture as it is handed to a ShardWriter.
+type Record struct {
+	// Key names the picture, uniquely in its split: "n01440764/n01440764_10026.JPEG".
+	Key string
+	// Label is the index of the picture's class, or -1 for an unlabelled picture.
+	Label int32
+	// ILSVRCID is the development kit's number of the class, 1 to 1000, or 0
+	// for none, which is stored as null.
+	ILSVRCID int32
+	// Width and Height are the size of the original picture, in pixels.
+	Width, Height uint16
+	// Pixels are the prepared picture's values, 0 to 255, plane by plane and
+	// row by row (C, H, W). The writer reads them during Write only.
+	Pixels []uint8
+}
+
+// ShardName returns the file name of shard i of n of a split:
+// "train-00000-of-00012.arrow".
+func ShardName(split string, i, n int) string {
+	return fmt.Sprintf("%s-%05d-of-%05d.arrow", split, i, n)
+}
+
+// RowsPerShard returns how many rows of the given shape and type make a shard
+// of about shardBytes bytes of pixels before compression: at least one.
+func RowsPerShard(shardBytes int64, shape Shape, p PixelType) int {
+	row := int64(shape.Size()) * int64(p.Size())
+	if row <= 0 {
+		return 1
+	}
+	return int(max(1, shardBytes/row))
+}
