@@ -1,0 +1,34 @@
+// Command inspect looks into records and networks: what a data set holds, whether
+// its files are sound, what the network will see, how a network is built.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"alexnet/tools/cli"
+)
+
+const description = `Looks into records and networks.
+
+Examples:
+  inspect records out/
+  inspect verify out/
+  inspect sheet out/ --crop 224 --png sheet.png
+  inspect net alexnet`
+
+// flags are inspect's commands.
+type flags struct {
+	Records recordsCommand `cmd:"" help:"What a data set holds: splits, shards, classes, mean, principal components."`
+	Rows    rowsCommand    `cmd:"" help:"The rows of a split: key, label, ILSVRC id, shard, row."`
+	Verify  verifyCommand  `cmd:"" help:"Check the digests of all files and the checksums of all rows."`
+	Sheet   sheetCommand   `cmd:"" help:"A PNG of pictures and their augmented crops, as the network sees them."`
+	Net     netCommand     `cmd:"" help:"A network's layers: output, groups, parameters, multiply-adds."`
+}
+
+func main() {
+	cli.Main("inspect", description, &flags{})
+}
+
+// printf writes a result to standard output.
+func printf(format string, args ...any) { fmt.Fprintf(os.Stdout, format, args...) }

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"alexnet/records"
+)
+
+// rowsCommand lists the rows of a split.
+type rowsCommand struct {
+	Dir   string `arg:"" help:"Folder that ingest wrote."`
+	Split string `default:"train" help:"Split to list."`
+	JSON  bool   `name:"json" help:"One JSON object a row."`
+}
+
+// listedRow is a row as --json prints it.
+type listedRow struct {
+	Key      string `json:"key"`
+	Label    int32  `json:"label"`
+	ILSVRCID int32  `json:"ilsvrc_id,omitempty"`
+	Shard    string `json:"shard"`
+	Row      int    `json:"row"` // within the shard
+}
+
+// Run prints a line a row, in stored order.
+func (c *rowsCommand) Run(ctx context.Context) (err error) {
+	ds, err := records.Open(c.Dir)
+	if err != nil {
+		return err
+	}
+	split, err := ds.OpenSplit(c.Split)
+	if err != nil {
+		return err
+	}
+	defer split.Close()
+	out := bufio.NewWriter(os.Stdout)
+	defer func() { err = errors.Join(err, out.Flush()) }()
+	encode := json.NewEncoder(out)
+	var scratch records.Scratch
+	for i := range split.Len() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		row, err := split.Row(i, &scratch)
+		if err != nil {
+			return err
+		}
+		l := listedRow{Key: row.Key, Label: row.Label, ILSVRCID: row.ILSVRCID}
+		l.Shard, l.Row = split.Locate(i)
+		if c.JSON {
+			err = encode.Encode(l)
+		} else {
+			_, err = fmt.Fprintf(out, "%s\t%d\t%d\t%s\t%d\n", l.Key, l.Label, l.ILSVRCID, l.Shard, l.Row)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

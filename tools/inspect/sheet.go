@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"image/png"
+	"io"
+
+	"alexnet/augment"
+	"alexnet/records"
+	"alexnet/records/atomicfile"
+	"alexnet/tools/sheet"
+)
+
+// sheetCommand draws a contact sheet.
+type sheetCommand struct {
+	Dir      string `arg:"" help:"Folder that ingest wrote."`
+	PNG      string `name:"png" default:"sheet.png" help:"File to write."`
+	Split    string `default:"train" help:"Split to draw from."`
+	Pictures int    `default:"8" help:"Pictures, one a line."`
+	Crops    int    `default:"6" help:"Augmented crops of each picture."`
+	Crop     int    `default:"0" help:"Side of a crop; 0 for 7/8 of the record's, as the paper's 224 of 256."`
+	Color    string `enum:"none,stddev,eigenvalue" default:"stddev" help:"Colour augmentation (none, stddev, eigenvalue)."`
+	Seed     uint64 `default:"1" help:"The training's seed."`
+	Epoch    int    `default:"0" help:"First epoch to show crops of."`
+}
+
+// Run writes the PNG.
+func (c *sheetCommand) Run(context.Context) error {
+	ds, err := records.Open(c.Dir)
+	if err != nil {
+		return err
+	}
+	split, err := ds.OpenSplit(c.Split)
+	if err != nil {
+		return err
+	}
+	defer split.Close()
+	o := sheet.Options{Pictures: c.Pictures, Crops: c.Crops, Crop: c.Crop, Seed: c.Seed, Epoch: c.Epoch}
+	if o.Crop == 0 {
+		o.Crop = min(ds.Manifest.Shape.H, ds.Manifest.Shape.W) * 7 / 8
+	}
+	if p := ds.Manifest.PCA; p != nil && c.Color != "none" {
+		scale := augment.ScaleStdDev
+		if c.Color == "eigenvalue" {
+			scale = augment.ScaleEigenvalue
+		}
+		color := augment.EigenColor(p.Eigenvectors, p.Eigenvalues, scale)
+		o.Color = &color
+	}
+	img, err := sheet.Draw(ds, split, o)
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.Write(c.PNG, func(w io.Writer) error { return png.Encode(w, img) }); err != nil {
+		return err
+	}
+	printf("%s: %dx%d pixels, %d pictures with %d crops each\n", c.PNG, img.Rect.Dx(), img.Rect.Dy(), c.Pictures, c.Crops)
+	return nil
+}
