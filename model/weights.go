@@ -1,33 +1,325 @@
 package model
 
-import "io"
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+)
 
-// WriteTensors writes a safetensors file.
-func WriteTensors(w io.Writer, meta map[string]string, ts []Tensor) error { panic("not yet") }
+// A safetensors file is: the header's length, 8 bytes little-endian; the header, a
+// JSON object that maps each tensor's name to its type, shape and byte range in
+// the data, and "__metadata__" to an object of strings; the data, without holes.
+// https://github.com/huggingface/safetensors
 
-// ReadTensors reads a safetensors file.
-func ReadTensors(r io.Reader) (map[string]string, []Tensor, error) { panic("not yet") }
+const (
+	maxHeader   = 16 << 20 // bytes; the specification allows 100 MB, a net needs a few KB
+	maxTensors  = 1 << 16
+	dataStep    = 1 << 18 // values read at once: an announced size is believed only as the data comes in
+	metadataKey = "__metadata__"
+)
 
-// CheckTensors returns a *MismatchError if ts are not the parameters of the net.
-func (n *Net) CheckTensors(ts []Tensor) error { panic("not yet") }
-
-// MismatchError says that tensors do not belong to a net.
-type MismatchError struct{ Net, Problem string }
-
-func (e *MismatchError) Error() string { return e.Problem }
-
-// FormatError says that a file is not a sound safetensors file.
-type FormatError struct {
-	Problem string
-	Err     error // the cause, or nil
+// tensorHeader is a tensor's entry in the header.
+type tensorHeader struct {
+	DType   string   `json:"dtype"`
+	Shape   []int64  `json:"shape"`
+	Offsets [2]int64 `json:"data_offsets"`
 }
 
-func (e *FormatError) Error() string { return e.Problem }
+// WriteTensors writes tensors and metadata as a safetensors file of type F32. The
+// bytes are a function of the arguments: tensors keep their order, keys of the
+// metadata are sorted. It returns an error before writing anything if a name is
+// missing or used twice or a shape does not fit its data.
+func WriteTensors(w io.Writer, meta map[string]string, ts []Tensor) error {
+	header, err := encodeHeader(meta, ts)
+	if err != nil {
+		return err
+	}
+	bw := bufio.NewWriterSize(w, 4*dataStep)
+	var length [8]byte
+	binary.LittleEndian.PutUint64(length[:], uint64(len(header)))
+	bw.Write(length[:])
+	bw.Write(header)
+	buf := make([]byte, 0, 1<<16)
+	for _, t := range ts {
+		for data := t.Data; len(data) > 0; {
+			n := min(len(data), cap(buf)/4)
+			buf = buf[:0]
+			for _, v := range data[:n] {
+				buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
+			}
+			if _, err := bw.Write(buf); err != nil {
+				return fmt.Errorf("write tensor %s: %w", t.Name, err)
+			}
+			data = data[n:]
+		}
+	}
+	if err := bw.Flush(); err != nil {
+		return fmt.Errorf("write tensors: %w", err)
+	}
+	return nil
+}
 
-// Unwrap returns the cause.
-func (e *FormatError) Unwrap() error { return e.Err }
+// encodeHeader returns the JSON header, padded with spaces so that the data start
+// at a multiple of eight bytes.
+func encodeHeader(meta map[string]string, ts []Tensor) ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	if len(meta) > 0 {
+		m, err := json.Marshal(meta) // sorts the keys
+		if err != nil {
+			return nil, fmt.Errorf("write tensors: %w", err)
+		}
+		fmt.Fprintf(&b, "%q:%s", metadataKey, m)
+	}
+	seen := make(map[string]bool, len(ts))
+	var offset int64
+	for _, t := range ts {
+		h := tensorHeader{DType: "F32", Shape: make([]int64, len(t.Shape))}
+		size := 1
+		for i, d := range t.Shape {
+			h.Shape[i] = int64(d)
+			size *= d
+		}
+		switch {
+		case t.Name == "" || t.Name == metadataKey || seen[t.Name]:
+			return nil, fmt.Errorf("write tensors: the name %q is empty, reserved or used twice", t.Name)
+		case size != len(t.Data) || slices.Min(append([]int{0}, t.Shape...)) < 0:
+			return nil, fmt.Errorf("write tensor %s: shape %v does not fit %d values", t.Name, t.Shape, len(t.Data))
+		}
+		seen[t.Name] = true
+		h.Offsets = [2]int64{offset, offset + 4*int64(size)}
+		offset = h.Offsets[1]
+		name, err := json.Marshal(t.Name)
+		if err != nil {
+			return nil, fmt.Errorf("write tensors: %w", err)
+		}
+		entry, err := json.Marshal(h)
+		if err != nil {
+			return nil, fmt.Errorf("write tensors: %w", err)
+		}
+		if b.Len() > 1 {
+			b.WriteByte(',')
+		}
+		b.Write(name)
+		b.WriteByte(':')
+		b.Write(entry)
+	}
+	b.WriteByte('}')
+	for b.Len()%8 != 0 {
+		b.WriteByte(' ')
+	}
+	if b.Len() > maxHeader || len(ts) > maxTensors {
+		return nil, fmt.Errorf("write tensors: a header of %d bytes for %d tensors is too large to be read again (at most %d and %d)",
+			b.Len(), len(ts), maxHeader, maxTensors)
+	}
+	return b.Bytes(), nil
+}
 
-// UnsupportedError says that a sound safetensors file holds what this package does not read.
-type UnsupportedError struct{ Problem string }
+// ReadTensors reads a safetensors file of type F32 to its end and returns its
+// metadata and its tensors in the order of their data. It returns a *FormatError
+// for a file that is not sound, a *UnsupportedError for other types of numbers,
+// and what the reader returned if reading fails. Memory grows only as data comes
+// in, whatever the header promises.
+func ReadTensors(r io.Reader) (map[string]string, []Tensor, error) {
+	br := bufio.NewReaderSize(r, 1<<16)
+	header, err := readHeader(br)
+	if err != nil {
+		return nil, nil, err
+	}
+	meta, ts, err := decodeHeader(header)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range ts {
+		if err := readData(br, &ts[i]); err != nil {
+			return nil, nil, err
+		}
+	}
+	if _, err := br.ReadByte(); err == nil {
+		return nil, nil, &FormatError{Problem: "there are bytes after the last tensor"}
+	} else if err != io.EOF {
+		return nil, nil, fmt.Errorf("read safetensors: %w", err)
+	}
+	return meta, ts, nil
+}
 
-func (e *UnsupportedError) Error() string { return e.Problem }
+// readError tells an early end, which is the file's fault, from a failing reader.
+func readError(what string, err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return &FormatError{Problem: "the file ends within " + what, Err: io.ErrUnexpectedEOF}
+	}
+	return fmt.Errorf("read %s of safetensors: %w", what, err)
+}
+
+func readHeader(r io.Reader) ([]byte, error) {
+	var length [8]byte
+	if _, err := io.ReadFull(r, length[:]); err != nil {
+		return nil, readError("the header's length", err)
+	}
+	n := binary.LittleEndian.Uint64(length[:])
+	if n < 2 || n > maxHeader {
+		return nil, &FormatError{Problem: fmt.Sprintf("a header of %d bytes (2..%d are allowed)", n, maxHeader)}
+	}
+	header, err := io.ReadAll(io.LimitReader(r, int64(n)))
+	if err != nil {
+		return nil, readError("the header", err)
+	}
+	if uint64(len(header)) < n {
+		return nil, readError("the header", io.ErrUnexpectedEOF)
+	}
+	if header[0] != '{' {
+		return nil, &FormatError{Problem: "the header is not a JSON object"}
+	}
+	return header, nil
+}
+
+// decodeHeader returns the metadata and the tensors, their Data nil and their
+// Shape set, in the order of their data, which must follow each other from 0.
+func decodeHeader(header []byte) (map[string]string, []Tensor, error) {
+	bad := func(err error) error { return &FormatError{Problem: "the header is not valid JSON", Err: err} }
+	dec := json.NewDecoder(bytes.NewReader(header))
+	if _, err := dec.Token(); err != nil {
+		return nil, nil, bad(err)
+	}
+	type entry struct {
+		t   Tensor
+		off [2]int64
+	}
+	var entries []entry
+	var meta map[string]string
+	seen := make(map[string]bool)
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return nil, nil, bad(err)
+		}
+		name, ok := key.(string)
+		if !ok || seen[name] {
+			return nil, nil, &FormatError{Problem: fmt.Sprintf("the name %q stands twice in the header", name)}
+		}
+		seen[name] = true
+		if name == metadataKey {
+			if err := dec.Decode(&meta); err != nil {
+				return nil, nil, &FormatError{Problem: "the metadata are not an object of strings", Err: err}
+			}
+			continue
+		}
+		var h tensorHeader
+		if err := dec.Decode(&h); err != nil {
+			return nil, nil, &FormatError{Problem: fmt.Sprintf("the entry of tensor %q", name), Err: err}
+		}
+		t, err := h.tensor(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		if entries = append(entries, entry{t, h.Offsets}); len(entries) > maxTensors {
+			return nil, nil, &UnsupportedError{Problem: fmt.Sprintf("more than %d tensors", maxTensors)}
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, nil, bad(err)
+	}
+	if rest := bytes.TrimRight(header[dec.InputOffset():], " "); len(rest) > 0 {
+		return nil, nil, &FormatError{Problem: "the header goes on after its JSON object"}
+	}
+	slices.SortStableFunc(entries, func(a, b entry) int {
+		for i := range a.off {
+			if a.off[i] != b.off[i] {
+				return int(min(max(a.off[i]-b.off[i], -1), 1))
+			}
+		}
+		return 0
+	})
+	ts := make([]Tensor, len(entries))
+	var offset int64
+	for i, e := range entries {
+		if e.off[0] != offset {
+			return nil, nil, &FormatError{Problem: fmt.Sprintf("tensor %q begins at byte %d where byte %d is next: tensors overlap or leave a hole",
+				e.t.Name, e.off[0], offset)}
+		}
+		ts[i], offset = e.t, e.off[1]
+	}
+	return meta, ts, nil
+}
+
+// tensor checks an entry by itself and returns the tensor without its data.
+func (h *tensorHeader) tensor(name string) (Tensor, error) {
+	if name == "" {
+		return Tensor{}, &FormatError{Problem: "a tensor has no name"}
+	}
+	if len(h.Shape) > 8 {
+		return Tensor{}, &UnsupportedError{Problem: fmt.Sprintf("tensor %q has %d dimensions; at most 8 are read", name, len(h.Shape))}
+	}
+	if h.DType != "F32" {
+		return Tensor{}, &UnsupportedError{Problem: fmt.Sprintf("tensor %q is of type %q; only F32 is read", name, h.DType)}
+	}
+	shape := make([]int, len(h.Shape))
+	size := int64(1)
+	for i, d := range h.Shape {
+		if d < 0 || d > math.MaxInt32 || (d > 0 && size > math.MaxInt32/d) {
+			return Tensor{}, &FormatError{Problem: fmt.Sprintf("tensor %q has the shape %v: negative or too large", name, h.Shape)}
+		}
+		shape[i] = int(d)
+		size *= d
+	}
+	if h.Offsets[0] < 0 || h.Offsets[1] < h.Offsets[0] || h.Offsets[1]-h.Offsets[0] != 4*size {
+		return Tensor{}, &FormatError{Problem: fmt.Sprintf("tensor %q of shape %v lies at bytes %d to %d, not %d bytes apart",
+			name, h.Shape, h.Offsets[0], h.Offsets[1], 4*size)}
+	}
+	return Tensor{Name: name, Shape: shape}, nil
+}
+
+// readData fills t.Data, as many values as t.Shape has.
+func readData(r io.Reader, t *Tensor) error {
+	size := 1
+	for _, d := range t.Shape {
+		size *= d
+	}
+	data := make([]float32, 0, min(size, dataStep))
+	buf := make([]byte, 4*min(size, dataStep))
+	for len(data) < size {
+		n := min(size-len(data), dataStep)
+		if _, err := io.ReadFull(r, buf[:4*n]); err != nil {
+			return readError(fmt.Sprintf("tensor %q", t.Name), err)
+		}
+		data = slices.Grow(data, n)
+		for i := range n {
+			data = append(data, math.Float32frombits(binary.LittleEndian.Uint32(buf[4*i:])))
+		}
+	}
+	t.Data = data
+	return nil
+}
+
+// CheckTensors returns a *MismatchError unless ts are the parameters of the net:
+// the same names in the same order, the same shapes. The net must be valid.
+func (n *Net) CheckTensors(ts []Tensor) error {
+	mismatch := func(format string, a ...any) error {
+		return &MismatchError{Net: n.Name, Problem: fmt.Sprintf(format, a...)}
+	}
+	specs := n.Params()
+	for i, p := range specs {
+		if i >= len(ts) {
+			return mismatch("%s is missing", p.Name)
+		}
+		t := ts[i]
+		switch {
+		case t.Name != p.Name:
+			return mismatch("%s stands where %s is expected", t.Name, p.Name)
+		case !slices.Equal(t.Shape, p.Shape):
+			return mismatch("%s is %v, the net needs %v", t.Name, t.Shape, p.Shape)
+		case len(t.Data) != p.Len():
+			return mismatch("%s has %d values for its shape %v", t.Name, len(t.Data), t.Shape)
+		}
+	}
+	if len(ts) > len(specs) {
+		return mismatch("%s is not a parameter of the net", ts[len(specs)].Name)
+	}
+	return nil
+}
