@@ -1,0 +1,166 @@
+// Package report writes down how a training run goes: metrics.jsonl, one JSON
+// object a line, which survives a kill at any moment and reads as one run after
+// a resume; the JSON files beside it; and the progress line on the terminal.
+package report
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"alexnet/records/atomicfile"
+)
+
+// Event says what a Line of metrics reports.
+type Event string
+
+// The events of metrics.jsonl.
+const (
+	// StepEvent is written every so many steps; its means run over the images since
+	// the step line before.
+	StepEvent Event = "step"
+	// EpochEvent is written after each epoch and its validation; its means run over
+	// the images of the epoch.
+	EpochEvent Event = "epoch"
+)
+
+// Line is one line of metrics.jsonl. Top1 and Top5 are shares of correct images in
+// [0, 1], losses are mean cross-entropies in nats. Training numbers are those of
+// the augmented images with dropout, as each step saw them.
+type Line struct {
+	Event Event `json:"event"`
+	// Step is the number of steps done since the run began.
+	Step int `json:"step"`
+	// Epoch is the number of the epoch that the step belongs to, counted from 1.
+	Epoch int     `json:"epoch"`
+	LR    float32 `json:"lr"`
+	// Images is the number of images that Loss, Top1 and Top5 are means over.
+	Images int     `json:"images"`
+	Loss   float64 `json:"loss"`
+	Top1   float64 `json:"top1"`
+	Top5   float64 `json:"top5"`
+	// ImagesPerSecond is the speed of training, validation and checkpoints left out.
+	ImagesPerSecond float64 `json:"images_per_second"`
+	// WaitShare is the share of that time spent waiting for data, in [0, 1].
+	WaitShare float64 `json:"wait_share"`
+	// Val is set in epoch lines of runs that have a validation split.
+	*Val
+}
+
+// Val is the validation of an epoch, in the units of Line.
+type Val struct {
+	Images int     `json:"val_images"`
+	Loss   float64 `json:"val_loss"`
+	Top1   float64 `json:"val_top1"`
+	Top5   float64 `json:"val_top5"`
+}
+
+// MalformedError reports a metrics file with a line that no trainer wrote.
+type MalformedError struct {
+	File string
+	Line int // from 1
+	Err  error
+}
+
+func (e *MalformedError) Error() string {
+	return fmt.Sprintf("%s: line %d is not a line of metrics (%v); move the file away to go on with a new one", e.File, e.Line, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *MalformedError) Unwrap() error { return e.Err }
+
+// Metrics appends to a metrics file. It is not safe for concurrent use.
+type Metrics struct{ file *os.File }
+
+// OpenMetrics opens the metrics file of a run that is at the given step, or makes
+// it. Lines of later steps are cut off: a run that goes on from an older checkpoint
+// writes them anew. So is a last line that a kill has torn. A malformed line before
+// that is a *MalformedError, and nothing is cut.
+func OpenMetrics(path string, step int) (*Metrics, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	end, err := endOf(file, path, step)
+	if err == nil {
+		err = file.Truncate(end)
+	}
+	if err == nil {
+		_, err = file.Seek(end, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("metrics: %w", err), file.Close())
+	}
+	return &Metrics{file}, nil
+}
+
+// endOf returns the offset after the last line of a step not above the given one.
+func endOf(r io.Reader, path string, step int) (int64, error) {
+	in := bufio.NewReader(r)
+	var end int64
+	for n := 1; ; n++ {
+		text, err := in.ReadBytes('\n')
+		if err == io.EOF {
+			return end, nil // nothing, or a torn line
+		}
+		if err != nil {
+			return 0, err
+		}
+		var line struct {
+			Step *int `json:"step"`
+		}
+		err = json.Unmarshal(text, &line)
+		if err == nil && line.Step == nil {
+			err = errors.New(`no "step"`)
+		}
+		if err != nil {
+			return 0, &MalformedError{path, n, err}
+		}
+		if *line.Step > step {
+			return end, nil
+		}
+		end += int64(len(text))
+	}
+}
+
+// Append writes one line. The line is in the operating system's hands when Append
+// returns.
+func (m *Metrics) Append(line Line) error {
+	text, err := json.Marshal(line)
+	if err == nil {
+		_, err = m.file.Write(append(text, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	return nil
+}
+
+// Sync forces the lines to the disk. It comes before a checkpoint is written, so
+// that no checkpoint is ahead of the metrics.
+func (m *Metrics) Sync() error {
+	if err := m.file.Sync(); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	return nil
+}
+
+// Close closes the file.
+func (m *Metrics) Close() error { return m.file.Close() }
+
+// WriteJSON writes v, indented, to a file that appears whole or not at all.
+func WriteJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	data = append(data, '\n')
+	return atomicfile.Write(path, func(w io.Writer) error {
+		_, err := io.Copy(w, bytes.NewReader(data))
+		return err
+	})
+}

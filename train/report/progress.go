@@ -1,0 +1,116 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// Status is what the progress line shows.
+type Status struct {
+	Epoch, Epochs       int // Epoch counts from 1
+	Step, StepsPerEpoch int // steps done within the epoch
+	Loss, Top1          float64
+	ImagesPerSecond     float64
+	WaitShare           float64
+	// Left is the time to the end of the run, 0 when it is not known.
+	Left time.Duration
+}
+
+// String returns the progress line.
+func (s Status) String() string {
+	text := fmt.Sprintf("epoch %d/%d  step %d/%d  loss %.4f  top-1 %.1f %%  %s images/s  waiting for data %.0f %%",
+		s.Epoch, s.Epochs, s.Step, s.StepsPerEpoch, s.Loss, 100*s.Top1, speed(s.ImagesPerSecond), 100*s.WaitShare)
+	if s.Left > 0 {
+		text += "  " + remaining(s.Left) + " left"
+	}
+	return text
+}
+
+// speed shows a decimal only where it says something.
+func speed(perSecond float64) string {
+	if perSecond < 10 {
+		return fmt.Sprintf("%.1f", perSecond)
+	}
+	return fmt.Sprintf("%.0f", perSecond)
+}
+
+// remaining rounds a duration to what an estimate is worth.
+func remaining(d time.Duration) string {
+	if d >= time.Hour {
+		d = d.Round(time.Minute)
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return d.Round(time.Second).String()
+}
+
+// redraw is how often a progress line on a terminal is rewritten.
+const redraw = 200 * time.Millisecond
+
+// Progress shows a run as it goes: on a terminal one line that rewrites itself,
+// elsewhere a plain line now and then. It is not safe for concurrent use.
+type Progress struct {
+	w     io.Writer
+	width func() int // columns of the terminal; nil when w is none
+	drawn time.Time
+	open  bool // an unfinished line is on the terminal
+}
+
+// NewProgress shows progress on w, which is a terminal or not.
+func NewProgress(w io.Writer) *Progress {
+	p := &Progress{w: w}
+	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		p.width = func() int {
+			columns, _, err := term.GetSize(int(file.Fd()))
+			if err != nil {
+				return 0
+			}
+			return columns
+		}
+	}
+	return p
+}
+
+// Show shows the status. Off the terminal only those with keep set are written.
+func (p *Progress) Show(s Status, keep bool) {
+	if p.width == nil {
+		if keep {
+			fmt.Fprintln(p.w, s)
+		}
+		return
+	}
+	if now := time.Now(); now.Sub(p.drawn) >= redraw {
+		p.drawn = now
+		p.draw(s.String())
+	}
+}
+
+// draw replaces the terminal's current line.
+func (p *Progress) draw(text string) {
+	if columns := p.width(); columns > 1 && len(text) >= columns {
+		text = text[:columns-1] // a wrapped line could not be rewritten
+	}
+	fmt.Fprintf(p.w, "\r%s\x1b[K", text)
+	p.open = true
+}
+
+// Print writes a line of text that stays.
+func (p *Progress) Print(text string) {
+	if p.open {
+		fmt.Fprint(p.w, "\r\x1b[K")
+		p.open = false
+	}
+	fmt.Fprintln(p.w, strings.TrimRight(text, "\n"))
+}
+
+// Done ends the line that rewrites itself, if there is one.
+func (p *Progress) Done() {
+	if p.open {
+		fmt.Fprintln(p.w)
+		p.open = false
+	}
+}

@@ -1,0 +1,169 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func lines(t *testing.T, path string) []string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.SplitAfter(string(data), "\n")
+}
+
+func TestLineKeys(t *testing.T) {
+	text, err := json.Marshal(Line{Event: EpochEvent, Step: 10, Epoch: 1, LR: 0.01, Images: 640, Loss: 2.5, Top1: .25, Top5: .5,
+		ImagesPerSecond: 100, WaitShare: .125, Val: &Val{Images: 27, Loss: 2, Top1: .5, Top5: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"event":"epoch","step":10,"epoch":1,"lr":0.01,"images":640,"loss":2.5,"top1":0.25,"top5":0.5,` +
+		`"images_per_second":100,"wait_share":0.125,"val_images":27,"val_loss":2,"val_top1":0.5,"val_top5":1}`
+	if string(text) != want {
+		t.Errorf("line is\n%s, want\n%s", text, want)
+	}
+	if text, _ = json.Marshal(Line{Event: StepEvent}); strings.Contains(string(text), "val_") {
+		t.Errorf("a step line has validation keys: %s", text)
+	}
+}
+
+func TestMetricsAreCutAtTheCheckpoint(t *testing.T) {
+	write := func(t *testing.T, path string) {
+		m, err := OpenMetrics(path, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range []Line{{Event: StepEvent, Step: 2}, {Event: StepEvent, Step: 4}, {Event: EpochEvent, Step: 4}, {Event: StepEvent, Step: 6}} {
+			if err := m.Append(l); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(m.Sync(), m.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tc := range []struct {
+		name, tail string
+		step, kept int
+	}{
+		{"nothing later", "", 6, 4},
+		{"a later step", "", 5, 3},
+		{"the epoch's line has the step of the checkpoint", "", 4, 3},
+		{"all", "", 1, 0},
+		{"a torn line", `{"event":"step","step":8,"lo`, 9, 4},
+		{"a whole object without its newline", `{"event":"step","step":8}`, 9, 4},
+		{"a torn line after later steps", `{"event`, 3, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "metrics.jsonl")
+			write(t, path)
+			before := lines(t, path)
+			f, _ := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+			f.WriteString(tc.tail)
+			f.Close()
+			m, err := OpenMetrics(path, tc.step)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			if err := m.Append(Line{Event: StepEvent, Step: 99}); err != nil {
+				t.Fatal(err)
+			}
+			got := lines(t, path)
+			if len(got) != tc.kept+2 || strings.Join(got[:tc.kept], "") != strings.Join(before[:tc.kept], "") || !strings.Contains(got[tc.kept], `"step":99`) {
+				t.Errorf("file after reopening at step %d:\n%s", tc.step, strings.Join(got, ""))
+			}
+		})
+	}
+}
+
+func TestMalformedMetricsAreLeftAlone(t *testing.T) {
+	for _, middle := range []string{"\x00\x00\x00\n", "{}\n", "[1]\n"} {
+		path := filepath.Join(t.TempDir(), "metrics.jsonl")
+		text := `{"step":1}` + "\n" + middle + `{"step":3}` + "\n"
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		_, err := OpenMetrics(path, 1)
+		var malformed *MalformedError
+		if !errors.As(err, &malformed) || malformed.Line != 2 || !strings.Contains(err.Error(), path+": line 2 is not a line of metrics") {
+			t.Errorf("%q in the middle: error %v", middle, err)
+		}
+		if got, _ := os.ReadFile(path); string(got) != text {
+			t.Errorf("the file was changed to %q", got)
+		}
+	}
+}
+
+func TestMetricsInAMissingFolder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "no", "metrics.jsonl")
+	if _, err := OpenMetrics(path, 0); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), path) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestWriteJSON(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.json")
+	for _, v := range []map[string]int{{"batch": 128}, {"batch": 64}} {
+		if err := WriteJSON(path, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, _ := os.ReadFile(path); string(got) != "{\n  \"batch\": 64\n}\n" {
+		t.Errorf("file is %q", got)
+	}
+	if err := WriteJSON(path, func() {}); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("error %v does not name the file", err)
+	}
+}
+
+var status = Status{Epoch: 3, Epochs: 10, Step: 120, StepsPerEpoch: 147, Loss: 1.93256, Top1: .4126, ImagesPerSecond: 312.4, WaitShare: .014,
+	Left: 130*time.Second + 400*time.Millisecond}
+
+const statusText = "epoch 3/10  step 120/147  loss 1.9326  top-1 41.3 %  312 images/s  waiting for data 1 %  2m10s left"
+
+func TestStatusText(t *testing.T) {
+	if got := status.String(); got != statusText {
+		t.Errorf("line is %q", got)
+	}
+	slow := Status{ImagesPerSecond: 0.52, Left: 30*time.Hour + 59*time.Second}
+	if got := slow.String(); !strings.Contains(got, "0.5 images/s") || !strings.HasSuffix(got, "  30h01m left") {
+		t.Errorf("line is %q", got)
+	}
+}
+
+func TestProgressIntoAFile(t *testing.T) {
+	var out bytes.Buffer
+	p := NewProgress(&out)
+	p.Show(status, false)
+	p.Show(status, true)
+	p.Print("validation\n")
+	p.Done()
+	if got := out.String(); got != statusText+"\nvalidation\n" {
+		t.Errorf("output %q", got)
+	}
+}
+
+func TestProgressOnATerminal(t *testing.T) {
+	var out bytes.Buffer
+	p := &Progress{w: &out, width: func() int { return 12 }}
+	p.Show(status, false)
+	p.drawn = time.Now().Add(time.Hour)
+	p.Show(status, true) // too soon to redraw
+	p.Print("validation")
+	p.draw("epoch")
+	p.Done()
+	p.Done()
+	if got, want := out.String(), "\repoch 3/10 \x1b[K\r\x1b[Kvalidation\n\repoch\x1b[K\n"; got != want {
+		t.Errorf("output %q, want %q", got, want)
+	}
+}
