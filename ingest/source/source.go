@@ -113,15 +113,3 @@ type Options struct {
 	// Seed chooses the permutation for Limit.
 	Seed uint64
 }
-
-// Open looks at path, which is a folder in one of the layouts, a folder that
-// holds the archives, or one of the archives, lists all images, and labels
-// them. It reads headers and folders only, no image.
-//
-// Errors are *IOError (a file is missing or unreadable), *MalformedError (a tar,
-// ground truth, class file or meta.mat is broken), *UnsupportedError (nothing
-// that images and labels can be taken from, or a class outside the list), or
-// the context's.
-func Open(ctx context.Context, path string, o Options) (Source, error) {
-	return nil, &UnsupportedError{Path: path, Reason: "no layout is read yet"}
-}

@@ -1,0 +1,278 @@
+package source
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// tarScanners is how many of the tars in a tar are scanned at a time. A scan
+// waits for small reads, on network storage for most of its time.
+const tarScanners = 16
+
+// blockSize is the unit of a tar: headers have one block, bodies are padded to
+// whole ones.
+const blockSize = 512
+
+// A member is a file in a tar.
+type member struct {
+	name   string // as in the header, with its folders
+	offset int64  // of its bytes, in the section that was scanned
+	size   int64
+	plain  bool // a regular file
+}
+
+// scanTar reads the headers of a tar and passes over the bodies. It fails where
+// the tar is cut off, even between two members: archive/tar takes a missing end
+// mark for the end.
+func scanTar(ctx context.Context, r io.ReaderAt, size int64, each func(member) error) error {
+	if size == 0 {
+		return errors.New("is empty (0 bytes)")
+	}
+	w := &window{r: r, size: size}
+	tr := tar.NewReader(w)
+	var end int64 // of the members so far, with padding
+	for n := 0; ; n++ {
+		if n%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		h, err := tr.Next()
+		if err == io.EOF {
+			if w.pos < end+blockSize {
+				return fmt.Errorf("is truncated: ends after %d files without the end mark of a tar", n)
+			}
+			return nil
+		}
+		if err != nil {
+			if n == 0 && errors.Is(err, tar.ErrHeader) {
+				return errors.New("is no tar archive")
+			}
+			return truncated(err)
+		}
+		if isSparse(h) {
+			return fmt.Errorf("%s is stored as a sparse file, which cannot be read in place", h.Name)
+		}
+		m := member{name: h.Name, offset: w.pos, size: h.Size, plain: h.Typeflag == tar.TypeReg}
+		if !m.plain {
+			m.size = 0
+		}
+		if m.size > size-m.offset {
+			return fmt.Errorf("is truncated: %s needs %d bytes from offset %d, the archive ends at %d", m.name, m.size, m.offset, size)
+		}
+		end = m.offset + (m.size+blockSize-1)/blockSize*blockSize
+		if err := each(m); err != nil {
+			return err
+		}
+	}
+}
+
+// isSparse says whether a member's bytes are not simply what follows its header.
+func isSparse(h *tar.Header) bool {
+	if h.Typeflag == tar.TypeGNUSparse {
+		return true
+	}
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
+}
+
+// truncated words an end of file in the middle of something.
+func truncated(err error) error {
+	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("is truncated")
+	}
+	return err
+}
+
+// A window is an io.ReadSeeker over an io.ReaderAt, made for headers that lie
+// far apart: seeking costs nothing, and reading takes a few blocks at a time, so
+// that a member of a tar costs one short read: the end of the last body, which
+// archive/tar touches, and the header that follows.
+type window struct {
+	r          io.ReaderAt
+	size       int64
+	pos        int64
+	start, end int64 // what buf holds
+	buf        [4 * blockSize]byte
+}
+
+// Read copies from the window, after moving it where pos lies outside.
+func (w *window) Read(p []byte) (int, error) {
+	if w.pos >= w.size {
+		return 0, io.EOF
+	}
+	if w.pos < w.start || w.pos >= w.end {
+		n := min(int64(len(w.buf)), w.size-w.pos)
+		got, err := w.r.ReadAt(w.buf[:n], w.pos)
+		if int64(got) < n {
+			if err == nil || err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return 0, err
+		}
+		w.start, w.end = w.pos, w.pos+n
+	}
+	n := copy(p, w.buf[w.pos-w.start:w.end-w.start])
+	w.pos += int64(n)
+	return n, nil
+}
+
+// Seek moves pos, also beyond the end, as a file's Seek does.
+func (w *window) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += w.pos
+	case io.SeekEnd:
+		offset += w.size
+	}
+	if offset < 0 {
+		return 0, errors.New("seek to a negative offset")
+	}
+	w.pos = offset
+	return offset, nil
+}
+
+// openTar opens a tar for positioned reads and refuses compressed ones.
+func openTar(file string) (*os.File, int64, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, 0, &IOError{File: file, Err: cause(err), Hint: "check that the file is there and may be read"}
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, 0, &IOError{File: file, Err: cause(err)}
+	}
+	var magic [6]byte
+	if _, err := f.ReadAt(magic[:], 0); err != nil && err != io.EOF {
+		f.Close()
+		return nil, 0, &IOError{File: file, Err: cause(err), Hint: "check the disk"}
+	}
+	if how := compressedAs(magic[:]); how != "" {
+		f.Close()
+		return nil, 0, &UnsupportedError{Path: file, Reason: "is compressed (" + how + ")",
+			Hint: "decompress it: images are read in place, which a compressed tar does not allow"}
+	}
+	return f, info.Size(), nil
+}
+
+// compressedAs names the compression that a file's first bytes tell of.
+func compressedAs(magic []byte) string {
+	for prefix, name := range map[string]string{
+		"\x1f\x8b": "gzip", "BZh": "bzip2", "\xfd7zXZ\x00": "xz", "\x28\xb5\x2f\xfd": "zstd", "PK\x03\x04": "zip",
+	} {
+		if strings.HasPrefix(string(magic), prefix) {
+			return name
+		}
+	}
+	return ""
+}
+
+// officialMD5 are the digests that image-net.org published for its archives.
+var officialMD5 = [...]struct{ name, md5 string }{
+	{"ILSVRC2012_img_train.tar", "1d675b47d978889d74fa0da5fadfb00e"},
+	{"ILSVRC2012_img_val.tar", "29b22e2961454d5413ddabcf34fc5622"},
+	{devkitArchive, "fa75699e90414af021442c21a62c3abf"},
+}
+
+// downloadHint says what to do about a broken archive.
+func downloadHint(file string) string {
+	for _, o := range officialMD5 {
+		if filepath.Base(file) == o.name {
+			return "download it again (the original has the MD5 " + o.md5 + ")"
+		}
+	}
+	return "copy or make the archive again"
+}
+
+// scanArchive lists a tar of tars, one a class, or a flat tar of images, or a
+// tar of images in folders named by WNIDs.
+func scanArchive(ctx context.Context, f *os.File, size int64, split string, number int) (*listing, error) {
+	malformed := func(member string, err error) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		file := f.Name()
+		if member != "" {
+			file += ": " + member
+		}
+		return &MalformedError{File: file, Cause: err, Hint: downloadHint(f.Name())}
+	}
+	var inner []member
+	l := newListing(split)
+	members := 0
+	err := scanTar(ctx, f, size, func(m member) error {
+		members++
+		switch name := path.Base(m.name); {
+		case !m.plain && strings.HasSuffix(m.name, "/"): // a folder
+		case m.plain && strings.HasSuffix(name, ".tar") && name[0] != '.':
+			inner = append(inner, m)
+		case l.takes(name, m.plain):
+			class := path.Base(path.Dir(m.name))
+			if !isWNID(class) {
+				class = ""
+			}
+			l.add(class, name, m.size, at(number, m.offset))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, malformed("", err)
+	}
+	if members == 0 {
+		return nil, malformed("", errors.New("is an empty tar"))
+	}
+	if len(inner) == 0 {
+		return l, nil
+	}
+	if len(l.items) > 0 {
+		return nil, &UnsupportedError{Path: f.Name(), Reason: fmt.Sprintf("holds tars (%s) and images (%s) side by side", inner[0].name, l.items[0].Key),
+			Hint: "pack either one tar a class, or images only"}
+	}
+	lists, errs := make([]*listing, len(inner)), make([]error, len(inner))
+	var group errgroup.Group
+	group.SetLimit(tarScanners)
+	for i, m := range inner {
+		group.Go(func() error {
+			lists[i], errs[i] = scanInner(ctx, f, m, split, number)
+			return nil
+		})
+	}
+	group.Wait()
+	for i, err := range errs { // the first in the archive, whichever came first in time
+		if err != nil {
+			return nil, malformed(inner[i].name, err)
+		}
+	}
+	return l, l.join(lists)
+}
+
+// scanInner lists one class's tar within the outer one.
+func scanInner(ctx context.Context, f *os.File, tarred member, split string, number int) (*listing, error) {
+	class := strings.TrimSuffix(path.Base(tarred.name), ".tar")
+	l := newListing(split)
+	err := scanTar(ctx, io.NewSectionReader(f, tarred.offset, tarred.size), tarred.size, func(m member) error {
+		if strings.HasSuffix(m.name, "/") && !m.plain {
+			return nil
+		}
+		if name := path.Base(m.name); l.takes(name, m.plain) {
+			l.add(class, name, m.size, at(number, tarred.offset+m.offset))
+		}
+		return nil
+	})
+	if err == nil && len(l.items) == 0 {
+		err = l.emptyClass()
+	}
+	return l, err
+}

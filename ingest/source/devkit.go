@@ -1,0 +1,210 @@
+package source
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Names of the devkit and of the two of its files that are used.
+const (
+	devkitArchive = "ILSVRC2012_devkit_t12.tar.gz"
+	devkitFolder  = "ILSVRC2012_devkit_t12"
+	truthName     = "ILSVRC2012_validation_ground_truth.txt"
+	metaName      = "meta.mat"
+)
+
+// maxDevkitBytes bounds what is unpacked of a devkit; the real one has 2.5 MB.
+const maxDevkitBytes = 256 << 20
+
+// maxTruthBytes bounds a ground truth file; the real one has 195 kB.
+const maxTruthBytes = 16 << 20
+
+// A devkit is what was found of ILSVRC 2012's development kit.
+type devkit struct {
+	truthFile string  // where the ground truth was found, "" if it was not
+	truth     []int32 // devkit id of validation image i+1
+	metaFile  string  // where meta.mat was found, "" if it was not
+}
+
+// present says whether any part of a devkit was found. Then the class list is
+// the official one.
+func (k *devkit) present() bool { return k.truthFile != "" || k.metaFile != "" }
+
+// findDevkit looks in dir for the ground truth and meta.mat: in dir itself, in
+// the devkit's folder, devkit/ and data/, and else in the devkit's archive.
+// Nothing found is no error.
+func findDevkit(dir string) (*devkit, error) {
+	kit := &devkit{}
+	for _, sub := range []string{"", devkitFolder + "/data", devkitFolder, "devkit/data", "devkit", "data"} {
+		at := filepath.Join(dir, filepath.FromSlash(sub))
+		if kit.truthFile == "" {
+			if err := kit.readLoose(filepath.Join(at, truthName), maxTruthBytes, kit.takeTruth); err != nil {
+				return nil, err
+			}
+		}
+		if kit.metaFile == "" {
+			if err := kit.readLoose(filepath.Join(at, metaName), maxMatBytes, kit.takeMeta); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if kit.truthFile != "" {
+		return kit, nil
+	}
+	archive, err := findDevkitArchive(dir)
+	if err != nil || archive == "" {
+		return kit, err
+	}
+	return kit, kit.readArchive(archive)
+}
+
+// readLoose reads a file if it is there.
+func (k *devkit) readLoose(file string, limit int64, take func(file string, data []byte) error) error {
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) || isNotDir(err) {
+		return nil
+	}
+	if err != nil {
+		return &IOError{File: file, Err: cause(err)}
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return &IOError{File: file, Err: cause(err)}
+	}
+	if int64(len(data)) > limit {
+		return &MalformedError{File: file, Cause: fmt.Errorf("is larger than %d MB", limit>>20)}
+	}
+	return take(file, data)
+}
+
+// takeTruth parses a ground truth: one devkit id, 1 to 1000, a line.
+func (k *devkit) takeTruth(file string, data []byte) error {
+	const hint = "take the file from " + devkitArchive
+	text := strings.TrimRight(string(data), "\r\n \t")
+	if text == "" {
+		return &MalformedError{File: file, Cause: errors.New("is empty"), Hint: hint}
+	}
+	truth := make([]int32, 0, strings.Count(text, "\n")+1)
+	for line := range strings.Lines(text) {
+		word := strings.TrimSpace(line)
+		id, err := strconv.Atoi(word)
+		if err != nil || id < 1 || id > len(officialSynsets()) {
+			return &MalformedError{File: file, Line: len(truth) + 1,
+				Cause: fmt.Errorf("%q is no devkit id (1 to %d)", word, len(officialSynsets())), Hint: hint}
+		}
+		truth = append(truth, int32(id))
+	}
+	k.truth, k.truthFile = truth, file
+	return nil
+}
+
+// takeMeta compares a meta.mat with the embedded table. Another order of ids
+// would give wrong labels to every validation image.
+func (k *devkit) takeMeta(file string, data []byte) error {
+	synsets, err := parseMeta(data)
+	if err != nil {
+		return &MalformedError{File: file, Cause: err, Hint: "take the file from " + devkitArchive}
+	}
+	for _, s := range synsets {
+		want, ok := officialByID(s.ID)
+		if ok && s.WNID != want.WNID {
+			return &UnsupportedError{Path: file,
+				Reason: fmt.Sprintf("devkit id %d is %s here and %s in ILSVRC 2012", s.ID, s.WNID, want.WNID),
+				Hint:   "this is the devkit of another year or task; use " + devkitArchive}
+		}
+	}
+	k.metaFile = file
+	return nil
+}
+
+// findDevkitArchive returns the devkit's archive in dir, "" if there is none:
+// the official name, or the one *devkit*.tar.gz.
+func findDevkitArchive(dir string) (string, error) {
+	if file := filepath.Join(dir, devkitArchive); isFile(file) {
+		return file, nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", &IOError{File: dir, Err: cause(err)}
+	}
+	for _, e := range entries {
+		if file := filepath.Join(dir, e.Name()); isDevkitName(e.Name()) && isFile(file) {
+			return file, nil
+		}
+	}
+	return "", nil
+}
+
+// isDevkitName says whether a file's name is that of a devkit's archive. The
+// devkit of task 3 (t3) numbers dogs.
+func isDevkitName(name string) bool {
+	name = strings.ToLower(name)
+	packed := strings.HasSuffix(name, ".tar.gz") || strings.HasSuffix(name, ".tgz") || strings.HasSuffix(name, ".tar")
+	return packed && strings.Contains(name, "devkit") && !strings.Contains(name, "_t3")
+}
+
+// readArchive takes the two files out of a devkit's archive, compressed or not.
+func (k *devkit) readArchive(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return &IOError{File: file, Err: cause(err)}
+	}
+	defer f.Close()
+	malformed := func(member string, err error) error {
+		return &MalformedError{File: file, Member: member, Cause: truncated(err), Hint: downloadHint(file)}
+	}
+	var magic [2]byte
+	if _, err := f.ReadAt(magic[:], 0); err != nil {
+		return malformed("", err)
+	}
+	var r io.Reader = f
+	if magic == [2]byte{0x1f, 0x8b} {
+		if r, err = gzip.NewReader(f); err != nil {
+			return malformed("", err)
+		}
+	}
+	tr := tar.NewReader(io.LimitReader(r, maxDevkitBytes))
+	for {
+		h, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return malformed("", err)
+		}
+		var take func(string, []byte) error
+		switch base := path.Base(h.Name); {
+		case base == truthName && k.truthFile == "":
+			take = k.takeTruth
+		case base == metaName && k.metaFile == "":
+			take = k.takeMeta
+		default:
+			continue
+		}
+		if h.Size > maxMatBytes {
+			return malformed(h.Name, fmt.Errorf("is larger than %d MB", maxMatBytes>>20))
+		}
+		var body bytes.Buffer
+		if _, err := io.Copy(&body, tr); err != nil {
+			return malformed(h.Name, err)
+		}
+		if err := take(file+": "+h.Name, body.Bytes()); err != nil {
+			return err
+		}
+	}
+	if !k.present() {
+		return &MalformedError{File: file, Cause: fmt.Errorf("holds neither %s nor %s", metaName, truthName), Hint: downloadHint(file)}
+	}
+	return nil
+}
