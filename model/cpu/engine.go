@@ -1,52 +1,284 @@
-// Package cpu trains and runs a model.Net on the processor, through gorgonia.
+// Package cpu trains and runs a model.Net on the processor.
+//
+// A net is compiled to a gorgonia graph, with one node for each layer's forward
+// pass; gorgonia's symbolic differentiation adds the backward pass, and its tape
+// machine runs both. The nodes are operations of this package, because gorgonia's
+// own have no convolution in groups, no local response normalisation and no
+// dropout that can be seeded, and allocate everything anew in each step. Here each
+// layer owns its buffers and reuses them.
+//
+// The files: engine.go is the model.Engine; program.go compiles; graph.go has the
+// nodes; kernel.go has the interface between nodes and the computation of a layer,
+// which is in conv.go, fc.go, lrn.go, pool.go, relu.go, dropout.go and loss.go;
+// gemm.go has products of matrices on top of gonum's vectorised loops, layout.go
+// says how feature maps lie in memory, workers.go runs work on several threads.
+//
+// Results are the same bit for bit for any number of threads and for any size of
+// the engine's batch: the work is cut at fixed places, and sums are taken in a
+// fixed order. They differ in the last bits between processor architectures.
 package cpu
 
 import (
 	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+
+	"gorgonia.org/tensor"
 
 	"alexnet/model"
 )
 
+// ErrClosed is what the methods of a closed Engine return.
+var ErrClosed = errors.New("the engine is closed")
+
 // Options configures an Engine.
 type Options struct {
-	Batch   int    // largest number of images of one call
+	Batch   int    // largest number of images of one call, at least 1
 	Threads int    // goroutines that compute at once; 0 means GOMAXPROCS. Results do not depend on it.
 	Seed    uint64 // of dropout's masks, and of the initial weights if none are given
 }
 
-// Engine is a model.Engine on the processor.
-type Engine struct{}
+// Engine is a model.Engine on the processor. It is not safe for concurrent use.
+type Engine struct {
+	shared
+	specs    []model.ParamSpec
+	weights  [][]float32 // the memory of shared.weights
+	velocity [][]float32
+	input    []float32 // the memory of shared.images
+	train    *program  // nil until the first Backward
+	predict  *program  // nil until the first Predict
+	graded   bool      // a Backward has succeeded since the last change of the weights
+	closed   bool
+	arena    arena
+}
 
 var _ model.Engine = (*Engine)(nil)
 
-// New makes an engine that starts from st. Nil weights mean net.Init(o.Seed), a
-// nil velocity zeros.
+// New makes an engine that starts from a copy of st. Nil weights mean
+// net.Init(o.Seed), a nil velocity zeros. It returns a *model.LayerError for a net
+// that does not hold together and a *model.MismatchError for a state of another
+// net.
 func New(net *model.Net, st model.State, o Options) (*Engine, error) {
-	return nil, errors.New("not yet")
+	if err := net.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Batch < 1 {
+		return nil, fmt.Errorf("a batch of %d images: at least 1 is needed", o.Batch)
+	}
+	if o.Threads < 0 {
+		return nil, fmt.Errorf("%d threads: 0 (as many as processors) or more are needed", o.Threads)
+	}
+	if o.Threads == 0 {
+		o.Threads = runtime.GOMAXPROCS(0)
+	}
+	own := *net
+	own.Layers = slices.Clone(net.Layers)
+	e := &Engine{specs: own.Params()}
+	e.shared = shared{net: &own, batch: o.Batch, threads: o.Threads, seed: o.Seed}
+	in := own.Input
+	e.input = e.arena.floats(o.Batch * in.Size())
+	e.images = dense(e.input, o.Batch, in.C, in.H, in.W)
+	for _, p := range e.specs {
+		w := e.arena.floats(p.Len())
+		e.weights = append(e.weights, w)
+		e.velocity = append(e.velocity, e.arena.floats(p.Len()))
+		e.shared.weights = append(e.shared.weights, dense(w, p.Shape...))
+	}
+	if st.Weights == nil {
+		st.Weights = own.Init(o.Seed)
+	}
+	if err := e.Restore(st); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
-// Net returns the net.
-func (e *Engine) Net() *model.Net { return nil }
+// Net returns the net that the engine was made for.
+func (e *Engine) Net() *model.Net { return e.net }
 
 // Batch returns the largest number of images of one call.
-func (e *Engine) Batch() int { return 0 }
+func (e *Engine) Batch() int { return e.batch }
+
+// Memory returns the bytes of the buffers that the engine holds by now. Those for
+// training are made by the first Backward, those for prediction by the first
+// Predict.
+func (e *Engine) Memory() int64 {
+	bytes := e.arena.bytes
+	for _, p := range []*program{e.train, e.predict} {
+		if p != nil {
+			bytes += p.arena.bytes
+		}
+	}
+	return bytes
+}
+
+// load checks the images and copies n of them to the input of the programs.
+func (e *Engine) load(images []float32, n int) error {
+	size := e.net.Input.Size()
+	switch {
+	case e.closed:
+		return ErrClosed
+	case n < 1 || n > e.batch:
+		return fmt.Errorf("%d images for an engine with a batch of %d: there must be 1..%d", n, e.batch, e.batch)
+	case len(images) < n*size:
+		return fmt.Errorf("%d values for %d images of %d", len(images), n, size)
+	}
+	copy(e.input, images[:n*size])
+	return nil
+}
 
 // Backward implements model.Engine.
 func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.Score, error) {
-	return model.Score{}, nil
+	if err := e.load(images, len(labels)); err != nil {
+		return model.Score{}, fmt.Errorf("backward: %w", err)
+	}
+	for i, l := range labels {
+		if l < -1 || int(l) >= e.net.Classes {
+			return model.Score{}, fmt.Errorf("backward: label %d of image %d is not in [0, %d), nor -1 for none", l, i, e.net.Classes)
+		}
+	}
+	e.graded = false
+	if e.train == nil {
+		p, err := compile(&e.shared, true)
+		if err != nil {
+			return model.Score{}, fmt.Errorf("backward: %w", err)
+		}
+		e.train = p
+	}
+	if err := e.train.run(len(labels), labels, step); err != nil {
+		return model.Score{}, fmt.Errorf("backward: %w", err)
+	}
+	e.graded = true
+	return e.train.loss.score, nil
 }
 
-// Update implements model.Engine.
-func (e *Engine) Update(h model.Hyper) error { return nil }
+// gradients returns the memory of the gradients, in the order of the parameters.
+func (e *Engine) gradients() ([][]float32, error) {
+	gs := make([][]float32, len(e.specs))
+	for i, n := range e.train.grads {
+		t, ok := n.Value().(*tensor.Dense)
+		if !ok || t.DataSize() != e.specs[i].Len() {
+			return nil, fmt.Errorf("the gradient of %s is %v", e.specs[i].Name, n.Value())
+		}
+		gs[i] = t.Data().([]float32)
+	}
+	return gs, nil
+}
+
+// Update implements model.Engine. It needs a Backward since the last Update or
+// Restore.
+func (e *Engine) Update(h model.Hyper) error {
+	if e.closed {
+		return fmt.Errorf("update: %w", ErrClosed)
+	}
+	if !e.graded {
+		return errors.New("update: there is no gradient: call Backward first")
+	}
+	for _, v := range [3]float32{h.LearningRate, h.Momentum, h.WeightDecay} {
+		if !(v >= 0 && v <= math.MaxFloat32) {
+			return fmt.Errorf("update: learning rate %g, momentum %g, weight decay %g: all must be finite and not negative",
+				h.LearningRate, h.Momentum, h.WeightDecay)
+		}
+	}
+	grads, err := e.gradients()
+	if err != nil {
+		return fmt.Errorf("update: %w", err)
+	}
+	type block struct{ param, from, to int }
+	var blocks []block
+	for i, p := range e.specs {
+		for j := 0; j < p.Len(); j += elementBlock {
+			blocks = append(blocks, block{i, j, min(j+elementBlock, p.Len())})
+		}
+	}
+	w := workers{e.threads}
+	w.each(len(blocks), func(_, unit int) {
+		b := blocks[unit]
+		s := e.specs[b.param]
+		h.Apply(e.weights[b.param][b.from:b.to], e.velocity[b.param][b.from:b.to], grads[b.param][b.from:b.to],
+			float32(s.LRMult), float32(s.DecayMult))
+	})
+	e.graded = false
+	return nil
+}
 
 // Predict implements model.Engine.
-func (e *Engine) Predict(images []float32, n int, probs []float32) error { return nil }
+func (e *Engine) Predict(images []float32, n int, probs []float32) error {
+	if err := e.load(images, n); err != nil {
+		return fmt.Errorf("predict: %w", err)
+	}
+	if len(probs) < n*e.net.Classes {
+		return fmt.Errorf("predict: room for %d probabilities of %d images with %d classes", len(probs), n, e.net.Classes)
+	}
+	if e.predict == nil {
+		p, err := compile(&e.shared, false)
+		if err != nil {
+			return fmt.Errorf("predict: %w", err)
+		}
+		e.predict = p
+	}
+	if err := e.predict.run(n, nil, 0); err != nil {
+		return fmt.Errorf("predict: %w", err)
+	}
+	copy(probs, e.predict.probs[:n*e.net.Classes])
+	return nil
+}
 
 // Snapshot implements model.Engine.
-func (e *Engine) Snapshot() (model.State, error) { return model.State{}, nil }
+func (e *Engine) Snapshot() (model.State, error) {
+	if e.closed {
+		return model.State{}, fmt.Errorf("snapshot: %w", ErrClosed)
+	}
+	copies := func(data [][]float32) []model.Tensor {
+		ts := make([]model.Tensor, len(data))
+		for i, d := range data {
+			ts[i] = model.Tensor{Name: e.specs[i].Name, Shape: slices.Clone(e.specs[i].Shape), Data: slices.Clone(d)}
+		}
+		return ts
+	}
+	return model.State{Weights: copies(e.weights), Velocity: copies(e.velocity)}, nil
+}
 
 // Restore implements model.Engine.
-func (e *Engine) Restore(st model.State) error { return nil }
+func (e *Engine) Restore(st model.State) error {
+	if e.closed {
+		return fmt.Errorf("restore: %w", ErrClosed)
+	}
+	if err := e.net.CheckTensors(st.Weights); err != nil {
+		return err
+	}
+	if st.Velocity != nil {
+		if err := e.net.CheckTensors(st.Velocity); err != nil {
+			return fmt.Errorf("velocity: %w", err)
+		}
+	}
+	for i := range e.specs {
+		copy(e.weights[i], st.Weights[i].Data)
+		if st.Velocity == nil {
+			clear(e.velocity[i])
+		} else {
+			copy(e.velocity[i], st.Velocity[i].Data)
+		}
+	}
+	e.graded = false
+	return nil
+}
 
 // Close implements model.Engine.
-func (e *Engine) Close() error { return nil }
+func (e *Engine) Close() error {
+	if e.closed {
+		return nil
+	}
+	var errs []error
+	for _, p := range []*program{e.train, e.predict} {
+		if p != nil {
+			errs = append(errs, p.machine.Close())
+		}
+	}
+	net, batch := e.net, e.batch
+	*e = Engine{closed: true}
+	e.net, e.batch = net, batch
+	return errors.Join(errs...)
+}

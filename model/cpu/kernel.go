@@ -1,0 +1,82 @@
+package cpu
+
+import (
+	"fmt"
+
+	"alexnet/model"
+)
+
+// call is what differs from one run of a program to the next.
+type call struct {
+	n      int     // images in the batch; the rest of the buffers is left alone
+	labels []int32 // n labels when training
+	step   uint64
+}
+
+// buffers are the values that a kernel works on, in the layouts that it was made
+// for. Those that a layer does not have are nil.
+type buffers struct {
+	x, w, b, y     []float32 // input, weights, biases, output
+	dx, dw, db, dy []float32 // the loss's gradients with respect to them
+}
+
+// A kernel computes one layer, forwards and backwards. forward sets y. backward
+// sets dw, db, and dx unless it is nil because nobody needs it, from dy and from
+// what the last forward left. This is the seam at which another library can take
+// over a layer.
+type kernel interface {
+	forward(c *call, t *buffers)
+	backward(c *call, t *buffers)
+}
+
+// layerPlan is a kernel and what the graph must know to wire it.
+type layerPlan struct {
+	kernel      kernel
+	in, out     layout
+	inPlace     bool // forward may have y = x, backward dx = dy
+	readsOutput bool // backward reads y, so that no later layer may overwrite it
+}
+
+// machinery is what the kernels of a program share.
+type machinery struct {
+	*workers
+	arena   *arena
+	scratch *scratch
+	lanes   *scratch // of one "worker": partial gradients of weights, see conv.go
+	batch   int
+	train   bool
+	seed    uint64
+}
+
+// plan makes the kernel for layer number index of a valid net, for input in the
+// layout in.
+func (m *machinery) plan(net *model.Net, index int, in layout, out model.Shape) (*layerPlan, error) {
+	l := &net.Layers[index]
+	same := layout{shape: out, chunk: in.chunk}
+	p := &layerPlan{in: in, out: same}
+	switch l.Kind {
+	case model.Conv:
+		p.out.chunk = min(chunkImages, m.batch)
+		p.kernel = newConvKernel(m, l, in, p.out)
+	case model.FC:
+		p.out.chunk = 1
+		p.kernel = newFCKernel(m, in, l.Out)
+	case model.ReLU:
+		p.kernel = &reluKernel{m: m, layout: same}
+		p.inPlace, p.readsOutput = true, true
+	case model.LRN:
+		p.kernel = newLRNKernel(m, l, same)
+		p.readsOutput = true
+	case model.MaxPool:
+		p.kernel = newPoolKernel(m, l, in, p.out)
+	case model.Dropout:
+		p.kernel = newDropoutKernel(m, l, uint32(index), same)
+		p.inPlace = true
+	case model.Softmax:
+		p.out = layout{shape: model.Shape{C: net.Classes, H: 1, W: 1}, chunk: 1}
+		p.kernel = newLossKernel(m, in, net.Classes)
+	default:
+		return nil, fmt.Errorf("layer %s: this engine has no layer of kind %q", l.Name, l.Kind)
+	}
+	return p, nil
+}

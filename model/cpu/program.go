@@ -1,0 +1,223 @@
+package cpu
+
+import (
+	"fmt"
+	"sync"
+
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"alexnet/model"
+)
+
+// buildLock serialises the building of graphs: gorgonia keeps pools and constants
+// that all graphs of a process share.
+var buildLock sync.Mutex
+
+// program is a net compiled to a gorgonia graph and a tape machine, for training
+// or for prediction.
+type program struct {
+	call    call
+	machine G.VM
+	loss    *lossKernel
+	probs   []float32 // the output, batch x classes
+	grads   G.Nodes   // when training, in the order of the parameters
+	arena   arena
+}
+
+// shared is what the two programs of an engine have in common.
+type shared struct {
+	net     *model.Net
+	images  *tensor.Dense   // batch x C x H x W
+	weights []*tensor.Dense // in the order of net.Params
+	batch   int
+	threads int
+	seed    uint64
+}
+
+// builder compiles a program.
+type builder struct {
+	*shared
+	p      *program
+	m      *machinery
+	shapes []model.Shape
+	plans  []*layerPlan
+	layers []*layerNodes
+}
+
+// compile makes the program for training, or for prediction. gorgonia panics on
+// some faults; they come out as errors.
+func compile(s *shared, train bool) (p *program, err error) {
+	buildLock.Lock()
+	defer buildLock.Unlock()
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("compile net %s: %v", s.net.Name, r)
+		}
+	}()
+	shapes, err := s.net.Shapes()
+	if err != nil {
+		return nil, err
+	}
+	p = &program{}
+	b := &builder{shared: s, p: p, shapes: shapes, m: &machinery{workers: &workers{s.threads}, arena: &p.arena,
+		scratch: &scratch{}, lanes: &scratch{}, batch: s.batch, train: train, seed: s.seed}}
+	if err := b.planLayers(); err != nil {
+		return nil, err
+	}
+	b.m.scratch.alloc(b.m.arena, s.threads)
+	b.m.lanes.alloc(b.m.arena, 1)
+	b.allocOutputs()
+	if train {
+		b.allocGradients()
+	}
+	if err := b.wire(); err != nil {
+		return nil, fmt.Errorf("compile net %s: %w", s.net.Name, err)
+	}
+	return p, nil
+}
+
+// planLayers makes the kernels.
+func (b *builder) planLayers() error {
+	at := layout{shape: b.net.Input, chunk: 1}
+	trained := false
+	for i := range b.net.Layers {
+		l := &b.net.Layers[i]
+		plan, err := b.m.plan(b.net, i, at, b.shapes[i])
+		if err != nil {
+			return err
+		}
+		n := &layerNodes{name: l.Name, plan: plan, call: &b.p.call, needDX: trained,
+			trained: l.Kind == model.Conv || l.Kind == model.FC}
+		trained = trained || n.trained
+		b.plans, b.layers = append(b.plans, plan), append(b.layers, n)
+		at = plan.out
+	}
+	loss := b.layers[len(b.layers)-1]
+	b.p.loss = loss.plan.kernel.(*lossKernel)
+	if b.m.train {
+		loss.scalar = new(G.F32)
+	}
+	return nil
+}
+
+// dense wraps the beginning of a buffer as a tensor.
+func dense(buf []float32, shape ...int) *tensor.Dense {
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(buf[:tensor.Shape(shape).TotalSize()]))
+}
+
+// tensorShape returns the shape of a batch in a layout. A fully connected layer's
+// has two dimensions, and the batch is rounded up to whole chunks.
+func (b *builder) tensorShape(l layout) []int {
+	n := l.capacity(b.batch)
+	if l.chunk == 1 && l.shape.H == 1 && l.shape.W == 1 {
+		return []int{n, l.shape.C}
+	}
+	return []int{n, l.shape.C, l.shape.H, l.shape.W}
+}
+
+// allocOutputs gives every layer its output. A layer that can works in place,
+// unless the layer before still needs its own output for the backward pass. In a
+// program for prediction two buffers take turns.
+func (b *builder) allocOutputs() {
+	size := func(l layout) int { return l.capacity(b.batch) * l.shape.Size() }
+	var turns [2][]float32
+	if !b.m.train {
+		largest := 0
+		for _, p := range b.plans {
+			largest = max(largest, size(p.out))
+		}
+		turns = [2][]float32{b.m.arena.floats(largest), b.m.arena.floats(largest)}
+	}
+	var last []float32 // the previous layer's output, nil for the image
+	for i, p := range b.plans {
+		free := !b.m.train || i > 0 && !b.plans[i-1].readsOutput
+		switch {
+		case p.inPlace && last != nil && free:
+		case b.m.train:
+			last = b.m.arena.floats(size(p.out))
+		default:
+			last = turns[0]
+			turns[0], turns[1] = turns[1], turns[0]
+		}
+		b.layers[i].y = dense(last, b.tensorShape(p.out)...)
+	}
+	b.p.probs = last
+}
+
+// allocGradients gives every layer its gradients. Those of the feature maps are
+// needed by one layer only, so that two buffers take turns.
+func (b *builder) allocGradients() {
+	largest, param := 0, 0
+	for _, p := range b.plans[1:] {
+		largest = max(largest, p.in.capacity(b.batch)*p.in.shape.Size())
+	}
+	turns := [2][]float32{b.m.arena.floats(largest), b.m.arena.floats(largest)}
+	for i := len(b.layers) - 1; i >= 0; i-- {
+		n := b.layers[i]
+		if n.needDX {
+			if !n.plan.inPlace {
+				turns[0], turns[1] = turns[1], turns[0]
+			}
+			n.dx = dense(turns[0], b.tensorShape(n.plan.in)...)
+		}
+	}
+	for _, n := range b.layers {
+		if n.trained {
+			w, bias := b.weights[param], b.weights[param+1]
+			n.dw = dense(b.m.arena.floats(w.Shape().TotalSize()), w.Shape()...)
+			n.db = dense(b.m.arena.floats(bias.Shape().TotalSize()), bias.Shape()...)
+			param += 2
+		}
+	}
+}
+
+// wire builds the graph and its machine.
+func (b *builder) wire() error {
+	g := G.NewGraph(G.WithGraphName(b.net.Name))
+	input := func(name string, t *tensor.Dense) *G.Node {
+		return G.NewTensor(g, tensor.Float32, t.Dims(), G.WithShape(t.Shape()...), G.WithName(name), G.WithValue(t))
+	}
+	node := input("images", b.images)
+	var params G.Nodes
+	for _, n := range b.layers {
+		inputs := G.Nodes{node}
+		if n.trained {
+			i := len(params)
+			params = append(params, input(n.name+".weight", b.weights[i]), input(n.name+".bias", b.weights[i+1]))
+			inputs = append(inputs, params[i:]...)
+		}
+		var err error
+		if node, err = n.apply(forwardPart, inputs...); err != nil {
+			return err
+		}
+	}
+	if b.m.train && len(params) > 0 {
+		var err error
+		if b.p.grads, err = G.Grad(node, params...); err != nil {
+			return err
+		}
+	}
+	seen := make(map[uint32]*G.Node)
+	for _, n := range g.AllNodes() {
+		if other := seen[n.Hashcode()]; other != nil {
+			return fmt.Errorf("nodes %v and %v have the same hash and would be merged: rename a layer", other, n)
+		}
+		seen[n.Hashcode()] = n
+	}
+	b.p.machine = G.NewTapeMachine(g)
+	return nil
+}
+
+// run executes the program for the images in shared.images.
+func (p *program) run(n int, labels []int32, step uint64) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("run the graph: %v", r)
+		}
+	}()
+	p.call.n, p.call.labels, p.call.step = n, labels, step
+	defer func() { p.call.labels = nil }()
+	p.machine.Reset()
+	return p.machine.RunAll()
+}
