@@ -1,6 +1,15 @@
 package records
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
 
 // Dataset is a folder of records, with what its manifest and its mean picture
 // say.
@@ -12,37 +21,174 @@ type Dataset struct {
 
 // Open reads dir's manifest and mean picture and checks them. It opens no
 // shard and holds no file open.
-func Open(dir string) (*Dataset, error) { return nil, errors.ErrUnsupported }
+func Open(dir string) (*Dataset, error) {
+	m, err := ReadManifest(dir)
+	if err != nil {
+		return nil, err
+	}
+	mean, err := openMean(dir, m)
+	if err != nil {
+		return nil, err
+	}
+	return &Dataset{Dir: dir, Manifest: m, Mean: mean}, nil
+}
+
+// openMean reads the mean picture that the manifest lists.
+func openMean(dir string, m *Manifest) (*Mean, error) {
+	path := filepath.Join(dir, m.Mean.File)
+	mean, sum, err := readMean(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, missing(path, err)
+	case sum != "" && sum != m.Mean.SHA256:
+		return nil, &CorruptError{File: path, Row: -1, Cause: errors.Join(digestError(sum, m.Mean.SHA256), err)}
+	case err != nil:
+		return nil, err
+	case mean.Shape != m.Shape:
+		return nil, &CorruptError{File: path, Row: -1, Cause: fmt.Errorf("its shape is %v, the manifest's %v", mean.Shape, m.Shape)}
+	}
+	if m.Pixels == Uint8 {
+		for _, b := range mean.Baseline {
+			if b != 0 {
+				return nil, &CorruptError{File: path, Row: -1, Cause: errors.New("it has a baseline, and pixels are uint8")}
+			}
+		}
+	}
+	return mean, nil
+}
+
+// missing is the error for a file that the manifest lists and that is not there.
+func missing(path string, err error) error {
+	return fmt.Errorf("%s is listed in %s and is not there: copy it here from where it is whole, or make the records again with ingest: %w", filepath.Base(path), ManifestName, err)
+}
+
+// digestError is the cause of a CorruptError for a digest that is not the manifest's.
+func digestError(got, want string) error {
+	return fmt.Errorf("its SHA-256 is %s, the manifest's %s", got, want)
+}
 
 // OpenSplit opens and maps all shards of a split, whose sizes and numbers of
 // rows must be those of the manifest. Close it when no row of it is in use.
-func (d *Dataset) OpenSplit(name string) (*Split, error) { return nil, errors.ErrUnsupported }
+func (d *Dataset) OpenSplit(name string) (*Split, error) {
+	info, ok := d.Manifest.Splits[name]
+	if !ok {
+		return nil, fmt.Errorf("%s has no split %q; it has %s", d.Dir, name, splitNames(d.Manifest))
+	}
+	s := &Split{name: name, starts: make([]int, 1, len(info.Shards)+1)}
+	for _, si := range info.Shards {
+		sh, err := openListed(d.Dir, d.Manifest, name, si)
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		s.shards = append(s.shards, sh)
+		s.files = append(s.files, si.File)
+		s.starts = append(s.starts, s.Len()+sh.rows)
+	}
+	return s, nil
+}
+
+// splitNames lists the splits for an error message.
+func splitNames(m *Manifest) string {
+	if len(m.Splits) == 0 {
+		return "none"
+	}
+	return strings.Join(slices.Sorted(maps.Keys(m.Splits)), ", ")
+}
+
+// openListed opens a shard and compares it with what the manifest says of it.
+func openListed(dir string, m *Manifest, split string, info ShardInfo) (*shard, error) {
+	path := filepath.Join(dir, info.File)
+	stat, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, missing(path, err)
+	case err != nil:
+		return nil, fmt.Errorf("opening a shard: %w", err)
+	case stat.Size() != info.Bytes:
+		return nil, &CorruptError{File: path, Row: -1, Cause: fmt.Errorf("it has %d bytes, the manifest says %d", stat.Size(), info.Bytes)}
+	}
+	s, err := openShard(path)
+	if err != nil {
+		return nil, err
+	}
+	want := shardSpec{split: split, shape: m.Shape, pixels: m.Pixels, rowsPerBatch: s.spec.rowsPerBatch}
+	switch {
+	case s.spec != want:
+		err = fmt.Errorf("it holds %s pictures of %v of split %q; the manifest says %s, %v, %q",
+			s.spec.pixels, s.spec.shape, s.spec.split, want.pixels, want.shape, want.split)
+	case s.rows != info.Rows:
+		err = fmt.Errorf("it has %d rows, the manifest says %d", s.rows, info.Rows)
+	default:
+		return s, nil
+	}
+	return nil, errors.Join(&CorruptError{File: path, Row: -1, Cause: err}, s.close())
+}
 
 // Split is an open split: its rows, over all its shards, counted from 0. All
 // methods but Close are safe for concurrent use.
-type Split struct{}
+type Split struct {
+	name   string
+	files  []string
+	shards []*shard
+	starts []int // starts[k]: number of shard k's first row; one more for the end
+}
 
 // Name returns the split's name.
-func (s *Split) Name() string { return "" }
+func (s *Split) Name() string { return s.name }
 
 // Len returns the number of rows.
-func (s *Split) Len() int { return 0 }
+func (s *Split) Len() int { return s.starts[len(s.starts)-1] }
 
 // Close unmaps the shards. Rows that were handed out must not be touched any
 // more. Closing twice is harmless.
-func (s *Split) Close() error { return nil }
+func (s *Split) Close() error {
+	var errs []error
+	for _, sh := range s.shards {
+		errs = append(errs, sh.close())
+	}
+	s.shards, s.files, s.starts = nil, nil, []int{0}
+	return errors.Join(errs...)
+}
+
+// shardOf returns which shard holds row i, by bisection.
+func (s *Split) shardOf(i int) int {
+	lo, hi := 0, len(s.shards)
+	for hi-lo > 1 {
+		if mid := int(uint(lo+hi) / 2); s.starts[mid] <= i {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
+// check returns an error for a row number that is out of range.
+func (s *Split) check(i int) error {
+	if i < 0 || i >= s.Len() {
+		return fmt.Errorf("split %q has no row %d: it has %d, counted from 0, while it is open", s.name, i, s.Len())
+	}
+	return nil
+}
 
 // Locate returns the file name of the shard that holds row i, and the number
-// of the row within it. i must be in range, as for a slice.
-func (s *Split) Locate(i int) (shard string, row int) { return "", 0 }
+// of the row within it.
+func (s *Split) Locate(i int) (shard string, row int, err error) {
+	if err := s.check(i); err != nil {
+		return "", 0, err
+	}
+	k := s.shardOf(i)
+	return s.files[k], i - s.starts[k], nil
+}
 
 // Label returns the label of row i without touching its pixels.
-func (s *Split) Label(i int) (int32, error) { return 0, errors.ErrUnsupported }
-
-// Scratch is the memory that one goroutine needs to read rows of compressed
-// shards. The zero value is ready. It may serve any number of splits, one Row
-// call at a time.
-type Scratch struct{}
+func (s *Split) Label(i int) (int32, error) {
+	if err := s.check(i); err != nil {
+		return 0, err
+	}
+	k := s.shardOf(i)
+	return s.shards[k].label(i - s.starts[k])
+}
 
 // Row is a row as it is stored. Its key and its pixels are borrowed: from an
 // uncompressed shard until the Split closes; from a compressed one until the
@@ -68,4 +214,10 @@ type Row struct {
 // The first time that a row is read its checksum is verified; a mismatch is a
 // *CorruptError, as is anything else that is not as it was written. A disk that
 // fails under the mapping gives an error that wraps *fs.PathError.
-func (s *Split) Row(i int, sc *Scratch) (Row, error) { return Row{}, errors.ErrUnsupported }
+func (s *Split) Row(i int, sc *Scratch) (Row, error) {
+	if err := s.check(i); err != nil {
+		return Row{}, err
+	}
+	k := s.shardOf(i)
+	return s.shards[k].row(i-s.starts[k], sc)
+}

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
+
+	"github.com/apache/arrow/go/v15/arrow"
 )
 
 // PixelType says how the pixels of a data set are stored.
@@ -135,4 +138,125 @@ func RowsPerShard(shardBytes int64, shape Shape, p PixelType) int {
 		return 1
 	}
 	return int(max(1, shardBytes/row))
+}
+
+// The canonical extension type of Arrow that pixels and means carry, as the
+// metadata of their fields ("Arrow columnar format, canonical extension types").
+const (
+	extensionNameKey     = "ARROW:extension:name"
+	extensionMetadataKey = "ARROW:extension:metadata"
+	tensorExtension      = "arrow.fixed_shape_tensor"
+)
+
+// The keys of a file's own metadata, in its schema.
+const (
+	metaFormat       = "alexnet.format"
+	metaVersion      = "alexnet.version"
+	metaSplit        = "alexnet.split"
+	metaRowsPerBatch = "alexnet.rows_per_batch"
+)
+
+// batchBytes is how many bytes of pixels an uncompressed record batch holds at
+// most, and batchRows how many rows: enough for other readers to work in
+// useful pieces, little enough for a writer to keep in memory.
+const (
+	batchBytes = 8 << 20
+	batchRows  = 1024
+)
+
+// rowsPerBatch returns how many rows every record batch of a shard but the
+// last holds: one when compressed, so that a row costs one decompression.
+func rowsPerBatch(shape Shape, p PixelType, c Compression) int {
+	if c != None {
+		return 1
+	}
+	return min(RowsPerShard(batchBytes, shape, p), batchRows)
+}
+
+// tensorMetadata returns the extension metadata of a tensor of the shape.
+func tensorMetadata(s Shape) string {
+	return fmt.Sprintf(`{"shape":[%d,%d,%d],"dim_names":["C","H","W"]}`, s.C, s.H, s.W)
+}
+
+// tensorShape reads extension metadata, which is JSON, back. A permutation
+// (values that are not stored in the order of the dimensions) is refused.
+func tensorShape(metadata string) (Shape, error) {
+	var m struct {
+		Shape       Shape `json:"shape"`
+		Permutation []int `json:"permutation"`
+	}
+	if err := json.Unmarshal([]byte(metadata), &m); err != nil {
+		return Shape{}, fmt.Errorf("tensor metadata %.80q: %w", metadata, err)
+	}
+	if m.Permutation != nil {
+		return Shape{}, fmt.Errorf("tensor metadata %.80q: permuted dimensions", metadata)
+	}
+	return m.Shape, m.Shape.check()
+}
+
+// tensorField returns the Arrow field of a tensor column.
+func tensorField(name string, value arrow.DataType, s Shape) arrow.Field {
+	return arrow.Field{
+		Name: name,
+		Type: arrow.FixedSizeListOf(int32(s.Size()), value),
+		Metadata: arrow.NewMetadata(
+			[]string{extensionNameKey, extensionMetadataKey},
+			[]string{tensorExtension, tensorMetadata(s)}),
+	}
+}
+
+// valueType returns the Arrow type of stored pixels.
+func (p PixelType) valueType() arrow.DataType {
+	if p == Int16 {
+		return arrow.PrimitiveTypes.Int16
+	}
+	return arrow.PrimitiveTypes.Uint8
+}
+
+// The columns of a shard, in order.
+const (
+	colKey = iota
+	colLabel
+	colILSVRCID
+	colWidth
+	colHeight
+	colCRC32C
+	colPixels
+	shardColumns
+)
+
+// shardSchema returns the Arrow schema of a shard.
+func shardSchema(o WriterOptions) *arrow.Schema {
+	fields := []arrow.Field{
+		colKey:      {Name: "key", Type: arrow.BinaryTypes.String},
+		colLabel:    {Name: "label", Type: arrow.PrimitiveTypes.Int32},
+		colILSVRCID: {Name: "ilsvrc_id", Type: arrow.PrimitiveTypes.Int32, Nullable: true},
+		colWidth:    {Name: "width", Type: arrow.PrimitiveTypes.Uint16},
+		colHeight:   {Name: "height", Type: arrow.PrimitiveTypes.Uint16},
+		colCRC32C:   {Name: "crc32c", Type: arrow.PrimitiveTypes.Uint32},
+		colPixels:   tensorField("pixels", o.Pixels.valueType(), o.Shape),
+	}
+	meta := arrow.NewMetadata(
+		[]string{metaFormat, metaVersion, metaSplit, metaRowsPerBatch},
+		[]string{FormatName, strconv.Itoa(FormatVersion), o.Split,
+			strconv.Itoa(rowsPerBatch(o.Shape, o.Pixels, o.Compression))})
+	return arrow.NewSchema(fields, &meta)
+}
+
+// The columns of mean.arrow, in order.
+const (
+	colMean = iota
+	colBaseline
+	meanColumns
+)
+
+// meanSchema returns the Arrow schema of mean.arrow.
+func meanSchema(s Shape) *arrow.Schema {
+	meta := arrow.NewMetadata(
+		[]string{metaFormat, metaVersion},
+		[]string{FormatName, strconv.Itoa(FormatVersion)})
+	return arrow.NewSchema([]arrow.Field{
+		colMean:     tensorField("mean", arrow.PrimitiveTypes.Float32, s),
+		colBaseline: tensorField("baseline", arrow.PrimitiveTypes.Uint8, s),
+	}, &meta)
 }
