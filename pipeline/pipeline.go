@@ -166,7 +166,9 @@ func (p *Pipeline) configure(o Options) error {
 		return &OptionError{"Split", fmt.Sprintf("%q holds no records", p.split.Name())}
 	}
 	o.Views = max(o.Views, 1)
-	o.Epochs = max(o.Epochs, 1)
+	if o.Epochs == 0 {
+		o.Epochs = 1
+	}
 	o.Batch = min(o.Batch, n) // no buffer need be larger than an epoch
 	p.steps = (n + o.Batch - 1) / o.Batch
 	for _, f := range []struct {
@@ -249,11 +251,11 @@ func (p *Pipeline) deliver(ctx context.Context) error {
 		if b.err != nil {
 			return fmt.Errorf("pipeline: epoch %d, step %d: %w", b.epoch, b.step, b.err)
 		}
-		batch := p.lend(b)
+		batch, n := p.lend(b), b.n // after the send the buffer is not ours
 		p.meter.ready()
 		select {
 		case p.out <- batch:
-			p.meter.delivered(b.n)
+			p.meter.delivered(n)
 		case <-ctx.Done():
 			p.ring.reclaim(b)
 			return stopped(ctx)

@@ -12,7 +12,8 @@ import (
 // Together they tell which side is slow: ConsumerWait grows when the records
 // come too slowly, BufferWait when the consumer does.
 type Stats struct {
-	// Elapsed is the time from Open to now, or to the end of the stream.
+	// Elapsed is the time from Open to now, or until the stream had ended and
+	// the last batch was released.
 	Elapsed time.Duration
 	// ConsumerWait is the time that the consumer spent waiting for a batch. It
 	// is measured by Next; for a consumer that receives from Batches itself it
@@ -98,7 +99,7 @@ func (m *meter) start() {
 	m.idle = m.began
 }
 
-// end stops the clock.
+// end stops the clock, at the latest Release if one is to come.
 func (m *meter) end() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -141,6 +142,9 @@ func (m *meter) released() {
 	m.out--
 	if m.out == 0 {
 		m.idle = time.Now()
+	}
+	if !m.ended.IsZero() {
+		m.ended = time.Now()
 	}
 }
 

@@ -48,7 +48,7 @@ func (w *worker) fill(b *buffer, slot int) (err error) {
 		return fmt.Errorf("record %d of split %q: %w", index, w.split.Name(), err)
 	}
 	if got := len(row.U8) + len(row.I16); got != w.shape.Size() {
-		file, at := w.split.Locate(int(index))
+		file, at, _ := w.split.Locate(int(index)) // Row found it
 		return fmt.Errorf("record %d of split %q: %w", index, w.split.Name(), &records.CorruptError{
 			File: file, Row: at, Key: row.Key,
 			Cause: fmt.Errorf("%d values, but a picture of %v has %d", got, w.shape, w.shape.Size()),
@@ -87,7 +87,7 @@ func (w *worker) fault(index int64, recovered any) error {
 	if !ok {
 		panic(recovered)
 	}
-	file, row := w.split.Locate(int(index))
+	file, row, _ := w.split.Locate(int(index)) // Row found it
 	return fmt.Errorf("record %d of split %q: row %d: %w", index, w.split.Name(), row,
 		&fs.PathError{Op: "read mapped", Path: file, Err: f})
 }
