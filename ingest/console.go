@@ -1,0 +1,239 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"alexnet/ingest/convert"
+	"alexnet/ingest/decode"
+)
+
+// lineEvery is how often a line tells of the progress where there is no
+// terminal.
+const lineEvery = 5 * time.Second
+
+// console tells the user how it goes: progress on standard error, results on
+// standard output. On a terminal the progress is a bar, elsewhere a line every
+// few seconds.
+type console struct {
+	flags          *flags
+	stdout, stderr io.Writer
+	now            func() time.Time
+
+	phase string    // of the bar or the lines
+	since time.Time // when the phase began
+	last  time.Time // when the last line was written
+
+	bars *mpb.Progress // nil without a terminal
+	bar  *mpb.Bar
+}
+
+func newConsole(f *flags) *console {
+	c := &console{flags: f, stdout: f.stdout, stderr: f.stderr, now: time.Now}
+	if file, ok := f.stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		c.bars = mpb.New(mpb.WithOutput(f.stderr), mpb.WithWidth(40))
+	}
+	return c
+}
+
+// start says what is about to happen.
+func (c *console) start(source string) {
+	f := c.flags
+	fmt.Fprintf(c.stderr, "source:  %s\n", source)
+	fmt.Fprintf(c.stderr, "decoder: %s\n", decode.Name())
+	fmt.Fprintf(c.stderr, "records: %s, %dx%d, %s, compression %s\n", f.Out, f.Size, f.Size, f.Pixels, f.Compress)
+}
+
+// progress shows how far the job is.
+func (c *console) progress(p convert.Progress) {
+	now := c.now()
+	if p.Phase != c.phase {
+		c.stop()
+		c.phase, c.since, c.last = p.Phase, now, now
+		if p.Phase == convert.PhaseFinish {
+			return
+		}
+		if c.bars != nil {
+			c.bar = c.newBar(p)
+		}
+		if p.Earlier > 0 {
+			c.note(fmt.Sprintf("going on: %d of %d shards are finished", p.Shards, p.AllShards))
+		}
+	}
+	switch {
+	case c.bar != nil:
+		c.bar.SetCurrent(int64(p.Done))
+	case now.Sub(c.last) >= lineEvery:
+		c.last = now
+		fmt.Fprintf(c.stderr, "%s: %d of %d files%s\n", c.title(p.Phase), p.Done, p.Total, c.speed(p, now))
+	}
+}
+
+// note writes a line, above the bar where there is one.
+func (c *console) note(text string) {
+	if c.bars != nil {
+		fmt.Fprintln(c.bars, text)
+		return
+	}
+	fmt.Fprintln(c.stderr, text)
+}
+
+// newBar makes the bar of a phase. Its right side shows the latest progress.
+func (c *console) newBar(p convert.Progress) *mpb.Bar {
+	since, earlier := c.since, p.Earlier
+	return c.bars.AddBar(int64(p.Total),
+		mpb.PrependDecorators(decor.Name(c.title(p.Phase)+" "), decor.CountersNoUnit("%d/%d")),
+		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string {
+			done := convert.Progress{Done: int(s.Current), Total: int(s.Total), Earlier: earlier}
+			return strings.TrimPrefix(speed(done, time.Since(since)), ", ")
+		})))
+}
+
+func (c *console) title(phase string) string {
+	if phase == convert.PhaseBaseline {
+		return "mean of a sample"
+	}
+	return "converting"
+}
+
+func (c *console) speed(p convert.Progress, now time.Time) string {
+	text := speed(p, now.Sub(c.since))
+	if p.Rejected > 0 {
+		text += fmt.Sprintf(", %d rejected", p.Rejected)
+	}
+	return text
+}
+
+// speed gives ", 93 images/s, 12m3s left".
+func speed(p convert.Progress, took time.Duration) string {
+	done := p.Done - p.Earlier
+	if done <= 0 || took <= 0 {
+		return ""
+	}
+	rate := float64(done) / took.Seconds()
+	left := time.Duration(float64(p.Total-p.Done) / rate * float64(time.Second)).Round(time.Second)
+	return fmt.Sprintf(", %.0f images/s, %v left", rate, left)
+}
+
+// stop ends the bar.
+func (c *console) stop() {
+	if c.bar == nil {
+		return
+	}
+	if !c.bar.Completed() {
+		c.bar.Abort(false)
+	}
+	c.bar.Wait()
+	c.bar = nil
+}
+
+// finish prints the results.
+func (c *console) finish(s convert.Summary) error {
+	if c.flags.JSON {
+		return json.NewEncoder(c.stdout).Encode(newResult(c.flags.Out, s))
+	}
+	_, err := io.WriteString(c.stdout, summaryText(c.flags, s))
+	return err
+}
+
+// result is the summary as JSON.
+type result struct {
+	Event         string                 `json:"event"`
+	Out           string                 `json:"out"`
+	AlreadyDone   bool                   `json:"already_done"`
+	Splits        []convert.SplitSummary `json:"splits"`
+	Classes       int                    `json:"classes"`
+	Bytes         int64                  `json:"bytes"`
+	Decoder       string                 `json:"decoder"`
+	Filter        string                 `json:"filter"`
+	Baseline      string                 `json:"baseline"`
+	Digest        string                 `json:"digest"`
+	MeanRGB       *[3]float64            `json:"mean_rgb,omitempty"`
+	StdDev        *[3]float64            `json:"pca_std_dev,omitempty"`
+	Files         int                    `json:"files"`
+	Decoded       int                    `json:"decoded"`
+	Seconds       float64                `json:"seconds"`
+	ImagesPerSec  float64                `json:"images_per_second"`
+	ReadSeconds   float64                `json:"read_seconds"`
+	DecodeSeconds float64                `json:"decode_seconds"`
+	ResizeSeconds float64                `json:"resize_seconds"`
+	WriteSeconds  float64                `json:"write_seconds"`
+}
+
+func newResult(out string, s convert.Summary) result {
+	r := result{
+		Event: "summary", Out: out, AlreadyDone: s.AlreadyDone, Splits: s.Splits, Classes: s.Classes, Bytes: s.Bytes,
+		Decoder: s.Decoder, Filter: s.Filter, Baseline: s.Baseline, Digest: s.Digest, Files: s.Files, Decoded: s.Decoded, Seconds: s.Elapsed.Seconds(),
+		ReadSeconds: s.Read.Seconds(), DecodeSeconds: s.Decode.Seconds(), ResizeSeconds: s.Resize.Seconds(), WriteSeconds: s.Write.Seconds(),
+	}
+	if s.HasPCA {
+		r.MeanRGB, r.StdDev = &s.MeanRGB, &s.StdDev
+	}
+	if s.Elapsed > 0 {
+		r.ImagesPerSec = float64(s.Files) / s.Elapsed.Seconds()
+	}
+	return r
+}
+
+// summaryText is what stands on standard output at the end.
+func summaryText(f *flags, s convert.Summary) string {
+	var b strings.Builder
+	if s.AlreadyDone {
+		fmt.Fprintf(&b, "%s: complete already, made from the same files with the same options\n", f.Out)
+	}
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "split\tseen\twritten\trejected\tshards\tbytes\t")
+	rejected := 0
+	for _, c := range s.Splits {
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%s\t\n", c.Name, c.Seen, c.Written, c.Rejected, c.Shards, bytesText(c.Bytes))
+		rejected += c.Rejected
+	}
+	table.Flush()
+	if rejected > 0 {
+		fmt.Fprintf(&b, "rejected:  %s says which and why\n", filepath.Join(f.Out, "rejects.jsonl"))
+	}
+	fmt.Fprintf(&b, "classes:   %d\n", s.Classes)
+	fmt.Fprintf(&b, "decoder:   %s\n", s.Decoder)
+	fmt.Fprintf(&b, "filter:    %s\n", s.Filter)
+	fmt.Fprintf(&b, "baseline:  %s\n", s.Baseline)
+	if s.HasPCA {
+		fmt.Fprintf(&b, "mean RGB:  %.2f %.2f %.2f\n", s.MeanRGB[0], s.MeanRGB[1], s.MeanRGB[2])
+		fmt.Fprintf(&b, "colours:   standard deviations %.2f %.2f %.2f along the principal components\n", s.StdDev[0], s.StdDev[1], s.StdDev[2])
+	}
+	fmt.Fprintf(&b, "digest:    %s\n", s.Digest)
+	if s.Files > 0 && s.Decoded > 0 && s.Elapsed > 0 {
+		each := func(d time.Duration, n int) time.Duration {
+			return (d / time.Duration(n)).Round(10 * time.Microsecond)
+		}
+		fmt.Fprintf(&b, "time:      %d files in %v, %.0f images/s\n", s.Files, s.Elapsed.Round(10*time.Millisecond), float64(s.Files)/s.Elapsed.Seconds())
+		fmt.Fprintf(&b, "a file:    read %v, decode %v, resize %v, write %v\n",
+			each(s.Read, s.Decoded), each(s.Decode, s.Decoded), each(s.Resize, s.Decoded), each(s.Write, s.Files))
+	}
+	fmt.Fprintf(&b, "next:      train --records %s/\n", strings.TrimRight(f.Out, "/"))
+	return b.String()
+}
+
+// bytesText gives "256.0 MB".
+func bytesText(n int64) string {
+	v, unit := float64(n), "B"
+	for _, u := range []string{"kB", "MB", "GB", "TB"} {
+		if v < 1000 {
+			break
+		}
+		v, unit = v/1000, u
+	}
+	if unit == "B" {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", v, unit)
+}

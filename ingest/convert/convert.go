@@ -1,0 +1,250 @@
+// Package convert turns a source of photographs into records: the ingest job.
+//
+// Every picture is read, decoded, scaled and cropped to a square (section 2 of
+// the paper), and written to a shard. Which shard and which row it gets is
+// dealt by a permutation that depends on the seed and the list of keys only, so
+// that any number of workers gives the same bytes, and the folders give the
+// same as the archives.
+//
+// The job is made to be interrupted. Shards appear whole or not at all, and
+// beside them, in the folder .ingest of the output, a part file for each: the
+// description of the shard, its rejected files, and its share of the sums that
+// the mean picture and the colour components are computed from. A part is
+// written after its shard, so a part that is there says that the shard is done.
+// Whatever kills the process, the same command goes on with the shards that
+// have no part, and ends with the same bytes as if nothing had happened. What
+// the job was asked to do is kept in ingest.json; another request for the same
+// output is refused with the difference.
+//
+// The order of the last steps is mean.arrow, rejects.jsonl, manifest.json: a
+// folder without a manifest is not a data set yet. Then .ingest is removed.
+//
+// A file that gives no picture is rejected, with a reason class, and counted:
+// seen = written + rejected holds for every split. A file that cannot be read
+// is another matter. That is not the picture's fault and may pass, so it stops
+// the job, which can go on when the cause is gone.
+package convert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"alexnet/ingest/decode"
+	"alexnet/ingest/resize"
+	"alexnet/ingest/source"
+	"alexnet/records"
+)
+
+// DefaultMaxRejects is the share of rejected files above which a job stops.
+const DefaultMaxRejects = 0.01
+
+// DefaultBaselineSample is how many training pictures the baseline is made of.
+const DefaultBaselineSample = 1024
+
+// Config says what to convert to what.
+type Config struct {
+	Source source.Source // stays the caller's to close
+	Out    string        // folder of the records; made if it is missing
+
+	Pixels      records.PixelType   // records.Int16 (also "") or records.Uint8
+	Compression records.Compression // records.None (also ""), LZ4 or Zstd
+	Size        int                 // side of the square, 256 if 0
+	ShardBytes  int64               // pixel bytes a shard before compression, 256 MB if 0
+	Seed        uint64              // of the order of the pictures, the sample and the held-out part
+	ValFraction float64             // part of the training split to hold out, class by class, where the source has no val; 0 none
+	Limits      decode.Limits       // on the size of a picture
+
+	// MeanFrom is a folder of records whose mean picture, baseline and colour
+	// components are taken. It is for sources without a training split.
+	MeanFrom string
+	// BaselineSample is how many training pictures the baseline of int16 records
+	// is made of, DefaultBaselineSample if 0; all when there are fewer.
+	BaselineSample int
+
+	Jobs int // pictures decoded at the same time, one for each processor if 0
+
+	// Strict stops at the first rejected file. Otherwise the job stops as soon
+	// as more files are rejected than MaxRejects allows: that share, from 0 to
+	// 1, of all files, and of 100 when there are fewer, so that the default of
+	// one in a hundred always lets one pass.
+	Strict     bool
+	MaxRejects float64
+
+	Restart  bool           // throw away what is in Out and begin anew
+	Progress func(Progress) // called often, never by two goroutines at once; may be nil
+}
+
+// Phases of a job, in order.
+const (
+	PhaseBaseline = "baseline" // decodes the sample that the baseline is made of
+	PhaseConvert  = "convert"
+	PhaseFinish   = "finish" // mean, rejects, manifest
+)
+
+// Progress says how far a job is.
+type Progress struct {
+	Phase     string
+	Done      int // files of the phase that are dealt with, also in earlier runs
+	Total     int // files of the phase
+	Earlier   int // how many of Done earlier runs dealt with
+	Rejected  int // files rejected so far, also in earlier runs
+	Shards    int // shards that are finished
+	AllShards int
+}
+
+// Run does the job, or what is left of it. When the records are there already,
+// made from the same files with the same options, it only says so
+// (Summary.AlreadyDone).
+//
+// Errors that concern the request are a *[ChangedError] or a *[ConfigError].
+// Once the output is ours, an error is a *[StoppedError], which says how much is
+// kept and wraps the cause: a *[RejectError], a *[TooManyRejectsError], an error
+// of the source or of the disk, or the context's.
+func Run(ctx context.Context, cfg Config) (Summary, error) {
+	start := time.Now()
+	if err := cfg.complete(); err != nil {
+		return Summary{}, err
+	}
+	p, err := newPlan(&cfg)
+	if err != nil {
+		return Summary{}, err
+	}
+	var lent *records.Dataset
+	if cfg.MeanFrom != "" {
+		if lent, err = records.Open(cfg.MeanFrom); err != nil {
+			return Summary{}, fmt.Errorf("taking the mean picture from %s: %w", cfg.MeanFrom, err)
+		}
+		if err := p.borrow(lent, &cfg); err != nil {
+			return Summary{}, err
+		}
+	}
+	if m, err := finished(&cfg, p); err != nil {
+		return Summary{}, err
+	} else if m != nil && !unfinishedIn(cfg.Out) {
+		return summarize(&cfg, p, m).already(), nil
+	}
+	st, err := openState(&cfg, p)
+	if err != nil {
+		return Summary{}, err
+	}
+	// Another process may have finished the job before we got the lock, or been
+	// killed when only the state was left to remove.
+	if m, err := finished(&cfg, p); err != nil {
+		return Summary{}, errors.Join(err, st.close())
+	} else if m != nil {
+		return summarize(&cfg, p, m).already(), st.remove()
+	}
+	j := newJob(&cfg, p, st, lent)
+	m, err := j.run(ctx)
+	if err != nil {
+		stopped := &StoppedError{Out: cfg.Out, Done: st.done(), Shards: len(p.shards), Restarted: cfg.Restart, Err: err}
+		return Summary{}, errors.Join(stopped, st.close())
+	}
+	if err := st.remove(); err != nil {
+		return Summary{}, err
+	}
+	s := summarize(&cfg, p, m)
+	j.addTimes(&s)
+	s.Elapsed = time.Since(start)
+	return s, nil
+}
+
+// unfinishedIn says whether out has the state of a job.
+func unfinishedIn(out string) bool {
+	_, err := os.Stat(filepath.Join(out, stateName))
+	return err == nil
+}
+
+// complete fills in the defaults and checks the options.
+func (c *Config) complete() error {
+	set := func(ok bool, name, what string) error {
+		if ok {
+			return nil
+		}
+		return &ConfigError{Option: name, What: what}
+	}
+	if c.Pixels == "" {
+		c.Pixels = records.Int16
+	}
+	if c.Compression == "" {
+		c.Compression = records.None
+	}
+	if c.Size == 0 {
+		c.Size = 256
+	}
+	if c.ShardBytes == 0 {
+		c.ShardBytes = 256e6
+	}
+	if c.BaselineSample == 0 {
+		c.BaselineSample = DefaultBaselineSample
+	}
+	if c.Jobs == 0 {
+		c.Jobs = runtime.GOMAXPROCS(0)
+	}
+	if c.Limits.MaxSide == 0 {
+		c.Limits.MaxSide = decode.DefaultMaxSide
+	}
+	if c.Limits.MaxPixels == 0 {
+		c.Limits.MaxPixels = decode.DefaultMaxPixels
+	}
+	none := c.Compression == records.None || c.Compression == records.LZ4 || c.Compression == records.Zstd
+	return errors.Join(
+		set(c.Source != nil, "source", "is missing"),
+		set(c.Out != "", "out", "is missing"),
+		set(c.Pixels.Size() > 0, "pixels", fmt.Sprintf("is %q; int16 and uint8 are possible", c.Pixels)),
+		set(none, "compress", fmt.Sprintf("is %q; none, lz4 and zstd are possible", c.Compression)),
+		set(c.Size >= 1 && c.Size <= resize.MaxSize, "size", fmt.Sprintf("is %d; 1 to %d are possible", c.Size, resize.MaxSize)),
+		set(c.ShardBytes >= 1, "shard-size", fmt.Sprintf("is %d bytes; it must be positive", c.ShardBytes)),
+		set(c.ValFraction >= 0 && c.ValFraction < 1, "val-fraction", fmt.Sprintf("is %v; 0 to below 1 are possible", c.ValFraction)),
+		set(c.MaxRejects >= 0 && c.MaxRejects <= 1, "max-rejects", fmt.Sprintf("is %v; it is a share from 0 to 1", c.MaxRejects)),
+		set(c.Jobs >= 1, "jobs", fmt.Sprintf("is %d; it must be positive", c.Jobs)),
+		set(c.BaselineSample >= 1, "baseline-sample", fmt.Sprintf("is %d; it must be positive", c.BaselineSample)),
+		set(c.Limits.MaxSide >= 1 && c.Limits.MaxSide <= math.MaxUint16, "max-side", fmt.Sprintf("is %d; 1 to 65535 are possible", c.Limits.MaxSide)),
+		set(c.Limits.MaxPixels >= 1, "max-pixels", fmt.Sprintf("is %d; it must be positive", c.Limits.MaxPixels)),
+	)
+}
+
+// shape is the shape of every record.
+func (c *Config) shape() records.Shape { return records.Shape{C: 3, H: c.Size, W: c.Size} }
+
+// finished returns the manifest of a job that was the same and is done, nil
+// when there is none or it is to be thrown away. Records of another job are an
+// error.
+func finished(cfg *Config, p *plan) (*records.Manifest, error) {
+	out := cfg.Out
+	if _, err := os.Stat(filepath.Join(out, records.ManifestName)); err != nil || cfg.Restart {
+		return nil, nil //nolint:nilerr // whatever keeps us from seeing it, the next steps meet it again and report
+	}
+	before, err := readRequest(out)
+	if err != nil {
+		return nil, err
+	}
+	if before == nil {
+		return nil, &ForeignError{Out: out, File: records.ManifestName}
+	}
+	if d := before.differences(p.request); len(d) > 0 {
+		return nil, &ChangedError{Out: out, Finished: true, Differences: d}
+	}
+	m, err := records.ReadManifest(out)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range m.Splits {
+		for _, shard := range s.Shards {
+			info, err := os.Stat(filepath.Join(out, shard.File))
+			if err != nil {
+				return nil, fmt.Errorf("%s is marked as finished, but a shard is missing: %w; use --restart to make it again", out, err)
+			}
+			if info.Size() != shard.Bytes {
+				return nil, fmt.Errorf("%s is marked as finished, but %s has %d bytes instead of %d; use --restart to make it again", out, shard.File, info.Size(), shard.Bytes)
+			}
+		}
+	}
+	return m, nil
+}

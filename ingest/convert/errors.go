@@ -1,0 +1,123 @@
+package convert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// ConfigError says that an option has a value that is not possible.
+type ConfigError struct {
+	Option string // name of the flag, without dashes
+	What   string // what is wrong with it
+}
+
+// Error names the option and what is wrong.
+func (e *ConfigError) Error() string { return "--" + e.Option + " " + e.What }
+
+// ChangedError says that the output belongs to a job with other options or
+// other files.
+type ChangedError struct {
+	Out         string
+	Finished    bool     // the other job is finished
+	Differences []string // "size was 256, is 224"
+}
+
+// Error lists the differences and says what to do.
+func (e *ChangedError) Error() string {
+	what := "an unfinished job with"
+	if e.Finished {
+		what = "records that were made with"
+	}
+	return fmt.Sprintf("%s holds %s other options or files: %s; use the same ones again, another --out, or --restart to throw it away and begin anew",
+		e.Out, what, strings.Join(e.Differences, "; "))
+}
+
+// ForeignError says that the output holds files of ours whose origin is not
+// known.
+type ForeignError struct {
+	Out  string
+	File string // one of them
+}
+
+// Error names the file and says what to do.
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("%s holds %s, but no %s that says how it was made; use another --out, or --restart to throw it away and begin anew", e.Out, e.File, requestName)
+}
+
+// BusyError says that another process is working on the same output.
+type BusyError struct{ Out string }
+
+// Error names the output.
+func (e *BusyError) Error() string {
+	return e.Out + ": another ingest is working there; wait for it, or use another --out"
+}
+
+// StoppedError says that a job was begun and not finished. What is done is kept.
+type StoppedError struct {
+	Out    string
+	Done   int // shards that are finished
+	Shards int // shards in all
+	// Restarted says that the job had been told to begin anew.
+	Restarted bool
+	Err       error
+}
+
+// Error gives the cause, what is kept, and what to do.
+func (e *StoppedError) Error() string {
+	again := "run the same command again to go on"
+	if e.Restarted {
+		again = "run the same command without --restart to go on"
+	}
+	cause := e.Err.Error()
+	var many *TooManyRejectsError
+	switch {
+	case errors.Is(e.Err, context.Canceled):
+		cause = "interrupted"
+	case errors.Is(e.Err, syscall.ENOSPC), errors.Is(e.Err, syscall.EDQUOT):
+		again = "make room there and " + again
+	case errors.As(e.Err, &many):
+		again += ", with a larger --max-rejects"
+	}
+	return fmt.Sprintf("%s; %d of %d shards are finished and kept in %s: %s", cause, e.Done, e.Shards, e.Out, again)
+}
+
+// Unwrap returns the cause.
+func (e *StoppedError) Unwrap() error { return e.Err }
+
+// RejectError is the first rejected file of a strict job.
+type RejectError struct{ Reject Reject }
+
+// Error names the file and the reason.
+func (e *RejectError) Error() string {
+	return fmt.Sprintf("%s %s rejected (--strict): %s: %s", e.Reject.Split, e.Reject.Key, e.Reject.Reason, e.Reject.Message)
+}
+
+// TooManyRejectsError says that more files were rejected than the job allows.
+type TooManyRejectsError struct {
+	Rejected, Allowed, Total int
+	Share                    float64        // Config.MaxRejects
+	Reasons                  map[string]int // by class
+	Last                     Reject
+}
+
+// Error counts the rejects by reason and gives an example.
+func (e *TooManyRejectsError) Error() string {
+	return fmt.Sprintf("%d of %d files rejected, and --max-rejects %v allows %d: %s; the last one is %s %s: %s",
+		e.Rejected, e.Total, e.Share, e.Allowed, countReasons(e.Reasons), e.Last.Split, e.Last.Key, e.Last.Message)
+}
+
+// countReasons gives "3 truncated, 1 empty", the most frequent first.
+func countReasons(reasons map[string]int) string {
+	names := slices.Sorted(maps.Keys(reasons))
+	slices.SortStableFunc(names, func(a, b string) int { return reasons[b] - reasons[a] })
+	parts := make([]string, len(names))
+	for i, n := range names {
+		parts[i] = fmt.Sprintf("%d %s", reasons[n], n)
+	}
+	return strings.Join(parts, ", ")
+}

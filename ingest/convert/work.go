@@ -1,0 +1,353 @@
+package convert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"alexnet/ingest/decode"
+	"alexnet/ingest/resize"
+	"alexnet/ingest/source"
+	"alexnet/ingest/stats"
+	"alexnet/records"
+)
+
+// job is a running conversion.
+//
+// Workers, Config.Jobs of them, read, decode and scale single pictures. Lanes,
+// fewer, each make one shard at a time: they hand the shard's pictures to the
+// workers, a window ahead, and take the results back in order. So all workers
+// are busy however few shards there are, the order in a shard is fixed, and
+// memory is bounded by the windows. While a finished shard is flushed to the
+// disk, its lane is already at the next one.
+type job struct {
+	cfg   *Config
+	plan  *plan
+	state *state
+	lent  *records.Dataset // where the mean comes from, nil if from this job
+
+	tasks    chan *task
+	lanes    int
+	window   int // pictures of a lane that are with the workers or wait to be written
+	baseline []uint8
+
+	times struct{ read, decode, resize, write atomic.Int64 } // nanoseconds
+	work  atomic.Int64                                       // files written or rejected in this run
+	files atomic.Int64                                       // files that workers dealt with, the sample included
+
+	// Squares of the sample, kept where it is the whole training split so that
+	// its files need not be decoded twice. A square is removed when it is used.
+	squares sync.Map // *source.Item to square
+
+	mu       sync.Mutex // guards what follows
+	progress Progress
+	reasons  map[string]int
+}
+
+// maxLanes bounds how many shards are made at the same time, and so what a kill
+// throws away.
+const maxLanes = 8
+
+func newJob(cfg *Config, p *plan, s *state, lent *records.Dataset) *job {
+	j := &job{cfg: cfg, plan: p, state: s, lent: lent, reasons: map[string]int{}}
+	j.lanes = min(max(cfg.Jobs/4, 1), maxLanes)
+	j.window = cfg.Jobs + cfg.Jobs/j.lanes + 2
+	// A lane never waits to hand a picture over.
+	j.tasks = make(chan *task, j.lanes*j.window)
+	return j
+}
+
+// run does what is left of the job and returns the manifest it has written.
+func (j *job) run(ctx context.Context) (*records.Manifest, error) {
+	var workers sync.WaitGroup
+	for range j.cfg.Jobs {
+		workers.Go(j.worker)
+	}
+	err := j.makeBaseline(ctx)
+	if err == nil {
+		err = j.makeShards(ctx)
+	}
+	close(j.tasks)
+	workers.Wait()
+	if err != nil {
+		return nil, err
+	}
+	return j.finish()
+}
+
+// task is a picture on its way through a worker.
+type task struct {
+	ctx  context.Context
+	item *source.Item
+	done chan struct{} // gets a value when the worker is done with it
+
+	pixels        []uint8 // the square, planar
+	width, height int     // of the original
+	err           error   // *decode.Error for a picture to reject; anything else stops the job
+}
+
+// worker does tasks until there are no more.
+func (j *job) worker() {
+	dec := decode.Decoder{Limits: j.cfg.Limits}
+	var scale resize.Resizer
+	var file []byte
+	for t := range j.tasks {
+		file, t.err = j.picture(t, &dec, &scale, file)
+		t.done <- struct{}{}
+	}
+}
+
+// square is a picture that has been made already.
+type square struct {
+	pixels        []uint8
+	width, height int
+}
+
+// picture makes the square of one file.
+func (j *job) picture(t *task, dec *decode.Decoder, scale *resize.Resizer, buf []byte) ([]byte, error) {
+	if err := t.ctx.Err(); err != nil {
+		return buf, err
+	}
+	if kept, ok := j.squares.LoadAndDelete(t.item); ok {
+		sq := kept.(square)
+		copy(t.pixels, sq.pixels)
+		t.width, t.height = sq.width, sq.height
+		return buf, nil
+	}
+	j.files.Add(1)
+	if t.item.Size > source.MaxImageBytes {
+		return buf, &decode.Error{Reason: decode.TooLarge, Err: fmt.Errorf("the file has %d bytes, the limit is %d", t.item.Size, source.MaxImageBytes)}
+	}
+	start := time.Now()
+	data, err := j.cfg.Source.Read(t.ctx, t.item, buf)
+	if err != nil {
+		return buf, err
+	}
+	read := time.Now()
+	img, err := dec.Decode(data)
+	decoded := time.Now()
+	j.times.read.Add(int64(read.Sub(start)))
+	j.times.decode.Add(int64(decoded.Sub(read)))
+	if err != nil {
+		return data, err
+	}
+	t.width, t.height = img.W, img.H
+	err = scale.CenterSquare(t.pixels, img, j.cfg.Size)
+	j.times.resize.Add(int64(time.Since(decoded)))
+	return data, err
+}
+
+// inOrder has the workers do the items and calls each for them, in order. It
+// keeps as many as there are tasks on the way. A task is borrowed until each
+// returns.
+func (j *job) inOrder(ctx context.Context, tasks []*task, items []*source.Item, each func(*task) error) error {
+	next := 0
+	for at := range items {
+		for ; next < len(items) && next-at < len(tasks); next++ {
+			t := tasks[next%len(tasks)]
+			t.ctx, t.item, t.err = ctx, items[next], nil
+			j.tasks <- t
+		}
+		t := tasks[at%len(tasks)]
+		<-t.done
+		if err := each(t); err != nil {
+			// A task may be used again only when the worker is done with it.
+			for at++; at < next; at++ {
+				<-tasks[at%len(tasks)].done
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// newTasks makes the tasks of a lane.
+func (j *job) newTasks() []*task {
+	tasks := make([]*task, j.window)
+	for i := range tasks {
+		tasks[i] = &task{done: make(chan struct{}, 1), pixels: make([]uint8, j.cfg.shape().Size())}
+	}
+	return tasks
+}
+
+// rejected returns the reject that a task's error stands for, nil if there is
+// no error, and the error itself where it is not the picture's fault.
+func rejected(split string, t *task) (*Reject, error) {
+	var e *decode.Error
+	switch {
+	case t.err == nil:
+		return nil, nil
+	case errors.As(t.err, &e):
+		return &Reject{Split: split, Key: t.item.Key, Reason: e.Reason, Message: e.Err.Error(), Bytes: t.item.Size}, nil
+	}
+	return nil, t.err
+}
+
+// makeShards makes all shards that are not done yet.
+func (j *job) makeShards(ctx context.Context) error {
+	todo := make(chan int, len(j.plan.shards))
+	if err := j.resume(todo); err != nil {
+		return err
+	}
+	close(todo)
+	g, ctx := errgroup.WithContext(ctx)
+	for range min(j.lanes, len(todo)) {
+		g.Go(func() error { return j.lane(ctx, todo) })
+	}
+	return g.Wait()
+}
+
+// resume accounts for the shards that earlier runs finished, and lists the others.
+func (j *job) resume(todo chan<- int) error {
+	j.progress = Progress{Phase: PhaseConvert, Total: j.plan.total, AllShards: len(j.plan.shards)}
+	for i := range j.plan.shards {
+		if !j.state.earlier[i] {
+			todo <- i
+			continue
+		}
+		p, err := j.state.readPart(i)
+		if err != nil {
+			return err
+		}
+		j.progress.Done += p.Seen
+		j.progress.Shards++
+		for _, r := range p.Rejects {
+			if err := j.reject(r); err != nil {
+				return err
+			}
+		}
+	}
+	j.progress.Earlier = j.progress.Done
+	j.report(func(*Progress) {})
+	return nil
+}
+
+// lane makes one shard after another. The end of a shard, which waits for the
+// disk, is done beside the next one.
+func (j *job) lane(ctx context.Context, todo <-chan int) (err error) {
+	tasks := j.newTasks()
+	ending := make(chan error, 1)
+	ending <- nil
+	defer func() { err = errors.Join(err, <-ending) }()
+	for i := range todo {
+		w, p, err := j.makeShard(ctx, tasks, &j.plan.shards[i])
+		if err != nil {
+			return err
+		}
+		if err := <-ending; err != nil {
+			ending <- nil
+			return errors.Join(err, w.Abort())
+		}
+		go func() { ending <- j.endShard(i, w, p) }()
+	}
+	return nil
+}
+
+// makeShard writes all rows of a shard, short of making the file appear.
+func (j *job) makeShard(ctx context.Context, tasks []*task, plan *shardPlan) (*records.ShardWriter, *part, error) {
+	opts := records.WriterOptions{Split: plan.split, Shape: j.cfg.shape(), Pixels: j.cfg.Pixels, Compression: j.cfg.Compression}
+	if j.cfg.Pixels == records.Int16 {
+		opts.Baseline = j.baseline
+	}
+	w, err := records.CreateShard(filepath.Join(j.cfg.Out, plan.name), opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &part{Seen: len(plan.items)}
+	var sums *stats.Sums
+	if shape := j.cfg.shape(); plan.sums {
+		sums = stats.New(shape.C, shape.H, shape.W)
+	}
+	err = j.inOrder(ctx, tasks, plan.items, func(t *task) error {
+		reject, err := rejected(plan.split, t)
+		if err != nil {
+			return err
+		}
+		if reject != nil {
+			p.Rejects = append(p.Rejects, *reject)
+			if err := j.reject(*reject); err != nil {
+				return err
+			}
+		} else if err := j.write(w, t, sums); err != nil {
+			return err
+		}
+		j.work.Add(1)
+		j.report(func(p *Progress) { p.Done++ })
+		return nil
+	})
+	if err == nil && sums != nil {
+		p.Sums, err = sums.MarshalBinary()
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, w.Abort())
+	}
+	return w, p, nil
+}
+
+// write puts a picture into its shard and, unless sums is nil, into the sums.
+func (j *job) write(w *records.ShardWriter, t *task, sums *stats.Sums) error {
+	start := time.Now()
+	defer func() { j.times.write.Add(int64(time.Since(start))) }()
+	if sums != nil {
+		if err := sums.Add(t.pixels); err != nil {
+			return err
+		}
+	}
+	return w.Write(records.Record{
+		Key: t.item.Key, Label: t.item.Label, ILSVRCID: t.item.ILSVRCID,
+		Width: uint16(t.width), Height: uint16(t.height), Pixels: t.pixels,
+	})
+}
+
+// endShard makes a shard appear and then marks it as done.
+func (j *job) endShard(i int, w *records.ShardWriter, p *part) error {
+	start := time.Now()
+	defer func() { j.times.write.Add(int64(time.Since(start))) }()
+	info, err := w.Commit()
+	if err != nil {
+		return err
+	}
+	p.Shard = info
+	if err := j.state.writePart(i, p); err != nil {
+		return err
+	}
+	j.report(func(p *Progress) { p.Shards++ })
+	return nil
+}
+
+// allowed is how many rejects the job may have.
+func (j *job) allowed() int {
+	return int(j.cfg.MaxRejects*float64(max(j.plan.total, 100)) + 1e-9)
+}
+
+// reject counts a reject, and returns an error if that was one too many.
+func (j *job) reject(r Reject) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.progress.Rejected++
+	j.reasons[r.Reason]++
+	if j.cfg.Strict {
+		return &RejectError{Reject: r}
+	}
+	if n := j.progress.Rejected; n > j.allowed() {
+		return &TooManyRejectsError{Rejected: n, Allowed: j.allowed(), Total: j.plan.total, Share: j.cfg.MaxRejects, Reasons: maps.Clone(j.reasons), Last: r}
+	}
+	return nil
+}
+
+// report changes the progress and shows it.
+func (j *job) report(change func(*Progress)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	change(&j.progress)
+	if j.cfg.Progress != nil {
+		j.cfg.Progress(j.progress)
+	}
+}

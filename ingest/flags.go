@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+
+	"alexnet/ingest/convert"
+	"alexnet/ingest/decode"
+	"alexnet/ingest/source"
+	"alexnet/records"
+)
+
+// flags are the command's.
+type flags struct {
+	Src         string    `required:"" placeholder:"DIR|TAR" help:"Photographs: a folder, a folder with archives, or one archive."`
+	Out         string    `default:"out" placeholder:"DIR" help:"Folder for the records (${default})."`
+	Layout      string    `default:"auto" enum:"auto,ilsvrc,folder" help:"How the source is laid out: ${enum} (${default})."`
+	Classes     string    `placeholder:"FILE" help:"Class list: one WNID or folder name a line."`
+	Pixels      string    `default:"int16" enum:"int16,uint8" help:"Store differences to the mean picture (int16) or raw values (uint8) (${default})."`
+	Compress    string    `default:"none" enum:"none,lz4,zstd" help:"Compression of the pixels: ${enum} (${default})."`
+	Size        int       `default:"256" help:"Side of the squares, in pixels (${default})."`
+	ShardSize   byteCount `default:"256MB" placeholder:"BYTES" help:"Pixel bytes a shard, before compression (${default})."`
+	Jobs        int       `placeholder:"N" help:"Pictures decoded at the same time; one for each processor if not given."`
+	Seed        uint64    `default:"0" help:"Seed of the order of the pictures (${default})."`
+	Limit       int       `placeholder:"N" help:"Take N pictures of each split, drawn with the seed."`
+	ValFraction float64   `placeholder:"SHARE" help:"Hold out this share of each class for validation, where the source has no val."`
+	Mean        string    `placeholder:"DIR" help:"Take the mean picture from these records, where the source has no train."`
+	MaxPixels   int       `default:"100000000" help:"Reject larger pictures, in pixels (${default})."`
+	Strict      bool      `help:"Stop at the first file that gives no picture."`
+	MaxRejects  float64   `default:"0.01" placeholder:"SHARE" help:"Stop when more than this share of all files gives no picture (${default}; one is always let pass)."`
+	Restart     bool      `help:"Throw away what is in --out and begin anew."`
+	JSON        bool      `name:"json" help:"Print the summary as one JSON object."`
+
+	stdout, stderr io.Writer
+}
+
+// source is what the source has to know.
+func (f *flags) source() source.Options {
+	return source.Options{Layout: f.Layout, ClassesFile: f.Classes, Limit: f.Limit, Seed: f.Seed}
+}
+
+// config is what the job has to know.
+func (f *flags) config(src source.Source) convert.Config {
+	return convert.Config{
+		Source: src, Out: f.Out,
+		Pixels: records.PixelType(f.Pixels), Compression: records.Compression(f.Compress),
+		Size: f.Size, ShardBytes: int64(f.ShardSize), Seed: f.Seed, ValFraction: f.ValFraction,
+		Limits: decode.Limits{MaxPixels: f.MaxPixels}, MeanFrom: f.Mean,
+		Jobs: f.Jobs, Strict: f.Strict, MaxRejects: f.MaxRejects, Restart: f.Restart,
+	}
+}
+
+// byteCount is a number of bytes that may be written with a unit: 256MB, 1GiB.
+type byteCount int64
+
+// UnmarshalText parses a positive number with one of the units B, kB, MB, GB
+// (powers of 1000), KiB, MiB, GiB (powers of 1024), or none for bytes.
+func (b *byteCount) UnmarshalText(text []byte) error {
+	s := strings.TrimSpace(string(text))
+	number := strings.TrimRight(s, "BKMGTikmgtb ")
+	unit, known := map[string]float64{
+		"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "K": 1e3, "M": 1e6, "G": 1e9,
+		"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30,
+	}[strings.ToUpper(strings.TrimSpace(s[len(number):]))]
+	v, err := strconv.ParseFloat(number, 64)
+	if err != nil || !known || !(v*unit >= 1) || v*unit > math.MaxInt64/2 {
+		return fmt.Errorf("%q is not a size; write for example 256MB or 1GiB", s)
+	}
+	*b = byteCount(v * unit)
+	return nil
+}

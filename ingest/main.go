@@ -1,0 +1,59 @@
+// Command ingest turns photographs into records that a net can be trained on:
+// squares of 256x256 with the mean picture subtracted, in sharded Arrow files,
+// with the mean picture and the principal components of the colours beside
+// them (sections 2 and 4.1 of the AlexNet paper).
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"alexnet/ingest/convert"
+	"alexnet/ingest/source"
+	"alexnet/tools/cli"
+)
+
+const description = `Turns photographs into records for training.
+
+The source is a folder with train/ and val/, the official archives of ILSVRC 2012
+(never unpacked), or a folder with one folder a class.
+
+Examples:
+  ingest --src ILSVRC2012 --out out/
+  ingest --src ILSVRC2012 --out small/ --size 128 --pixels uint8 --limit 10000
+  ingest --src flowers --out flowers-records/ --val-fraction 0.1
+
+Run again on an unfinished --out, it goes on where it stopped. Ctrl-C keeps the
+shards that are finished.`
+
+func main() {
+	cli.Main("ingest", description, &flags{stdout: os.Stdout, stderr: os.Stderr})
+}
+
+// Run makes the records.
+func (f *flags) Run(ctx context.Context) (err error) {
+	c := newConsole(f)
+	src, err := source.Open(ctx, f.Src, f.source())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	c.start(src.Describe())
+	cfg := f.config(src)
+	cfg.Progress = c.progress
+	s, err := convert.Run(ctx, cfg)
+	c.stop()
+	var wrong *convert.ConfigError
+	switch {
+	case errors.As(err, &wrong):
+		return &cli.UsageError{Err: err}
+	case err != nil:
+		return err
+	}
+	if err := c.finish(s); err != nil {
+		return fmt.Errorf("the records are complete, but the summary could not be written: %w", err)
+	}
+	return nil
+}
