@@ -76,16 +76,16 @@ func (e *MalformedError) Unwrap() error { return e.Err }
 // Metrics appends to a metrics file. It is not safe for concurrent use.
 type Metrics struct{ file *os.File }
 
-// OpenMetrics opens the metrics file of a run that is at the given step, or makes
-// it. Lines of later steps are cut off: a run that goes on from an older checkpoint
-// writes them anew. So is a last line that a kill has torn. A malformed line before
-// that is a *MalformedError, and nothing is cut.
-func OpenMetrics(path string, step int) (*Metrics, error) {
+// OpenMetrics opens the metrics file of a run, or makes it, to append to it. It is
+// cut before the first line for which keep is false: a run that goes on from an
+// older checkpoint writes those anew. So is a last line that a kill has torn. A
+// malformed line before that is a *MalformedError, and nothing is cut.
+func OpenMetrics(path string, keep func(Line) bool) (*Metrics, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	end, err := endOf(file, path, step)
+	end, err := endOf(file, path, keep)
 	if err == nil {
 		err = file.Truncate(end)
 	}
@@ -98,8 +98,8 @@ func OpenMetrics(path string, step int) (*Metrics, error) {
 	return &Metrics{file}, nil
 }
 
-// endOf returns the offset after the last line of a step not above the given one.
-func endOf(r io.Reader, path string, step int) (int64, error) {
+// endOf returns the offset before the first line that is not kept.
+func endOf(r io.Reader, path string, keep func(Line) bool) (int64, error) {
 	in := bufio.NewReader(r)
 	var end int64
 	for n := 1; ; n++ {
@@ -110,17 +110,15 @@ func endOf(r io.Reader, path string, step int) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		var line struct {
-			Step *int `json:"step"`
-		}
+		var line Line
 		err = json.Unmarshal(text, &line)
-		if err == nil && line.Step == nil {
-			err = errors.New(`no "step"`)
+		if err == nil && line.Event != StepEvent && line.Event != EpochEvent {
+			err = fmt.Errorf("its event is %q", line.Event)
 		}
 		if err != nil {
 			return 0, &MalformedError{path, n, err}
 		}
-		if *line.Step > step {
+		if !keep(line) {
 			return end, nil
 		}
 		end += int64(len(text))

@@ -37,8 +37,9 @@ func TestLineKeys(t *testing.T) {
 }
 
 func TestMetricsAreCutAtTheCheckpoint(t *testing.T) {
+	upTo := func(step int) func(Line) bool { return func(l Line) bool { return l.Step <= step } }
 	write := func(t *testing.T, path string) {
-		m, err := OpenMetrics(path, 0)
+		m, err := OpenMetrics(path, upTo(0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +71,7 @@ func TestMetricsAreCutAtTheCheckpoint(t *testing.T) {
 			f, _ := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 			f.WriteString(tc.tail)
 			f.Close()
-			m, err := OpenMetrics(path, tc.step)
+			m, err := OpenMetrics(path, upTo(tc.step))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -89,11 +90,11 @@ func TestMetricsAreCutAtTheCheckpoint(t *testing.T) {
 func TestMalformedMetricsAreLeftAlone(t *testing.T) {
 	for _, middle := range []string{"\x00\x00\x00\n", "{}\n", "[1]\n"} {
 		path := filepath.Join(t.TempDir(), "metrics.jsonl")
-		text := `{"step":1}` + "\n" + middle + `{"step":3}` + "\n"
+		text := `{"event":"step","step":1}` + "\n" + middle + `{"event":"step","step":3}` + "\n"
 		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		_, err := OpenMetrics(path, 1)
+		_, err := OpenMetrics(path, func(Line) bool { return true })
 		var malformed *MalformedError
 		if !errors.As(err, &malformed) || malformed.Line != 2 || !strings.Contains(err.Error(), path+": line 2 is not a line of metrics") {
 			t.Errorf("%q in the middle: error %v", middle, err)
@@ -106,7 +107,7 @@ func TestMalformedMetricsAreLeftAlone(t *testing.T) {
 
 func TestMetricsInAMissingFolder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "no", "metrics.jsonl")
-	if _, err := OpenMetrics(path, 0); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), path) {
+	if _, err := OpenMetrics(path, nil); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), path) {
 		t.Errorf("error %v", err)
 	}
 }

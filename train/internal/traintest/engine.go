@@ -1,0 +1,183 @@
+package traintest
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"alexnet/model"
+)
+
+// Net returns a net of one fully connected layer.
+func Net(classes, side int) *model.Net {
+	return &model.Net{Name: "linear", Input: model.Shape{C: 3, H: side, W: side}, Classes: classes, Layers: []model.Layer{
+		{Name: "fc1", Kind: model.FC, Out: classes, InitStd: 0.0001},
+		{Name: "prob", Kind: model.Softmax},
+	}}
+}
+
+// Engine trains a Net in plain loops. Dropout of a quarter of the inputs, by (seed,
+// step), makes its steps depend on their number.
+type Engine struct {
+	Seed uint64
+	// Poison, if not nil, is called by each Backward and may alter the score.
+	Poison func(step uint64, s *model.Score)
+
+	net            *model.Net
+	batch          int
+	weights, speed []model.Tensor
+	gradient       [2][]float32
+}
+
+var _ model.Engine = (*Engine)(nil)
+
+// NewEngine returns an engine for a net that Net made.
+func NewEngine(net *model.Net, seed uint64, batch int) *Engine {
+	e := &Engine{Seed: seed, net: net, batch: batch, weights: net.Init(seed)}
+	e.speed = zeros(e.weights)
+	for i, w := range e.weights {
+		e.gradient[i] = make([]float32, len(w.Data))
+	}
+	return e
+}
+
+func zeros(like []model.Tensor) []model.Tensor {
+	out := clone(like)
+	for _, t := range out {
+		clear(t.Data)
+	}
+	return out
+}
+
+func clone(ts []model.Tensor) []model.Tensor {
+	out := make([]model.Tensor, len(ts))
+	for i, t := range ts {
+		out[i] = t.Clone()
+	}
+	return out
+}
+
+// Net implements model.Engine.
+func (e *Engine) Net() *model.Net { return e.net }
+
+// Batch implements model.Engine.
+func (e *Engine) Batch() int { return e.batch }
+
+// softmax writes the probabilities of an image whose pixels were divided by 64.
+func (e *Engine) softmax(image, probs []float32) {
+	w, b := e.weights[0].Data, e.weights[1].Data
+	top := float32(math.Inf(-1))
+	for c := range probs {
+		sum := b[c]
+		for i, x := range image {
+			sum += w[c*len(image)+i] * x
+		}
+		probs[c] = sum
+		top = max(top, sum)
+	}
+	var total float32
+	for c, x := range probs {
+		probs[c] = float32(math.Exp(float64(x - top)))
+		total += probs[c]
+	}
+	for c := range probs {
+		probs[c] /= total
+	}
+}
+
+// Backward implements model.Engine.
+func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.Score, error) {
+	if len(labels) < 1 || len(labels) > e.batch {
+		return model.Score{}, fmt.Errorf("%d images in a batch of %d", len(labels), e.batch)
+	}
+	clear(e.gradient[0])
+	clear(e.gradient[1])
+	random := rand.New(rand.NewPCG(e.Seed, step))
+	size := e.net.Input.Size()
+	image, probs := make([]float32, size), make([]float32, e.net.Classes)
+	var s model.Score
+	for n, label := range labels {
+		if label < 0 {
+			continue
+		}
+		for i, x := range images[n*size:][:size] {
+			image[i] = 0
+			if random.IntN(4) > 0 {
+				image[i] = x / 64
+			}
+		}
+		e.softmax(image, probs)
+		s.N++
+		s.Loss -= math.Log(float64(probs[label]))
+		rank := 0
+		for c, p := range probs {
+			if p > probs[label] {
+				rank++
+			}
+			d := p
+			if int32(c) == label {
+				d--
+			}
+			d /= float32(len(labels))
+			e.gradient[1][c] += d
+			for i, x := range image {
+				e.gradient[0][c*size+i] += d * x
+			}
+		}
+		if rank < 1 {
+			s.Top1++
+		}
+		if rank < 5 {
+			s.Top5++
+		}
+	}
+	if e.Poison != nil {
+		e.Poison(step, &s)
+	}
+	return s, nil
+}
+
+// Update implements model.Engine.
+func (e *Engine) Update(h model.Hyper) error {
+	for i := range e.weights {
+		h.Apply(e.weights[i].Data, e.speed[i].Data, e.gradient[i], 1, 1)
+	}
+	return nil
+}
+
+// Predict implements model.Engine.
+func (e *Engine) Predict(images []float32, n int, probs []float32) error {
+	if n < 1 || n > e.batch {
+		return fmt.Errorf("%d images in a batch of %d", n, e.batch)
+	}
+	size := e.net.Input.Size()
+	image := make([]float32, size)
+	for k := range n {
+		for i, x := range images[k*size:][:size] {
+			image[i] = x / 64
+		}
+		e.softmax(image, probs[k*e.net.Classes:][:e.net.Classes])
+	}
+	return nil
+}
+
+// Snapshot implements model.Engine.
+func (e *Engine) Snapshot() (model.State, error) {
+	return model.State{Weights: clone(e.weights), Velocity: clone(e.speed)}, nil
+}
+
+// Restore implements model.Engine.
+func (e *Engine) Restore(st model.State) error {
+	if err := e.net.CheckTensors(st.Weights); err != nil {
+		return err
+	}
+	e.weights = clone(st.Weights)
+	e.speed = zeros(e.weights)
+	if st.Velocity != nil {
+		e.speed = clone(st.Velocity)
+	}
+	return nil
+}
+
+// Close implements model.Engine.
+func (e *Engine) Close() error { return nil }

@@ -1,0 +1,128 @@
+package loop
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"alexnet/records"
+	"alexnet/records/atomicfile"
+	"alexnet/train/checkpoint"
+)
+
+// The environment of the helper process: the run's folder, the records, and where
+// it dies: "step N", or "file NAME" for the middle of writing that file.
+const (
+	helperRun     = "ALEXNET_LOOP_TEST_RUN"
+	helperRecords = "ALEXNET_LOOP_TEST_RECORDS"
+	helperDeath   = "ALEXNET_LOOP_TEST_DEATH"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(helperRun) != "" {
+		fmt.Println(runAndDie())
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// die kills the process as kill -9 does: nothing is flushed, no defer runs.
+func die() {
+	self, err := os.FindProcess(os.Getpid())
+	if err == nil {
+		err = self.Kill()
+	}
+	if err != nil {
+		panic(err)
+	}
+	select {}
+}
+
+// runAndDie trains until the moment of death. It returns only if that never comes.
+func runAndDie() error {
+	ds, err := records.Open(os.Getenv(helperRecords))
+	if err != nil {
+		return err
+	}
+	what, where, _ := strings.Cut(os.Getenv(helperDeath), " ")
+	cfg := config(os.Getenv(helperRun))
+	cfg.writeFile = func(path string, fill func(io.Writer) error) error {
+		return atomicfile.Write(path, func(w io.Writer) error {
+			if what == "file" && filepath.Base(path) == where {
+				w = &deadly{w, 1000}
+			}
+			return fill(w)
+		})
+	}
+	_, err = Run(context.Background(), cfg, engine(ds), ds, Hooks{Step: func(step int) {
+		if what == "step" && fmt.Sprint(step) == where {
+			die()
+		}
+	}})
+	return fmt.Errorf("the run came to its end, error %w", err)
+}
+
+// deadly kills the process once so many bytes are written.
+type deadly struct {
+	w    io.Writer
+	left int
+}
+
+func (d *deadly) Write(p []byte) (int, error) {
+	n, err := d.w.Write(p[:min(len(p), d.left)])
+	if d.left -= n; d.left == 0 {
+		if f, ok := d.w.(interface{ Flush() error }); ok {
+			_ = f.Flush()
+		}
+		die()
+	}
+	return n, err
+}
+
+// A run that is killed and resumed writes the same metrics and the same last
+// checkpoint, bit for bit, as one that is not.
+func TestKilledAndResumed(t *testing.T) {
+	ds := dataset(t, data)
+	whole := filepath.Join(t.TempDir(), "whole")
+	train(t, config(whole), ds, Hooks{})
+	for _, tc := range []struct {
+		death string
+		saved int // step of the checkpoint that is left, -1 for none
+	}{
+		{"step 2", -1},
+		{"step 4", 4},
+		{"step 5", 4}, // before the validation and the epoch's checkpoint
+		{"step 7", 5},
+		{"step 11", 10},
+		{"file step-00000008.safetensors", 5},
+		{"file step-00000010.safetensors", 8}, // the epoch's line is in the metrics already
+	} {
+		t.Run(tc.death, func(t *testing.T) {
+			run := filepath.Join(t.TempDir(), "run")
+			cmd := exec.Command(os.Args[0], "-test.run=^$")
+			cmd.Env = append(os.Environ(), helperRun+"="+run, helperRecords+"="+ds.Dir, helperDeath+"="+tc.death)
+			out, err := cmd.CombinedOutput()
+			if err == nil || cmd.ProcessState.Exited() && cmd.ProcessState.ExitCode() == 1 && len(out) > 0 {
+				t.Fatalf("the process was not killed: %v\n%s", err, out)
+			}
+			saved := -1
+			cfg := resumed(t, run)
+			if cfg.Resume != nil {
+				saved = cfg.Resume.Progress.Step
+			}
+			if saved != tc.saved {
+				t.Fatalf("the newest checkpoint is of step %d, want %d", saved, tc.saved)
+			}
+			train(t, cfg, ds, Hooks{})
+			checkSame(t, whole, run)
+			if left, _ := filepath.Glob(filepath.Join(run, checkpoint.Folder, "*.tmp-*")); len(left) > 0 {
+				t.Errorf("temporaries are left: %v", left)
+			}
+		})
+	}
+}

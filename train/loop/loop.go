@@ -1,0 +1,440 @@
+// Package loop trains a net: epochs over the training split through the pipeline,
+// validation after each, the learning-rate schedule, checkpoints and metrics, as
+// section 5 of Krizhevsky, Sutskever and Hinton (2012) describes.
+//
+// All that is random is a function of the seed and of the position in the run, and
+// a checkpoint holds all that is gathered, so that a run that was stopped, or
+// killed, and resumed takes exactly the steps that it would have taken.
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"alexnet/augment"
+	"alexnet/model"
+	"alexnet/pipeline"
+	"alexnet/records"
+	"alexnet/train/checkpoint"
+	"alexnet/train/eval"
+	"alexnet/train/report"
+	"alexnet/train/sgd"
+)
+
+// Config is a run: where it writes, what it does and where it starts.
+type Config struct {
+	// Run is the run's folder. It is made if it is not there.
+	Run      string
+	Settings Settings
+	Limits   Limits
+	// Init is the file that the engine's weights came from; it is only noted.
+	Init string
+	// Resume is the checkpoint to go on from; nil begins with the engine's weights,
+	// and then the folder must hold no checkpoints.
+	Resume *checkpoint.Checkpoint
+
+	// writeFile replaces the atomic writing of checkpoints in tests.
+	writeFile func(path string, fill func(io.Writer) error) error
+}
+
+// Hooks are called as the run goes on, each from the goroutine that called Run. Any
+// of them may be nil.
+type Hooks struct {
+	// Progress gets the state after each step; keep is set when a line of metrics was
+	// written too.
+	Progress func(s report.Status, keep bool)
+	// Metrics gets each line of the metrics file.
+	Metrics func(report.Line)
+	// Message gets sentences for the user: a finished epoch, a lower learning rate.
+	Message func(string)
+	// Step gets the number of steps done, after each.
+	Step func(step int)
+}
+
+// End says why a run came to its end.
+type End string
+
+// The ends of a run.
+const (
+	EndEpochs      End = "epochs"      // all epochs are done
+	EndMaxSteps    End = "max-steps"   // as many steps as allowed are done
+	EndSchedule    End = "schedule"    // the validation error no longer improves
+	EndInterrupted End = "interrupted" // the context was cancelled
+)
+
+// Summary is summary.json: how the run stands at its end.
+type Summary struct {
+	Net        string `json:"net"`
+	Parameters int64  `json:"parameters"`
+	End        End    `json:"end"`
+	Steps      int    `json:"steps"`
+	Epochs     int    `json:"epochs"` // complete ones
+	// Last is the last line of an epoch in the metrics, nil before the first.
+	Last *report.Line `json:"last,omitempty"`
+	// Best is the best validation, nil if there was none.
+	Best *checkpoint.Best `json:"best,omitempty"`
+	// Checkpoint is the file of the last checkpoint, BestCheckpoint that of the best
+	// validation.
+	Checkpoint     string `json:"checkpoint"`
+	BestCheckpoint string `json:"best_checkpoint,omitempty"`
+}
+
+// DivergedError says that the training broke down: the loss or the weights are no
+// longer finite numbers.
+type DivergedError struct {
+	Step       int     // steps done before
+	LR         float32 // the learning rate at that time
+	Value      string  // what is not finite, with its value
+	Checkpoint string  // the last good checkpoint, empty if there is none
+}
+
+func (e *DivergedError) Error() string {
+	text := fmt.Sprintf("training diverged at step %d: %s, with learning rate %g; ", e.Step, e.Value, e.LR)
+	if e.Checkpoint == "" {
+		return text + "there is no checkpoint from before; start another run with a lower --lr"
+	}
+	return text + fmt.Sprintf("the last good checkpoint is %s; start another run with a lower --lr, from those weights with --init %s", e.Checkpoint, e.Checkpoint)
+}
+
+// trainer is a run on its way.
+type trainer struct {
+	cfg      Config
+	eng      model.Engine
+	ds       *records.Dataset
+	hooks    Hooks
+	train    *records.Split
+	val      *records.Split // nil without validation
+	color    *augment.Color
+	schedule *sgd.Schedule
+	store    checkpoint.Store
+	metrics  *report.Metrics
+	stream   *pipeline.Pipeline // nil until the first batch is needed
+
+	p     checkpoint.Progress
+	file  string // the last checkpoint, empty before the first
+	saved int    // its step
+
+	window, epoch pace
+	began         time.Time
+	steps         int // taken since began
+}
+
+// Run trains until the epochs or the steps are done, the schedule asks for the end,
+// or the context is cancelled; then it finishes the step in hand. In each case it
+// saves a checkpoint and writes the summary. The engine holds the initial weights,
+// unless cfg.Resume is given; its seed must be cfg.Settings.Seed, and its batch not
+// be smaller than cfg.Settings.Batch.
+//
+// Errors: a run folder with checkpoints but no cfg.Resume; a checkpoint of another
+// net, other classes, records or settings (*checkpoint.MismatchError); records that
+// do not fit the net; a loss that is not finite (*DivergedError); whatever reading
+// records or writing files brings. When the data or the disk fails on the way, the
+// last checkpoint stands.
+func Run(ctx context.Context, cfg Config, eng model.Engine, ds *records.Dataset, hooks Hooks) (s Summary, err error) {
+	t := &trainer{cfg: cfg, eng: eng, ds: ds, hooks: hooks.complete(), began: time.Now()}
+	defer func() { err = errors.Join(err, t.close()) }()
+	if err := t.prepare(); err != nil {
+		return Summary{}, err
+	}
+	end, err := t.run(ctx)
+	if err != nil {
+		return Summary{}, err
+	}
+	s = t.summary(end)
+	return s, report.WriteJSON(filepath.Join(cfg.Run, SummaryFile), s)
+}
+
+// complete replaces missing hooks by ones that do nothing.
+func (h Hooks) complete() Hooks {
+	if h.Progress == nil {
+		h.Progress = func(report.Status, bool) {}
+	}
+	if h.Metrics == nil {
+		h.Metrics = func(report.Line) {}
+	}
+	if h.Message == nil {
+		h.Message = func(string) {}
+	}
+	if h.Step == nil {
+		h.Step = func(int) {}
+	}
+	return h
+}
+
+// prepare checks everything, opens the splits and the run's folder, and puts the
+// state of the checkpoint in place.
+func (t *trainer) prepare() error {
+	if err := errors.Join(t.cfg.Settings.Check(), t.cfg.Limits.Check(), checkFit(t.eng.Net(), t.ds)); err != nil {
+		return err
+	}
+	if t.cfg.Settings.Batch > t.eng.Batch() {
+		return fmt.Errorf("batch of %d images: the engine was made for at most %d", t.cfg.Settings.Batch, t.eng.Batch())
+	}
+	var err error
+	if t.color, err = t.cfg.Settings.color(t.ds.Manifest); err != nil {
+		return err
+	}
+	if t.schedule, err = sgd.New(t.cfg.Settings.Schedule); err != nil {
+		return err
+	}
+	if err := t.openSplits(); err != nil {
+		return err
+	}
+	if t.val == nil && t.schedule.NeedsValidation() {
+		return fmt.Errorf("a %s schedule needs a validation split, and %s has none: use constant or step", t.cfg.Settings.Schedule.Kind, t.ds.Dir)
+	}
+	t.store = checkpoint.Store{Run: t.cfg.Run, Keep: t.cfg.Limits.Keep, WriteFile: t.cfg.writeFile}
+	if err := t.restore(); err != nil {
+		return err
+	}
+	return t.openRun()
+}
+
+// openSplits opens the training split and, if there is one, the validation split.
+func (t *trainer) openSplits() (err error) {
+	if _, ok := t.ds.Manifest.Splits[TrainSplit]; !ok {
+		return fmt.Errorf("%s has no split %q to train on", t.ds.Dir, TrainSplit)
+	}
+	if t.train, err = t.ds.OpenSplit(TrainSplit); err != nil {
+		return err
+	}
+	if t.train.Len() == 0 {
+		return fmt.Errorf("split %q of %s is empty: there is nothing to train on", TrainSplit, t.ds.Dir)
+	}
+	if HasValidation(t.ds.Manifest) {
+		t.val, err = t.ds.OpenSplit(ValSplit)
+	}
+	return err
+}
+
+// HasValidation reports whether a data set has images to validate on.
+func HasValidation(m *records.Manifest) bool { return m.Splits[ValSplit].Written > 0 }
+
+// restore puts the state of the checkpoint in place, or makes sure that a new run
+// does not meet an old one.
+func (t *trainer) restore() error {
+	c := t.cfg.Resume
+	if c == nil {
+		old, err := checkpoint.Any(t.cfg.Run)
+		if err == nil && old {
+			err = fmt.Errorf("%s already holds checkpoints: go on with --resume, or give another --run", t.cfg.Run)
+		}
+		return err
+	}
+	if err := c.Check(t.eng.Net(), Classes(t.ds.Manifest), t.ds.Manifest.Digest, t.cfg.Settings); err != nil {
+		return err
+	}
+	if c.Progress.StepInEpoch > t.stepsPerEpoch() {
+		return &checkpoint.DamagedError{File: c.File, Err: fmt.Errorf("step %d of an epoch of %d steps", c.Progress.StepInEpoch, t.stepsPerEpoch())}
+	}
+	if err := t.schedule.Restore(c.Progress.Schedule); err != nil {
+		return &checkpoint.DamagedError{File: c.File, Err: err}
+	}
+	if err := t.eng.Restore(c.State); err != nil {
+		return fmt.Errorf("checkpoint %s: %w", c.File, err)
+	}
+	t.p, t.saved, t.file = c.Progress, c.Progress.Step, c.File
+	return nil
+}
+
+// openRun makes the run's folder and opens its files.
+func (t *trainer) openRun() (err error) {
+	if err := os.MkdirAll(t.cfg.Run, 0o777); err != nil {
+		return fmt.Errorf("the run's folder: %w", err)
+	}
+	if t.metrics, err = report.OpenMetrics(filepath.Join(t.cfg.Run, MetricsFile), t.kept); err != nil {
+		return err
+	}
+	return report.WriteJSON(filepath.Join(t.cfg.Run, ConfigFile), RunConfig{
+		Records: t.ds.Dir, Digest: t.ds.Manifest.Digest, Init: t.cfg.Init,
+		Settings: t.cfg.Settings, Limits: t.cfg.Limits, Net: t.eng.Net(),
+	})
+}
+
+// kept reports whether a line of metrics was written before the checkpoint from
+// which the run goes on. The line of an epoch comes after its last step's.
+func (t *trainer) kept(l report.Line) bool {
+	return l.Step < t.p.Step || l.Step == t.p.Step && (l.Event == report.StepEvent || t.p.StepInEpoch == 0)
+}
+
+// close closes what prepare and run have opened.
+func (t *trainer) close() error {
+	var errs []error
+	if t.stream != nil {
+		errs = append(errs, t.stream.Close())
+	}
+	if t.metrics != nil {
+		errs = append(errs, t.metrics.Close())
+	}
+	for _, split := range []*records.Split{t.train, t.val} {
+		if split != nil {
+			errs = append(errs, split.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (t *trainer) stepsPerEpoch() int {
+	return (t.train.Len() + t.cfg.Settings.Batch - 1) / t.cfg.Settings.Batch
+}
+
+// run takes steps until there is a reason to end.
+func (t *trainer) run(ctx context.Context) (End, error) {
+	for {
+		end := t.end(ctx)
+		if t.p.StepInEpoch == t.stepsPerEpoch() && end != EndInterrupted {
+			if err := t.endEpoch(ctx); err != nil {
+				return "", err
+			}
+			continue
+		}
+		if end != "" {
+			return end, t.saveOnce()
+		}
+		batch, err := t.next(ctx)
+		if err != nil {
+			return "", t.dataFailed(err)
+		}
+		if batch == nil {
+			continue // cancelled
+		}
+		err = t.step(batch)
+		batch.Release()
+		if err != nil {
+			return "", err
+		}
+		if every := t.cfg.Limits.CheckpointEvery; every > 0 && t.p.Step%every == 0 && t.p.StepInEpoch < t.stepsPerEpoch() {
+			if err := t.save(); err != nil {
+				return "", err
+			}
+		}
+		t.hooks.Step(t.p.Step)
+	}
+}
+
+// end returns why the run is to end now, or "".
+func (t *trainer) end(ctx context.Context) End {
+	switch limits := t.cfg.Limits; {
+	case ctx.Err() != nil:
+		return EndInterrupted
+	case t.p.Epoch >= limits.Epochs:
+		return EndEpochs
+	case t.schedule.Done():
+		return EndSchedule
+	case limits.MaxSteps > 0 && t.p.Step >= limits.MaxSteps:
+		return EndMaxSteps
+	}
+	return ""
+}
+
+// next waits for the next batch. It returns nil when the context is cancelled.
+func (t *trainer) next(ctx context.Context) (*pipeline.Batch, error) {
+	if t.stream == nil {
+		// Cancelling is this loop's affair: the stream must not drop the batch in hand.
+		stream, err := pipeline.Open(context.WithoutCancel(ctx), t.ds, t.train, pipeline.Options{
+			Batch: t.cfg.Settings.Batch, Crop: t.eng.Net().Input.H, Seed: t.cfg.Settings.Seed, Train: true, Color: t.color,
+			Workers: t.cfg.Limits.Workers, Epoch: t.p.Epoch, Skip: t.p.StepInEpoch, Epochs: t.cfg.Limits.Epochs - t.p.Epoch,
+		})
+		if err != nil {
+			return nil, err
+		}
+		t.stream = stream
+	}
+	begin := time.Now()
+	select {
+	case batch, ok := <-t.stream.Batches():
+		if !ok {
+			if err := t.stream.Err(); err != nil {
+				return nil, err
+			}
+			return nil, errors.New("the stream of batches ended before its last epoch")
+		}
+		t.waited(time.Since(begin))
+		return batch, nil
+	case <-ctx.Done():
+		return nil, nil
+	}
+}
+
+// step trains on one batch.
+func (t *trainer) step(batch *pipeline.Batch) error {
+	begin := time.Now()
+	score, err := t.eng.Backward(batch.Images, batch.Labels, uint64(t.p.Step))
+	if err != nil {
+		return fmt.Errorf("step %d: %w", t.p.Step, err)
+	}
+	if score.N == 0 {
+		return fmt.Errorf("step %d: none of its %d images has a label: split %q of %s cannot be trained on", t.p.Step, batch.N, TrainSplit, t.ds.Dir)
+	}
+	if math.IsNaN(score.Loss) || math.IsInf(score.Loss, 0) {
+		return t.diverged(fmt.Sprintf("the loss is %v", score.Loss))
+	}
+	rate := t.schedule.Rate()
+	err = t.eng.Update(model.Hyper{LearningRate: rate, Momentum: float32(t.cfg.Settings.Momentum), WeightDecay: float32(t.cfg.Settings.WeightDecay)})
+	if err != nil {
+		return fmt.Errorf("step %d: %w", t.p.Step, err)
+	}
+	t.p.Step++
+	t.p.StepInEpoch++
+	t.p.Window.Add(score)
+	t.p.Totals.Add(score)
+	t.worked(batch.N, time.Since(begin))
+	return t.log(rate)
+}
+
+// endEpoch validates and moves on to the next epoch. When the context is cancelled
+// on the way it leaves everything as it was.
+func (t *trainer) endEpoch(ctx context.Context) error {
+	rate := t.schedule.Rate()
+	line := t.line(report.EpochEvent, rate, t.p.Totals, t.epoch)
+	valError := math.NaN()
+	if t.val != nil {
+		r, err := eval.Evaluate(ctx, []model.Engine{t.eng}, t.ds, t.val, eval.Options{Workers: t.cfg.Limits.Workers})
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return nil
+		}
+		if err != nil {
+			return t.dataFailed(err)
+		}
+		valError = r.Top1Error()
+		line.Val = &report.Val{Images: r.Images, Loss: r.Loss, Top1: r.Top1Accuracy(), Top5: r.Top5Accuracy()}
+		if t.p.Best == nil || line.Val.Top1 > t.p.Best.Top1 {
+			t.p.Best = &checkpoint.Best{Step: t.p.Step, Top1: line.Val.Top1}
+		}
+	}
+	t.schedule.EndEpoch(valError)
+	t.p.Last = &line
+	t.p.Epoch++
+	t.p.StepInEpoch = 0
+	t.p.Totals = model.Score{}
+	t.epoch = pace{}
+	if err := t.metrics.Append(line); err != nil {
+		return err
+	}
+	if err := t.save(); err != nil {
+		return err
+	}
+	t.hooks.Metrics(line)
+	t.hooks.Message(t.epochText(line))
+	if now := t.schedule.Rate(); now != rate && !t.schedule.Done() {
+		t.hooks.Message(fmt.Sprintf("learning rate %g -> %g", rate, now))
+	}
+	return nil
+}
+
+// summary describes the run as it stands.
+func (t *trainer) summary(end End) Summary {
+	net := t.eng.Net()
+	s := Summary{Net: net.Name, Parameters: net.ParamCount(), End: end, Steps: t.p.Step, Epochs: t.p.Epoch,
+		Last: t.p.Last, Best: t.p.Best, Checkpoint: t.file}
+	if t.p.Best != nil {
+		s.BestCheckpoint = t.store.Path(t.p.Best.Step)
+	}
+	return s
+}

@@ -1,0 +1,83 @@
+package loop
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"alexnet/model"
+	"alexnet/train/checkpoint"
+)
+
+// save writes a checkpoint of the run as it stands. The metrics go to the disk
+// first, so that no checkpoint is ahead of them.
+func (t *trainer) save() error {
+	state, err := t.eng.Snapshot()
+	if err != nil {
+		return fmt.Errorf("checkpoint of step %d: %w", t.p.Step, err)
+	}
+	if name, ok := allFinite(state); !ok {
+		return t.diverged(fmt.Sprintf("%s holds values that are not finite", name))
+	}
+	if t.p.Schedule, err = t.schedule.State(); err != nil {
+		return err
+	}
+	settings, err := json.Marshal(t.cfg.Settings)
+	if err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	if err := t.metrics.Sync(); err != nil {
+		return err
+	}
+	file, err := t.store.Save(&checkpoint.Checkpoint{
+		Net: t.eng.Net(), Classes: Classes(t.ds.Manifest), Records: t.ds.Manifest.Digest,
+		Settings: settings, Progress: t.p, State: state,
+	})
+	if err != nil {
+		return fmt.Errorf("%w; %s", err, t.howToGoOn("when the cause is mended"))
+	}
+	t.file, t.saved = file, t.p.Step
+	return nil
+}
+
+// saveOnce saves unless the run stands where the last checkpoint does.
+func (t *trainer) saveOnce() error {
+	if t.file != "" && t.saved == t.p.Step {
+		return nil
+	}
+	return t.save()
+}
+
+// dataFailed saves what is reached, and adds to an error of the data how to go on.
+func (t *trainer) dataFailed(err error) error {
+	if saveErr := t.saveOnce(); saveErr != nil {
+		return fmt.Errorf("%w; and then: %w", err, saveErr)
+	}
+	return fmt.Errorf("%w; %s", err, t.howToGoOn("when the cause is mended"))
+}
+
+// howToGoOn names the last checkpoint.
+func (t *trainer) howToGoOn(when string) string {
+	if t.file == "" {
+		return "there is no checkpoint yet"
+	}
+	return fmt.Sprintf("the last good checkpoint is %s: go on from it with --resume %s", t.file, when)
+}
+
+func (t *trainer) diverged(value string) error {
+	return &DivergedError{Step: t.p.Step, LR: t.schedule.Rate(), Value: value, Checkpoint: t.file}
+}
+
+// allFinite returns the name of the first tensor with a NaN or an infinity.
+func allFinite(s model.State) (string, bool) {
+	for _, tensors := range [][]model.Tensor{s.Weights, s.Velocity} {
+		for _, t := range tensors {
+			for _, x := range t.Data {
+				if math.Float32bits(x)&0x7f800000 == 0x7f800000 {
+					return t.Name, false
+				}
+			}
+		}
+	}
+	return "", true
+}
