@@ -8,17 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"hash/crc32"
 	"io"
 	"math"
 	"path/filepath"
-	"slices"
 	"unicode/utf8"
-
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/ipc"
-	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"alexnet/records/atomicfile"
 )
@@ -85,9 +78,6 @@ type ShardInfo struct {
 	SHA256 string `json:"sha256"`
 }
 
-// castagnoli is the table of CRC-32C.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // pending is a file that is not there until Commit: an *atomicfile.File, or
 // what a test puts in its place.
 type pending interface {
@@ -96,15 +86,26 @@ type pending interface {
 	Abort() error
 }
 
+// rowSink turns rows into the bytes of a shard.
+type rowSink interface {
+	// add takes a row, of which it keeps nothing but copies.
+	add(r *Record, baseline []uint8) error
+	// close writes what is left and the end of the file.
+	close() error
+	// stop ends what add started; it is called last, also after failures.
+	stop()
+}
+
 // ShardWriter writes one shard. It is for one goroutine; different shards may
 // be written at the same time. The same rows and options give the same bytes.
+// A writer of compressed shards compresses on as many goroutines as there are
+// processors; they end with Commit, Abort or a failure.
 type ShardWriter struct {
 	path    string
 	options WriterOptions
 	file    pending
 	out     *hashedWriter
-	arrow   *ipc.FileWriter
-	batch   batchBuilder
+	sink    rowSink
 	rows    int
 	done    error // what ended the writer: errCommitted, errAborted, or a failure
 }
@@ -128,23 +129,17 @@ func CreateShard(path string, o WriterOptions) (*ShardWriter, error) {
 }
 
 // newShardWriter writes the shard to file; the options have been checked.
-func newShardWriter(path string, file pending, o WriterOptions) (*ShardWriter, error) {
-	schema := shardSchema(o)
-	out := newHashedWriter(file)
-	w := &ShardWriter{path: path, options: o, file: file, out: out}
-	w.batch.init(schema, rowsPerBatch(o.Shape, o.Pixels, o.Compression), o.Shape.Size(), o.Pixels)
-	options := []ipc.Option{ipc.WithSchema(schema)}
-	switch o.Compression {
-	case LZ4:
-		options = append(options, ipc.WithLZ4(), ipc.WithMinSpaceSavings(0))
-	case Zstd:
-		options = append(options, ipc.WithZstd(), ipc.WithMinSpaceSavings(0))
+func newShardWriter(path string, file pending, o WriterOptions) (w *ShardWriter, err error) {
+	w = &ShardWriter{path: path, options: o, file: file, out: newHashedWriter(file)}
+	if o.Compression == None {
+		w.sink, err = newPlainBatches(w.out, o)
+	} else {
+		w.sink, err = newPackedBatches(w.out, o)
 	}
-	fw, err := ipc.NewFileWriter(out, options...)
 	if err != nil {
-		return nil, w.fail(err)
+		err = errors.Join(fmt.Errorf("shard %s: %w", path, err), file.Abort())
+		return nil, err
 	}
-	w.arrow = fw
 	return w, nil
 }
 
@@ -158,11 +153,10 @@ func (w *ShardWriter) Write(r Record) error {
 	if err := w.checkRecord(&r); err != nil {
 		return fmt.Errorf("shard %s: row %d (%.200q): %w", w.path, w.rows, r.Key, err)
 	}
-	w.batch.add(&r, w.options.Baseline)
-	w.rows++
-	if w.batch.full() {
-		return w.flush()
+	if err := w.sink.add(&r, w.options.Baseline); err != nil {
+		return w.fail(err)
 	}
+	w.rows++
 	return nil
 }
 
@@ -186,22 +180,9 @@ func (w *ShardWriter) checkRecord(r *Record) error {
 	return nil
 }
 
-// flush writes the rows gathered so far as a record batch.
-func (w *ShardWriter) flush() error {
-	rec := w.batch.record()
-	defer rec.Release()
-	if err := w.arrow.Write(rec); err != nil {
-		return w.fail(err)
-	}
-	if w.out.err != nil { // arrow v15 drops the errors of its compressors' writes
-		return w.fail(w.out.err)
-	}
-	w.batch.reset()
-	return nil
-}
-
 // fail ends the writer, removes the temporary and returns the error.
 func (w *ShardWriter) fail(err error) error {
+	w.sink.stop()
 	err = fmt.Errorf("shard %s: %w", w.path, err)
 	if aerr := w.file.Abort(); aerr != nil {
 		err = errors.Join(err, aerr)
@@ -216,12 +197,7 @@ func (w *ShardWriter) Commit() (ShardInfo, error) {
 	if w.done != nil {
 		return ShardInfo{}, fmt.Errorf("shard %s: committing: %w", w.path, w.done)
 	}
-	if w.batch.rows > 0 {
-		if err := w.flush(); err != nil {
-			return ShardInfo{}, err
-		}
-	}
-	if err := w.arrow.Close(); err != nil {
+	if err := w.sink.close(); err != nil {
 		return ShardInfo{}, w.fail(err)
 	}
 	if err := w.out.buffer.Flush(); err != nil {
@@ -230,6 +206,7 @@ func (w *ShardWriter) Commit() (ShardInfo, error) {
 	if err := w.file.Commit(); err != nil {
 		return ShardInfo{}, w.fail(err)
 	}
+	w.sink.stop()
 	w.done = errCommitted
 	return ShardInfo{
 		File:   filepath.Base(w.path),
@@ -246,112 +223,8 @@ func (w *ShardWriter) Abort() error {
 		return nil
 	}
 	w.done = errAborted
+	w.sink.stop()
 	return w.file.Abort()
-}
-
-// batchBuilder gathers the rows of one record batch, column by column, in the
-// layout of the file, so that Arrow writes its memory as it is.
-type batchBuilder struct {
-	schema           *arrow.Schema
-	capacity, values int // rows in a batch, values in a row
-	pixels           PixelType
-	rows, nulls      int
-	keys             []byte
-	keyEnds          []int32 // rows+1 of them, the first 0
-	labels, ids      []int32
-	valid            []byte // bit i: ids[i] is not null
-	widths, heights  []uint16
-	crcs             []uint32
-	u8               []uint8 // capacity*values, for Uint8
-	i16              []int16 // capacity*values, for Int16
-}
-
-// init makes an empty builder for batches of up to capacity rows.
-func (b *batchBuilder) init(schema *arrow.Schema, capacity, values int, p PixelType) {
-	*b = batchBuilder{schema: schema, capacity: capacity, values: values, pixels: p}
-	b.valid = make([]byte, (capacity+7)/8)
-	b.reset()
-}
-
-// reset empties the builder and keeps its memory.
-func (b *batchBuilder) reset() {
-	b.rows, b.nulls = 0, 0
-	b.keys = b.keys[:0]
-	b.keyEnds = append(b.keyEnds[:0], 0)
-	b.labels, b.ids = b.labels[:0], b.ids[:0]
-	clear(b.valid)
-	b.widths, b.heights = b.widths[:0], b.heights[:0]
-	b.crcs = b.crcs[:0]
-	b.u8, b.i16 = b.u8[:0], b.i16[:0]
-}
-
-// full says whether the batch has all the rows it may have.
-func (b *batchBuilder) full() bool { return b.rows == b.capacity }
-
-// add appends a row, which fits; baseline is nil for Uint8.
-func (b *batchBuilder) add(r *Record, baseline []uint8) {
-	b.keys = append(b.keys, r.Key...)
-	b.keyEnds = append(b.keyEnds, int32(len(b.keys)))
-	b.labels = append(b.labels, r.Label)
-	b.ids = append(b.ids, r.ILSVRCID)
-	if r.ILSVRCID == 0 {
-		b.nulls++
-	} else {
-		b.valid[b.rows/8] |= 1 << (b.rows % 8)
-	}
-	b.widths = append(b.widths, r.Width)
-	b.heights = append(b.heights, r.Height)
-	var stored []byte
-	if b.pixels == Int16 {
-		n := len(b.i16)
-		b.i16 = slices.Grow(b.i16, b.values)[:n+b.values]
-		row := b.i16[n:]
-		for k, v := range r.Pixels {
-			row[k] = int16(v) - int16(baseline[k])
-		}
-		stored = arrow.Int16Traits.CastToBytes(row)
-	} else {
-		b.u8 = append(b.u8, r.Pixels...)
-		stored = r.Pixels
-	}
-	b.crcs = append(b.crcs, crc32.Checksum(stored, castagnoli))
-	b.rows++
-}
-
-// record returns the batch as an Arrow record over the builder's memory, which
-// must not change until the record is released.
-func (b *batchBuilder) record() arrow.Record {
-	var valid *memory.Buffer
-	if b.nulls > 0 {
-		valid = memory.NewBufferBytes(b.valid)
-	}
-	column := func(dt arrow.DataType, nulls int, buffers ...*memory.Buffer) arrow.ArrayData {
-		return array.NewData(dt, b.rows, buffers, nil, nulls, 0)
-	}
-	bytesOf := memory.NewBufferBytes
-	fields := b.schema.Fields()
-	pixels := arrow.Int16Traits.CastToBytes(b.i16)
-	if b.pixels == Uint8 {
-		pixels = b.u8
-	}
-	list := fields[colPixels].Type.(*arrow.FixedSizeListType)
-	values := array.NewData(list.Elem(), b.rows*b.values, []*memory.Buffer{nil, bytesOf(pixels)}, nil, 0, 0)
-	data := []arrow.ArrayData{
-		colKey:      column(fields[colKey].Type, 0, nil, bytesOf(arrow.Int32Traits.CastToBytes(b.keyEnds)), bytesOf(b.keys)),
-		colLabel:    column(fields[colLabel].Type, 0, nil, bytesOf(arrow.Int32Traits.CastToBytes(b.labels))),
-		colILSVRCID: column(fields[colILSVRCID].Type, b.nulls, valid, bytesOf(arrow.Int32Traits.CastToBytes(b.ids))),
-		colWidth:    column(fields[colWidth].Type, 0, nil, bytesOf(arrow.Uint16Traits.CastToBytes(b.widths))),
-		colHeight:   column(fields[colHeight].Type, 0, nil, bytesOf(arrow.Uint16Traits.CastToBytes(b.heights))),
-		colCRC32C:   column(fields[colCRC32C].Type, 0, nil, bytesOf(arrow.Uint32Traits.CastToBytes(b.crcs))),
-		colPixels:   array.NewData(list, b.rows, []*memory.Buffer{nil}, []arrow.ArrayData{values}, 0, 0),
-	}
-	columns := make([]arrow.Array, len(data))
-	for i, d := range data {
-		columns[i] = array.MakeFromData(d)
-		defer columns[i].Release()
-		d.Release()
-	}
-	return array.NewRecord(b.schema, columns, int64(b.rows))
 }
 
 // hashedWriter buffers what is written to a file, and counts and digests it.
@@ -360,7 +233,6 @@ type hashedWriter struct {
 	buffer *bufio.Writer
 	sum    hash.Hash
 	bytes  int64
-	err    error // the first failure
 }
 
 // newHashedWriter returns a writer of everything to w.
@@ -371,9 +243,6 @@ func newHashedWriter(w io.Writer) *hashedWriter {
 // Write takes p into account and passes it on.
 func (h *hashedWriter) Write(p []byte) (int, error) {
 	n, err := h.buffer.Write(p)
-	if h.err == nil {
-		h.err = err
-	}
 	h.sum.Write(p[:n])
 	h.bytes += int64(n)
 	return n, err
