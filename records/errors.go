@@ -16,15 +16,16 @@ type CorruptError struct {
 	Cause error
 }
 
-// Error names the file, the row, the key and the cause.
+// Error names the file, the row, the key and the cause, and says what to do.
 func (e *CorruptError) Error() string {
+	row := ""
 	switch {
 	case e.Row >= 0 && e.Key != "":
-		return fmt.Sprintf("%s: row %d (%s) is damaged: %v", e.File, e.Row, e.Key, e.Cause)
+		row = fmt.Sprintf(": row %d (%s)", e.Row, e.Key)
 	case e.Row >= 0:
-		return fmt.Sprintf("%s: row %d is damaged: %v", e.File, e.Row, e.Cause)
+		row = fmt.Sprintf(": row %d", e.Row)
 	}
-	return fmt.Sprintf("%s is damaged: %v", e.File, e.Cause)
+	return fmt.Sprintf("%s%s is damaged: %v; copy it again from where it is whole, or make the records again with ingest", e.File, row, e.Cause)
 }
 
 // Unwrap returns the cause.

@@ -1,6 +1,7 @@
 package records
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -8,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 // testShape has odd sides, so that rows are no multiples of 8 bytes.
@@ -185,3 +188,17 @@ func names(t testing.TB, dir string) []string {
 	}
 	return list
 }
+
+// mustJSON returns m as JSON, with its digest set right.
+func mustJSON(t testing.TB, m *Manifest) []byte {
+	t.Helper()
+	m.Format, m.Version, m.Digest = FormatName, FormatVersion, m.ComputeDigest()
+	text, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// TestMain fails when a test leaves a goroutine behind.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
