@@ -20,11 +20,11 @@
 package checkpoint
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -104,7 +104,17 @@ func (c *Checkpoint) Write(w io.Writer) error {
 // Read reads and checks a checkpoint. A file that is cut short or altered is a
 // *DamagedError, one of another version or kind an *UnsupportedError.
 func Read(path string) (*Checkpoint, error) {
-	meta, tensors, err := readFile(path)
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	defer file.Close()
+	return read(file, path)
+}
+
+// read is Read for an open file.
+func read(r io.Reader, path string) (*Checkpoint, error) {
+	meta, tensors, err := readTensors(r, path)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +132,12 @@ func Read(path string) (*Checkpoint, error) {
 // ReadWeights reads the weights of a checkpoint, or of any safetensors file that
 // names its tensors as model.Net.Params does. Errors are those of Read.
 func ReadWeights(path string) ([]model.Tensor, error) {
-	meta, tensors, err := readFile(path)
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("weights: %w", err)
+	}
+	defer file.Close()
+	meta, tensors, err := readTensors(file, path)
 	if err != nil || meta["format"] != format {
 		return tensors, err
 	}
@@ -133,19 +148,14 @@ func ReadWeights(path string) ([]model.Tensor, error) {
 	return c.State.Weights, nil
 }
 
-// readFile reads a safetensors file and, if it is a checkpoint, checks version and
-// checksum.
-func readFile(path string) (map[string]string, []model.Tensor, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("checkpoint: %w", err)
-	}
-	defer file.Close()
-	meta, tensors, err := model.ReadTensors(bufio.NewReaderSize(file, 1<<20))
-	var io *os.PathError
+// readTensors reads a safetensors file and, if it is a checkpoint, checks version
+// and checksum.
+func readTensors(r io.Reader, path string) (map[string]string, []model.Tensor, error) {
+	meta, tensors, err := model.ReadTensors(r)
+	var failed *fs.PathError
 	var unsupported *model.UnsupportedError
 	switch {
-	case errors.As(err, &io):
+	case errors.As(err, &failed):
 		return nil, nil, fmt.Errorf("checkpoint: %w", err)
 	case errors.As(err, &unsupported):
 		return nil, nil, &UnsupportedError{path, err.Error(), "give a file of float32 tensors"}

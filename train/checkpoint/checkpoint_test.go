@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"alexnet/model"
+	"alexnet/records"
 	"alexnet/records/atomicfile"
 	"alexnet/train/report"
 )
@@ -35,7 +36,7 @@ type settings struct {
 
 var plain = settings{Batch: 4, Schedule: map[string]float64{"base": 0.01}}
 
-func sample(t *testing.T, step int) *Checkpoint {
+func sample(t testing.TB, step int) *Checkpoint {
 	t.Helper()
 	net := tinyNet(3)
 	text, err := json.Marshal(plain)
@@ -89,12 +90,9 @@ func TestEveryFlippedByteIsNoticed(t *testing.T) {
 	if err := c.Write(&file); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "step.safetensors")
-	read := func(data []byte) error {
-		if err := os.WriteFile(path, data, 0o666); err != nil {
-			t.Fatal(err)
-		}
-		got, err := Read(path)
+	const path = "step-00000007.safetensors"
+	notice := func(data []byte) error {
+		got, err := read(bytes.NewReader(data), path)
 		if err == nil {
 			got.File = ""
 			if !reflect.DeepEqual(got, c) {
@@ -112,16 +110,16 @@ func TestEveryFlippedByteIsNoticed(t *testing.T) {
 	for i := range file.Bytes() {
 		data := bytes.Clone(file.Bytes())
 		data[i] ^= 0x10
-		if read(data) == nil {
+		if notice(data) == nil {
 			t.Fatalf("byte %d flipped, and another checkpoint was read", i)
 		}
 	}
 	for n := range file.Len() {
-		if read(file.Bytes()[:n]) == nil {
+		if notice(file.Bytes()[:n]) == nil {
 			t.Fatalf("%d of %d bytes were read as a checkpoint", n, file.Len())
 		}
 	}
-	if read(append(file.Bytes(), 0)) == nil {
+	if notice(append(file.Bytes(), 0)) == nil {
 		t.Fatal("a byte too many was not noticed")
 	}
 }
@@ -159,10 +157,18 @@ func TestForeignFiles(t *testing.T) {
 	}
 }
 
+func manifest(digest string, classes []string) *records.Manifest {
+	m := &records.Manifest{Digest: digest}
+	for _, wnid := range classes {
+		m.Classes = append(m.Classes, records.Class{WNID: wnid})
+	}
+	return m
+}
+
 func TestCheckShowsTheDifference(t *testing.T) {
 	c := sample(t, 7)
 	c.File = "run/step-00000007.safetensors"
-	if err := c.Check(tinyNet(3), c.Classes, c.Records, plain); err != nil {
+	if err := c.Check(tinyNet(3), manifest(c.Records, c.Classes), plain); err != nil {
 		t.Fatalf("the same run: %v", err)
 	}
 	wide := tinyNet(3)
@@ -189,7 +195,7 @@ func TestCheckShowsTheDifference(t *testing.T) {
 			"has other settings: batch: 4 in the checkpoint, 8 here, schedule.base: 0.01 in the checkpoint, 0.02 here; leave out"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			err := c.Check(tc.net, tc.classes, tc.records, tc.settings)
+			err := c.Check(tc.net, manifest(tc.records, tc.classes), tc.settings)
 			var mismatch *MismatchError
 			if !errors.As(err, &mismatch) || !strings.HasPrefix(err.Error(), "checkpoint "+c.File+" "+tc.want) {
 				t.Errorf("error %v, want %q", err, tc.want)
@@ -347,4 +353,36 @@ func TestTemporariesAreRemoved(t *testing.T) {
 	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the temporary is still there: %v", err)
 	}
+}
+
+// Whatever a file holds, it is a checkpoint that can be written again, or an error.
+func FuzzRead(f *testing.F) {
+	var file bytes.Buffer
+	if err := sample(f, 7).Write(&file); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(file.Bytes())
+	f.Add(file.Bytes()[:file.Len()/2])
+	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		// With the checksum made right, what lies behind it is reached too.
+		if meta, tensors, err := model.ReadTensors(bytes.NewReader(data)); err == nil && meta != nil {
+			meta[checksumKey] = checksum(meta, tensors)
+			var sealed bytes.Buffer
+			if err := model.WriteTensors(&sealed, meta, tensors); err == nil {
+				data = sealed.Bytes()
+			}
+		}
+		c, err := read(bytes.NewReader(data), "fuzz")
+		if err != nil {
+			return
+		}
+		var again bytes.Buffer
+		if err := c.Write(&again); err != nil {
+			t.Fatalf("what was read cannot be written: %v", err)
+		}
+		if _, err := read(&again, "again"); err != nil {
+			t.Fatalf("what was written cannot be read: %v", err)
+		}
+	})
 }

@@ -7,21 +7,30 @@ import (
 	"slices"
 
 	"alexnet/model"
+	"alexnet/records"
 )
 
+// Classes returns the WNIDs of a data set's classes in the order of the labels.
+func Classes(m *records.Manifest) []string {
+	ids := make([]string, len(m.Classes))
+	for i, c := range m.Classes {
+		ids[i] = c.WNID
+	}
+	return ids
+}
+
 // Check returns a *MismatchError unless the checkpoint was made with this net,
-// these classes (WNIDs), these records (digest of the manifest) and these settings
-// (anything that marshals to JSON).
-func (c *Checkpoint) Check(net *model.Net, classes []string, records string, settings any) error {
+// these records and these settings (anything that marshals to JSON).
+func (c *Checkpoint) Check(net *model.Net, m *records.Manifest, settings any) error {
 	const another = "to start another run give another --run"
-	if err := c.CheckClasses(classes); err != nil {
+	if err := c.CheckClasses(m); err != nil {
 		return err
 	}
 	if d := differences(c.Net, net); len(d) > 0 {
 		return &MismatchError{c.File, "net", d, "resume with the net that it was trained with, or " + another}
 	}
-	if c.Records != records {
-		return &MismatchError{c.File, "records", []string{difference("digest", c.Records, records)},
+	if c.Records != m.Digest {
+		return &MismatchError{c.File, "records", []string{difference("digest", c.Records, m.Digest)},
 			"resume with the records that it was trained on, or " + another}
 	}
 	if d := differences(c.Settings, settings); len(d) > 0 {
@@ -30,9 +39,10 @@ func (c *Checkpoint) Check(net *model.Net, classes []string, records string, set
 	return nil
 }
 
-// CheckClasses returns a *MismatchError unless the net was trained for these
-// classes (WNIDs), in this order.
-func (c *Checkpoint) CheckClasses(classes []string) error {
+// CheckClasses returns a *MismatchError unless the net was trained for the classes
+// of these records, in their order.
+func (c *Checkpoint) CheckClasses(m *records.Manifest) error {
+	classes := Classes(m)
 	if slices.Equal(c.Classes, classes) {
 		return nil
 	}

@@ -107,12 +107,18 @@ func (o Options) check(engines []model.Engine, ds *records.Dataset, split *recor
 	if o.Views != 1 && o.Views != 10 {
 		return o, fmt.Errorf("evaluating: %d views: must be 1 (centre) or 10 (corners, centre, mirrored)", o.Views)
 	}
+	if o.Batch < 0 {
+		return o, fmt.Errorf("evaluating: batch of %d images: must not be negative", o.Batch)
+	}
 	if split.Len() == 0 {
 		return o, fmt.Errorf("evaluating: split %s of %s is empty", split.Name(), ds.Dir)
 	}
 	first := engines[0].Net()
 	for _, e := range engines {
 		net := e.Net()
+		if err := CheckFit(net, ds); err != nil {
+			return o, fmt.Errorf("evaluating: %w", err)
+		}
 		if net.Input != first.Input || net.Classes != first.Classes {
 			return o, fmt.Errorf("evaluating: nets of different kinds cannot be averaged: %s takes %v for %d classes, %s takes %v for %d",
 				first.Name, first.Input, first.Classes, net.Name, net.Input, net.Classes)
@@ -122,6 +128,24 @@ func (o Options) check(engines []model.Engine, ds *records.Dataset, split *recor
 		}
 	}
 	return o, nil
+}
+
+// CheckFit returns an error unless the net's crops can be cut from the records and
+// its outputs are their classes.
+func CheckFit(net *model.Net, ds *records.Dataset) error {
+	in, shape := net.Input, ds.Manifest.Shape
+	switch {
+	case in.C != shape.C:
+		return fmt.Errorf("%s has images of %d channels, and net %s takes %d", ds.Dir, shape.C, net.Name, in.C)
+	case in.H != in.W:
+		return fmt.Errorf("net %s takes crops of %dx%d: only square ones can be cut", net.Name, in.W, in.H)
+	case in.H > shape.H || in.W > shape.W:
+		return fmt.Errorf("%s has images of %dx%d, too small for the %dx%d crops of net %s: ingest with a larger --size, or use a smaller net",
+			ds.Dir, shape.W, shape.H, in.W, in.H, net.Name)
+	case net.Classes != len(ds.Manifest.Classes):
+		return fmt.Errorf("%s has %d classes, and net %s has %d outputs", ds.Dir, len(ds.Manifest.Classes), net.Name, net.Classes)
+	}
+	return nil
 }
 
 // evaluation is an Evaluate on its way.

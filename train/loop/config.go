@@ -143,29 +143,3 @@ func (s Settings) color(m *records.Manifest) (*augment.Color, error) {
 	c := augment.EigenColor(m.PCA.Eigenvectors, m.PCA.Eigenvalues, scale)
 	return &c, nil
 }
-
-// Classes returns the WNIDs of a data set's classes in the order of the labels.
-func Classes(m *records.Manifest) []string {
-	ids := make([]string, len(m.Classes))
-	for i, c := range m.Classes {
-		ids[i] = c.WNID
-	}
-	return ids
-}
-
-// checkFit returns an error unless the records are what the net takes.
-func checkFit(net *model.Net, ds *records.Dataset) error {
-	in, shape := net.Input, ds.Manifest.Shape
-	switch {
-	case in.C != shape.C:
-		return fmt.Errorf("%s has images of %d channels, and %s takes %d", ds.Dir, shape.C, net.Name, in.C)
-	case in.H != in.W:
-		return fmt.Errorf("net %s takes crops of %dx%d: only square ones can be cut", net.Name, in.W, in.H)
-	case in.H > shape.H || in.W > shape.W:
-		return fmt.Errorf("%s has images of %dx%d, too small for the %dx%d crops of %s: ingest with a larger --size, or train a smaller net",
-			ds.Dir, shape.W, shape.H, in.W, in.H, net.Name)
-	case net.Classes != len(ds.Manifest.Classes):
-		return fmt.Errorf("%s has %d classes, and net %s has %d outputs", ds.Dir, len(ds.Manifest.Classes), net.Name, net.Classes)
-	}
-	return nil
-}

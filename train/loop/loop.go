@@ -170,7 +170,7 @@ func (h Hooks) complete() Hooks {
 // prepare checks everything, opens the splits and the run's folder, and puts the
 // state of the checkpoint in place.
 func (t *trainer) prepare() error {
-	if err := errors.Join(t.cfg.Settings.Check(), t.cfg.Limits.Check(), checkFit(t.eng.Net(), t.ds)); err != nil {
+	if err := errors.Join(t.cfg.Settings.Check(), t.cfg.Limits.Check(), eval.CheckFit(t.eng.Net(), t.ds)); err != nil {
 		return err
 	}
 	if t.cfg.Settings.Batch > t.eng.Batch() {
@@ -227,7 +227,7 @@ func (t *trainer) restore() error {
 		}
 		return err
 	}
-	if err := c.Check(t.eng.Net(), Classes(t.ds.Manifest), t.ds.Manifest.Digest, t.cfg.Settings); err != nil {
+	if err := c.Check(t.eng.Net(), t.ds.Manifest, t.cfg.Settings); err != nil {
 		return err
 	}
 	if c.Progress.StepInEpoch > t.stepsPerEpoch() {

@@ -39,7 +39,7 @@ func TestRefused(t *testing.T) {
 			"is damaged: state of the learning-rate schedule"},
 		{"a position that cannot be", data, func(c *Config) { *c = resumed(t, old); c.Resume.Progress.StepInEpoch = 6 }, "is damaged: step 6 of an epoch of 5 steps"},
 		{"no training split", onlyVal, nil, `has no split "train" to train on`},
-		{"small images", small, nil, "has images of 6x6, too small for the 8x8 crops of linear: ingest with a larger --size"},
+		{"small images", small, nil, "has images of 6x6, too small for the 8x8 crops of net linear: ingest with a larger --size"},
 		{"batch 0", data, func(c *Config) { c.Settings.Batch = 0 }, "batch of 0 images"},
 		{"a batch larger than the engine's", data, func(c *Config) { c.Settings.Batch = 5 }, "batch of 5 images: the engine was made for at most 4"},
 		{"momentum", data, func(c *Config) { c.Settings.Momentum = 1 }, "momentum 1: must be at least 0 and less than 1"},

@@ -30,7 +30,7 @@ func (t *trainer) save() error {
 		return err
 	}
 	file, err := t.store.Save(&checkpoint.Checkpoint{
-		Net: t.eng.Net(), Classes: Classes(t.ds.Manifest), Records: t.ds.Manifest.Digest,
+		Net: t.eng.Net(), Classes: checkpoint.Classes(t.ds.Manifest), Records: t.ds.Manifest.Digest,
 		Settings: settings, Progress: t.p, State: state,
 	})
 	if err != nil {

@@ -75,11 +75,12 @@ func NewProgress(w io.Writer) *Progress {
 	return p
 }
 
-// Show shows the status. Off the terminal only those with keep set are written.
-func (p *Progress) Show(s Status, keep bool) {
+// Show shows how it goes, such as a Status. Off the terminal only what has keep set
+// is written.
+func (p *Progress) Show(s fmt.Stringer, keep bool) {
 	if p.width == nil {
 		if keep {
-			fmt.Fprintln(p.w, s)
+			fmt.Fprintln(p.w, s.String())
 		}
 		return
 	}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"alexnet/model"
+	"alexnet/model/cpu"
+	"alexnet/records"
+	"alexnet/tools/cli"
+	"alexnet/train/checkpoint"
+	"alexnet/train/eval"
+	"alexnet/train/report"
+)
+
+// evaluate opens what the flags name and measures it. It also returns the files of
+// the checkpoints.
+func (f *flags) evaluate(ctx context.Context) (r eval.Result, files []string, err error) {
+	if f.Batch < 1 || f.Threads < 0 || f.Workers < 0 {
+		return r, nil, cli.Usagef("--batch must be at least 1, --threads and --workers not negative")
+	}
+	ds, err := records.Open(f.Records)
+	if err != nil {
+		return r, nil, err
+	}
+	split, err := ds.OpenSplit(f.Split)
+	if err != nil {
+		return r, nil, err
+	}
+	defer func() { err = errors.Join(err, split.Close()) }()
+	engines, files, err := f.open(ds)
+	defer func() {
+		for _, e := range engines {
+			err = errors.Join(err, e.Close())
+		}
+	}()
+	if err != nil {
+		return r, nil, err
+	}
+	line := report.NewProgress(f.stderr)
+	defer line.Done()
+	r, err = eval.Evaluate(ctx, engines, ds, split, eval.Options{Views: f.Views, Workers: f.Workers,
+		Progress: func(done, total int) { line.Show(progress{done, total}, false) }})
+	return r, files, err
+}
+
+// open makes an engine of each checkpoint. Those that it has made are returned with
+// an error too.
+func (f *flags) open(ds *records.Dataset) (engines []model.Engine, files []string, err error) {
+	for _, path := range f.Checkpoint {
+		c, warnings, err := checkpoint.Find(path)
+		for _, w := range warnings {
+			fmt.Fprintf(f.stderr, "warning: %v\n", w)
+		}
+		if err == nil {
+			err = c.CheckClasses(ds.Manifest)
+		}
+		if err != nil {
+			return engines, nil, err
+		}
+		if c.Records != ds.Manifest.Digest {
+			fmt.Fprintf(f.stderr, "warning: %s was trained on other records than %s; their mean image may differ\n", c.File, ds.Dir)
+		}
+		fmt.Fprintf(f.stderr, "%s: %s after step %d\n", c.File, c.Net.Name, c.Progress.Step)
+		e, err := cpu.New(c.Net, model.State{Weights: c.State.Weights}, cpu.Options{Batch: f.Batch, Threads: f.Threads})
+		if err != nil {
+			return engines, nil, fmt.Errorf("%s: %w", c.File, err)
+		}
+		engines, files = append(engines, e), append(files, c.File)
+	}
+	return engines, files, nil
+}
+
+// progress is how many records are done, of how many.
+type progress struct{ done, total int }
+
+// String returns the progress line.
+func (p progress) String() string { return fmt.Sprintf("%d of %d images", p.done, p.total) }

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+
+	"alexnet/model"
+	"alexnet/train/loop"
+	"alexnet/train/report"
+)
+
+// console tells the user how it goes: progress on standard error, results on
+// standard output.
+type console struct {
+	stdout, stderr io.Writer
+	json           bool
+	threads        int
+	progress       *report.Progress
+}
+
+func newConsole(f *flags) *console {
+	return &console{stdout: f.stdout, stderr: f.stderr, json: f.JSON, threads: or(f.Threads, runtime.GOMAXPROCS(0)),
+		progress: report.NewProgress(f.stderr)}
+}
+
+// start says what is about to run.
+func (c *console) start(p *plan, engine model.Engine, name string) {
+	net, m := engine.Net(), p.records.Manifest
+	s := p.config.Settings
+	fmt.Fprintf(c.stderr, "engine:  %s, %d threads\n", name, c.threads)
+	fmt.Fprintf(c.stderr, "records: %s, %d training and %d validation images of %v, %d classes\n",
+		p.records.Dir, m.Splits[loop.TrainSplit].Written, m.Splits[loop.ValSplit].Written, m.Shape, len(m.Classes))
+	fmt.Fprintf(c.stderr, "net:     %s, crops of %dx%d, %d parameters\n", net.Name, net.Input.H, net.Input.W, net.ParamCount())
+	fmt.Fprintf(c.stderr, "run:     %s, batch %d, %d epochs, learning rate %g (%s), seed %d\n",
+		p.config.Run, s.Batch, p.config.Limits.Epochs, s.Schedule.Base, s.Schedule.Kind, s.Seed)
+	for _, note := range p.notes {
+		fmt.Fprintln(c.stderr, note)
+	}
+}
+
+// hooks connect the training to the console.
+func (c *console) hooks() loop.Hooks {
+	h := loop.Hooks{
+		Progress: func(s report.Status, keep bool) { c.progress.Show(s, keep) },
+		Message:  c.progress.Print,
+	}
+	if c.json {
+		out := json.NewEncoder(c.stdout)
+		// A reader that has gone away does not end a training; finish reports it.
+		h.Metrics = func(l report.Line) { _ = out.Encode(l) }
+	}
+	return h
+}
+
+// summaryText is what stands on standard output at the end.
+func summaryText(s loop.Summary) string {
+	var b strings.Builder
+	why := map[loop.End]string{
+		loop.EndEpochs:   "all epochs are done",
+		loop.EndMaxSteps: "--max-steps is reached",
+		loop.EndSchedule: "the validation error no longer improves",
+	}[s.End]
+	fmt.Fprintf(&b, "%s: %d steps, %d epochs; %s\n", s.Net, s.Steps, s.Epochs, why)
+	if l := s.Last; l != nil && l.Val != nil {
+		fmt.Fprintf(&b, "validation after epoch %d: top-1 %.2f %%, top-5 %.2f %% of %d images correct (centre crop)\n",
+			l.Epoch, 100*l.Val.Top1, 100*l.Val.Top5, l.Val.Images)
+	}
+	if s.Best != nil {
+		fmt.Fprintf(&b, "best validation: top-1 %.2f %%, in %s\n", 100*s.Best.Top1, s.BestCheckpoint)
+	}
+	fmt.Fprintf(&b, "last checkpoint: %s\n", s.Checkpoint)
+	return b.String()
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"io"
+	"path/filepath"
+	"slices"
+
+	"alexnet/model"
+	"alexnet/tools/cli"
+	"alexnet/train/loop"
+	"alexnet/train/sgd"
+)
+
+// flags is train's command line. A nil pointer is a flag that was not given.
+type flags struct {
+	Records string  `placeholder:"DIR" help:"Records that ingest made; with --resume those of the run."`
+	RunDir  string  `name:"run" placeholder:"DIR" help:"The run's folder (default: runs/NET)."`
+	Net     *string `enum:"alexnet,alexnet-small" help:"alexnet (default) or alexnet-small."`
+	Device  string  `enum:"auto,cpu,gpu" default:"auto" help:"auto, cpu or gpu."`
+	Resume  bool    `help:"Go on from the newest sound checkpoint of --run."`
+	Init    string  `placeholder:"FILE" help:"Take the first weights from a checkpoint or a safetensors file."`
+
+	Batch       *int     `placeholder:"N" help:"Images of a step."`
+	Epochs      *int     `placeholder:"N" help:"Passes over the training split."`
+	MaxSteps    int      `placeholder:"N" help:"End after so many steps in all."`
+	LR          *float64 `name:"lr" placeholder:"RATE" help:"Learning rate of the first epoch."`
+	Momentum    *float64 `placeholder:"SHARE" help:"Share of the last update that goes into the next."`
+	WeightDecay *float64 `placeholder:"RATE" help:"Weight decay."`
+	Seed        *uint64  `placeholder:"N" help:"Of weights, order, crops and dropout (default: 1)."`
+	Color       *string  `enum:"none,stddev,eigenvalue" help:"Colour augmentation: none, stddev (as the 2012 code) or eigenvalue (as the paper, default)."`
+
+	Schedule *string  `enum:"constant,step,plateau" help:"Learning rate: constant, step (drops at --drop-at), plateau (drops when the validation error no longer improves)."`
+	DropAt   []int    `placeholder:"EPOCH" help:"step: epochs, counted from 0, before which the rate drops."`
+	Factor   *float64 `placeholder:"F" help:"step, plateau: what a drop multiplies the rate by (default: 0.1)."`
+	Patience *int     `placeholder:"EPOCHS" help:"plateau: epochs without a better validation before a drop (default: 5)."`
+	MaxDrops *int     `placeholder:"N" help:"plateau: drops at most (default: 3)."`
+	Stop     *bool    `name:"plateau-stop" help:"plateau: end the run when the patience runs out after the last drop."`
+
+	CheckpointEvery *int `placeholder:"STEPS" help:"Steps between checkpoints, beside those after each epoch (default: 500; 0: none)."`
+	LogEvery        *int `placeholder:"STEPS" help:"Steps between lines of metrics.jsonl (default: 20; 0: epochs only)."`
+	Workers         *int `placeholder:"N" help:"Goroutines that prepare batches (default: one a processor)."`
+	Threads         int  `placeholder:"N" help:"Threads of the CPU engine (default: one a processor)."`
+	JSON            bool `name:"json" help:"Metrics and summary on standard output, one JSON object a line."`
+
+	stdout, stderr io.Writer
+}
+
+// Defaults of what no recipe gives.
+const (
+	defaultNet             = "alexnet"
+	defaultSeed            = 1
+	defaultColor           = "eigenvalue"
+	defaultFactor          = 0.1
+	defaultPatience        = 5
+	defaultMaxDrops        = 3
+	defaultCheckpointEvery = 500
+	defaultLogEvery        = 20
+	keepCheckpoints        = 3
+)
+
+// run returns the run's folder.
+func (f *flags) run() string {
+	if f.RunDir != "" {
+		return f.RunDir
+	}
+	return filepath.Join("runs", value(f.Net, defaultNet))
+}
+
+// value returns what a flag says, or the default.
+func value[T any](given *T, otherwise T) T {
+	if given != nil {
+		return *given
+	}
+	return otherwise
+}
+
+// check finds flags that do not go together.
+func (f *flags) check() error {
+	switch {
+	case f.Records == "" && !f.Resume:
+		return cli.Usagef("--records DIR is missing: the folder that ingest wrote")
+	case f.Resume && f.Init != "":
+		return cli.Usagef("--init gives the first weights of a new run, and --resume goes on with a run's own: give one of them")
+	case f.Threads < 0:
+		return cli.Usagef("--threads %d: must not be negative", f.Threads)
+	}
+	return nil
+}
+
+// ownSettings returns the settings of a new run: the recipe of the net.
+func ownSettings(net *model.Net) (loop.Settings, loop.Limits) {
+	r := net.Recipe()
+	return loop.Settings{
+			Batch: r.Batch, Seed: defaultSeed, Momentum: r.Momentum, WeightDecay: r.WeightDecay, Color: defaultColor,
+			Schedule: sgd.Config{Kind: sgd.Kind(r.Schedule), Base: r.LearningRate, Factor: r.Factor, DropAt: r.DropAt},
+		}, loop.Limits{
+			Epochs: r.Epochs, CheckpointEvery: defaultCheckpointEvery, LogEvery: defaultLogEvery, Keep: keepCheckpoints,
+		}
+}
+
+// apply puts the flags that were given over the settings and limits.
+func (f *flags) apply(s *loop.Settings, l *loop.Limits) error {
+	s.Batch = value(f.Batch, s.Batch)
+	s.Seed = value(f.Seed, s.Seed)
+	s.Momentum = value(f.Momentum, s.Momentum)
+	s.WeightDecay = value(f.WeightDecay, s.WeightDecay)
+	s.Color = value(f.Color, s.Color)
+	l.Epochs = value(f.Epochs, l.Epochs)
+	l.CheckpointEvery = value(f.CheckpointEvery, l.CheckpointEvery)
+	l.LogEvery = value(f.LogEvery, l.LogEvery)
+	l.Workers = value(f.Workers, l.Workers)
+	l.MaxSteps = f.MaxSteps // of one call: a resumed run goes on to its epochs
+	var err error
+	if s.Schedule, err = f.schedule(s.Schedule); err != nil {
+		return err
+	}
+	if err := s.Check(); err != nil {
+		return &cli.UsageError{Err: err}
+	}
+	if err := l.Check(); err != nil {
+		return &cli.UsageError{Err: err}
+	}
+	return nil
+}
+
+// schedule puts the flags over a schedule, keeps what its kind uses, and refuses
+// flags of another kind.
+func (f *flags) schedule(c sgd.Config) (sgd.Config, error) {
+	kind := sgd.Kind(value(f.Schedule, string(c.Kind)))
+	for _, flag := range []struct {
+		name  string
+		given bool
+		kinds []sgd.Kind
+	}{
+		{"--drop-at", f.DropAt != nil, []sgd.Kind{sgd.Step}},
+		{"--factor", f.Factor != nil, []sgd.Kind{sgd.Step, sgd.Plateau}},
+		{"--patience", f.Patience != nil, []sgd.Kind{sgd.Plateau}},
+		{"--max-drops", f.MaxDrops != nil, []sgd.Kind{sgd.Plateau}},
+		{"--plateau-stop", f.Stop != nil, []sgd.Kind{sgd.Plateau}},
+	} {
+		if flag.given && !slices.Contains(flag.kinds, kind) {
+			return c, cli.Usagef("%s is for --schedule %s, and the schedule is %s", flag.name, flag.kinds[0], kind)
+		}
+	}
+	if kind != c.Kind {
+		c = sgd.Config{Kind: kind, Base: c.Base}
+	}
+	c.Base = value(f.LR, c.Base)
+	if kind == sgd.Constant {
+		return c, nil
+	}
+	c.Factor = value(f.Factor, or(c.Factor, defaultFactor))
+	if kind == sgd.Step {
+		if f.DropAt != nil {
+			c.DropAt = f.DropAt
+		}
+		if len(c.DropAt) == 0 {
+			return c, cli.Usagef("--schedule step needs --drop-at EPOCH,…: when the rate drops")
+		}
+		return c, nil
+	}
+	c.Patience = value(f.Patience, or(c.Patience, defaultPatience))
+	c.MaxDrops = value(f.MaxDrops, or(c.MaxDrops, defaultMaxDrops))
+	c.Stop = value(f.Stop, c.Stop)
+	return c, nil
+}
+
+// or returns v, or the default where v is zero.
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}

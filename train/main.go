@@ -1,0 +1,73 @@
+// Command train trains a net on records that ingest made.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"alexnet/model"
+	"alexnet/tools/cli"
+	"alexnet/train/loop"
+)
+
+const description = `Trains a net on records that ingest made.
+
+Examples:
+  train --records out/
+  train --records out/ --net alexnet-small --epochs 10 --lr 0.01
+  train --resume --run runs/alexnet-small
+
+The run's folder gets config.json, metrics.jsonl, summary.json and checkpoints/.
+Flags that are not given take the values of the net's own recipe, and with
+--resume those that the run began with. Ctrl-C finishes the step in hand and saves.`
+
+func main() {
+	cli.Main("train", description, &flags{stdout: os.Stdout, stderr: os.Stderr})
+}
+
+// Run trains.
+func (f *flags) Run(ctx context.Context) (err error) {
+	p, err := f.plan()
+	if err != nil {
+		return err
+	}
+	engine, name, err := newEngine(f, p)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	out := newConsole(f)
+	out.start(p, engine, name)
+	s, err := loop.Run(ctx, p.config, engine, p.records, out.hooks())
+	out.progress.Done()
+	if err != nil {
+		return err
+	}
+	if s.End == loop.EndInterrupted {
+		return fmt.Errorf("interrupted after step %d, which is saved in %s; go on with: train --resume --run %s", s.Steps, s.Checkpoint, p.config.Run)
+	}
+	return out.finish(s)
+}
+
+// newEngine makes the engine that the flags ask for, and its name.
+func newEngine(f *flags, p *plan) (model.Engine, string, error) {
+	if f.Device == "gpu" {
+		return nil, "", errors.New("--device gpu: this build has no GPU engine; use --device cpu")
+	}
+	return newCPU(p, f.Threads)
+}
+
+// finish prints the results.
+func (c *console) finish(s loop.Summary) error {
+	if c.json {
+		return json.NewEncoder(c.stdout).Encode(struct {
+			Event string `json:"event"`
+			loop.Summary
+		}{"summary", s})
+	}
+	_, err := fmt.Fprint(c.stdout, summaryText(s))
+	return err
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"alexnet/model"
+	"alexnet/model/cpu"
+	"alexnet/records"
+	"alexnet/train/checkpoint"
+	"alexnet/train/loop"
+	"alexnet/train/sgd"
+)
+
+// plan is what a command line comes to.
+type plan struct {
+	config  loop.Config
+	net     *model.Net
+	records *records.Dataset
+	first   []model.Tensor // the first weights; nil: drawn from the seed
+	notes   []string       // what the user should know before it begins
+}
+
+// plan reads what the flags name and settles all that they leave open.
+func (f *flags) plan() (*plan, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	if f.Resume {
+		return f.planResumed()
+	}
+	p := &plan{config: loop.Config{Run: f.run(), Init: f.Init}}
+	var err error
+	if p.records, err = records.Open(f.Records); err != nil {
+		return nil, err
+	}
+	if p.net, err = model.Preset(value(f.Net, defaultNet), len(p.records.Manifest.Classes)); err != nil {
+		return nil, err
+	}
+	p.config.Settings, p.config.Limits = ownSettings(p.net)
+	p.adapt(f)
+	if err := f.apply(&p.config.Settings, &p.config.Limits); err != nil {
+		return nil, err
+	}
+	if f.Init != "" {
+		if p.first, err = initialWeights(f.Init, p.net); err != nil {
+			return nil, err
+		}
+	}
+	p.look()
+	return p, nil
+}
+
+// planResumed plans to go on with a run, which has its own idea of everything.
+func (f *flags) planResumed() (*plan, error) {
+	p := &plan{config: loop.Config{Run: f.run()}}
+	own, err := loop.ReadConfig(p.config.Run)
+	if err != nil {
+		return nil, err
+	}
+	if p.records, err = records.Open(or(f.Records, own.Records)); err != nil {
+		return nil, err
+	}
+	p.net = own.Net
+	if f.Net != nil && *f.Net != own.Net.Name {
+		if p.net, err = model.Preset(*f.Net, len(p.records.Manifest.Classes)); err != nil {
+			return nil, err
+		}
+	}
+	p.config.Init, p.config.Settings, p.config.Limits = own.Init, own.Settings, own.Limits
+	if err := f.apply(&p.config.Settings, &p.config.Limits); err != nil {
+		return nil, err
+	}
+	c, warnings, err := checkpoint.Latest(p.config.Run)
+	switch {
+	case errors.Is(err, checkpoint.ErrNone):
+		p.note("%s has no checkpoint yet: starting from the beginning", p.config.Run)
+		if own.Init != "" {
+			p.first, err = initialWeights(own.Init, p.net)
+			return p, err
+		}
+		return p, nil
+	case err != nil:
+		return nil, fmt.Errorf("run %s: %w", p.config.Run, err)
+	}
+	for _, w := range warnings {
+		p.note("warning: %v; passed over", w)
+	}
+	p.note("resuming from %s: step %d", c.File, c.Progress.Step)
+	p.config.Resume = c
+	return p, nil
+}
+
+// initialWeights reads the weights for --init.
+func initialWeights(file string, net *model.Net) ([]model.Tensor, error) {
+	weights, err := checkpoint.ReadWeights(file)
+	if err == nil {
+		err = net.CheckTensors(weights)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--init %s: %w", file, err)
+	}
+	return weights, nil
+}
+
+// adapt changes the net's recipe where the records do not allow it, unless a flag
+// asks for it.
+func (p *plan) adapt(f *flags) {
+	s := &p.config.Settings
+	if !loop.HasValidation(p.records.Manifest) {
+		p.note("%s has no validation split: training without validation", p.records.Dir)
+		if f.Schedule == nil && s.Schedule.Kind == sgd.Plateau {
+			p.note("the learning rate stays constant: without validation the %s schedule has nothing to go by", sgd.Plateau)
+			s.Schedule = sgd.Config{Kind: sgd.Constant, Base: s.Schedule.Base}
+		}
+	}
+	if p.records.Manifest.PCA == nil {
+		s.Color = loop.ColorNone
+	}
+}
+
+// look notes what is likely not meant.
+func (p *plan) look() {
+	side := min(p.records.Manifest.Shape.H, p.records.Manifest.Shape.W)
+	crop := p.net.Input.H
+	// The paper cuts 224 of 256, 77 % of the area; half the area of an image is the
+	// least that still shows most objects whole.
+	if 2*crop*crop < side*side {
+		p.note("warning: crops of %dx%d show %.0f %% of the area of records of %dx%d: `ingest --size %d` gives the paper's proportion (224 of 256)",
+			crop, crop, 100*float64(crop*crop)/float64(side*side), side, side, paperSide(crop))
+	}
+}
+
+// paperSide returns the size of records, a multiple of 8, of which a crop is what
+// 224 is of 256.
+func paperSide(crop int) int { return crop * 256 / 224 / 8 * 8 }
+
+func (p *plan) note(format string, args ...any) {
+	p.notes = append(p.notes, fmt.Sprintf(format, args...))
+}
+
+// newCPU makes the CPU engine and its name.
+func newCPU(p *plan, threads int) (model.Engine, string, error) {
+	s := p.config.Settings
+	e, err := cpu.New(p.net, model.State{Weights: p.first}, cpu.Options{Batch: s.Batch, Threads: threads, Seed: s.Seed})
+	if err != nil {
+		return nil, "", err
+	}
+	return e, "cpu", nil
+}
