@@ -1,0 +1,275 @@
+package eval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"alexnet/model"
+	"alexnet/records"
+	"alexnet/train/internal/traintest"
+)
+
+var data = traintest.Data{Classes: 7, Train: 1, Val: 23, Size: 13, Seed: 9}
+
+const crop = 8
+
+func openVal(t *testing.T, d traintest.Data) (*records.Dataset, *records.Split) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := d.Make(dir); err != nil {
+		t.Fatal(err)
+	}
+	ds, err := records.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	split, err := ds.OpenSplit("val")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := split.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return ds, split
+}
+
+// net returns an engine with random weights, large enough that the views differ.
+func net(seed uint64, batch int) *traintest.Engine {
+	n := traintest.Net(data.Classes, crop)
+	n.Layers[0].InitStd = 0.05
+	return traintest.NewEngine(n, seed, batch)
+}
+
+// byHand crops, mirrors and averages without the pipeline.
+func byHand(t *testing.T, ds *records.Dataset, split *records.Split, engines []model.Engine, views [][3]int) Result {
+	t.Helper()
+	r := Result{Split: "val", Views: len(views), Nets: len(engines)}
+	size, loss := data.Size, 0.0
+	for i := range split.Len() {
+		row, err := split.Row(i, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mean := make([]float64, data.Classes)
+		for _, e := range engines {
+			for _, v := range views {
+				image := make([]float32, 0, 3*crop*crop)
+				for c := range 3 {
+					for y := range crop {
+						for x := range crop {
+							if v[2] == 1 {
+								x = crop - 1 - x
+							}
+							at := (c*size+v[0]+y)*size + v[1] + x
+							image = append(image, float32(row.U8[at])-ds.Mean.Mean[at])
+						}
+					}
+				}
+				probs := make([]float32, data.Classes)
+				if err := e.Predict(image, 1, probs); err != nil {
+					t.Fatal(err)
+				}
+				for c, p := range probs {
+					mean[c] += float64(p)
+				}
+			}
+		}
+		above := 0
+		for _, p := range mean {
+			if p > mean[row.Label] {
+				above++
+			}
+		}
+		r.Images++
+		if above == 0 {
+			r.Top1++
+		}
+		if above < 5 {
+			r.Top5++
+		}
+		loss -= math.Log(mean[row.Label] / float64(len(engines)*len(views)))
+	}
+	r.Loss = loss / float64(r.Images)
+	return r
+}
+
+var (
+	center = [][3]int{{2, 2, 0}} // (13-8)/2, the odd pixel at bottom and right
+	ten    = [][3]int{
+		{0, 0, 0}, {0, 5, 0}, {5, 0, 0}, {5, 5, 0}, {2, 2, 0},
+		{0, 0, 1}, {0, 5, 1}, {5, 0, 1}, {5, 5, 1}, {2, 2, 1},
+	}
+)
+
+// The result is that of crops made by hand, whatever the batch, and whether it fits
+// the engine's.
+func TestViewsAndEnsembles(t *testing.T) {
+	ds, split := openVal(t, data)
+	for _, tc := range []struct {
+		name  string
+		views [][3]int
+		seeds []uint64
+	}{
+		{"centre, one net", center, []uint64{1}},
+		{"ten views, one net", ten, []uint64{1}},
+		{"centre, three nets", center, []uint64{1, 2, 3}},
+		{"ten views, two nets", ten, []uint64{4, 2}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, batch := range []int{1, 3, 10, 64} {
+				var engines []model.Engine
+				for _, seed := range tc.seeds {
+					engines = append(engines, net(seed, batch))
+				}
+				want := byHand(t, ds, split, engines, tc.views)
+				got, err := Evaluate(t.Context(), engines, ds, split, Options{Views: len(tc.views), Workers: 2})
+				if err != nil || got != want {
+					t.Errorf("batch %d: %+v, error %v; by hand %+v", batch, got, err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestAnEnsembleOfIdenticalNetsEqualsTheNet(t *testing.T) {
+	ds, split := openVal(t, data)
+	one, err := Evaluate(t.Context(), []model.Engine{net(1, 32)}, ds, split, Options{Views: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := Evaluate(t.Context(), []model.Engine{net(1, 32), net(1, 32)}, ds, split, Options{Views: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if two.Nets != 2 {
+		t.Errorf("%d nets", two.Nets)
+	}
+	if two.Nets = 1; two != one {
+		t.Errorf("twice the net gives %+v, once %+v", two, one)
+	}
+	other, err := Evaluate(t.Context(), []model.Engine{net(2, 32)}, ds, split, Options{Views: 10})
+	if err != nil || other == one {
+		t.Errorf("another net gives the same, %+v (error %v): the test shows nothing", other, err)
+	}
+}
+
+func TestShares(t *testing.T) {
+	r := Result{Images: 8, Top1: 2, Top5: 6}
+	if r.Top1Accuracy() != .25 || r.Top1Error() != .75 || r.Top5Accuracy() != .75 || r.Top5Error() != .25 {
+		t.Errorf("shares %v %v %v %v", r.Top1Accuracy(), r.Top1Error(), r.Top5Accuracy(), r.Top5Error())
+	}
+}
+
+func TestRank(t *testing.T) {
+	for _, tc := range []struct {
+		scores []float64
+		label  int
+		want   int
+	}{
+		{[]float64{.1, .7, .2}, 1, 0},
+		{[]float64{.1, .7, .2}, 0, 2},
+		{[]float64{.5, .5}, 0, 0},
+		{[]float64{.5, .5}, 1, 1}, // the lower class ranks first
+		{[]float64{0, 0, 0, 1}, 2, 3},
+		{[]float64{1}, 0, 0},
+	} {
+		if got, err := rankOf(tc.scores, tc.label); got != tc.want || err != nil {
+			t.Errorf("label %d of %v has rank %d, error %v; want %d", tc.label, tc.scores, got, err, tc.want)
+		}
+	}
+	if _, err := rankOf([]float64{.5, math.NaN()}, 0); err == nil || !strings.Contains(err.Error(), "class 1 is not a number") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// fixed predicts the same for every image.
+type fixed struct {
+	*traintest.Engine
+	probs []float32
+}
+
+func (f fixed) Predict(_ []float32, n int, probs []float32) error {
+	for i := range n {
+		copy(probs[i*len(f.probs):], f.probs)
+	}
+	return nil
+}
+
+func TestTiesZerosAndNaN(t *testing.T) {
+	ds, split := openVal(t, data)
+	evaluate := func(probs ...float32) (Result, error) {
+		return Evaluate(t.Context(), []model.Engine{fixed{net(1, 5), probs}}, ds, split, Options{})
+	}
+	// Labels go 0, 1, …, 6, 0, …: of 23 four each of 0 and 1, three of the others.
+	if r, err := evaluate(1, 1, 1, 1, 1, 1, 1); err != nil || r.Top1 != 4 || r.Top5 != 4+4+3+3+3 || r.Loss != 0 {
+		t.Errorf("all equal: %+v, error %v", r, err)
+	}
+	r, err := evaluate(0, 1, 0, 0, 0, 0, 0)
+	if want := -math.Log(math.SmallestNonzeroFloat32) * 19 / 23; err != nil || r.Top1 != 4 || math.Abs(r.Loss-want) > 1e-9 {
+		t.Errorf("sure of class 1: %+v, error %v; want loss %v", r, err, want)
+	}
+	nan := float32(math.NaN())
+	if _, err := evaluate(0, 0, nan, 0, 0, 0, 0); err == nil || !strings.Contains(err.Error(), "evaluating val: record 0: the probability of class 2 is not a number: the net's weights have diverged") {
+		t.Errorf("NaN: error %v", err)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	ds, split := openVal(t, data)
+	unlabelled := data
+	unlabelled.Unlabelled = true
+	bareDS, bare := openVal(t, unlabelled)
+	small := data
+	small.Size = 7
+	smallDS, smallSplit := openVal(t, small)
+	grey := traintest.Net(data.Classes, crop)
+	grey.Input.C = 1
+	oblong := traintest.Net(data.Classes, crop)
+	oblong.Input.H = 4
+	engine := func(n *model.Net) model.Engine { return traintest.NewEngine(n, 1, 4) }
+	good := net(1, 4)
+	for _, tc := range []struct {
+		name    string
+		engines []model.Engine
+		ds      *records.Dataset
+		split   *records.Split
+		o       Options
+		want    string
+	}{
+		{"no net", nil, ds, split, Options{}, "no net given"},
+		{"views", []model.Engine{good}, ds, split, Options{Views: 5}, "5 views: must be 1 (centre) or 10"},
+		{"batch", []model.Engine{good}, ds, split, Options{Batch: -1}, "batch of -1 images"},
+		{"another crop", []model.Engine{good, engine(traintest.Net(data.Classes, 6))}, ds, split, Options{}, "nets of different kinds cannot be averaged: linear takes {3 8 8} for 7 classes"},
+		{"other classes", []model.Engine{engine(traintest.Net(8, crop))}, ds, split, Options{}, " has 7 classes, and net linear has 8 outputs"},
+		{"channels", []model.Engine{engine(grey)}, ds, split, Options{}, " has images of 3 channels, and net linear takes 1"},
+		{"oblong", []model.Engine{engine(oblong)}, ds, split, Options{}, "net linear takes crops of 8x4: only square ones"},
+		{"small images", []model.Engine{good}, smallDS, smallSplit, Options{}, " has images of 7x7, too small for the 8x8 crops of net linear: ingest with a larger --size"},
+		{"no labels", []model.Engine{good}, bareDS, bare, Options{}, "evaluating val: record 0 has label -1 of 7 classes: only labelled splits"},
+	} {
+		if _, err := Evaluate(t.Context(), tc.engines, tc.ds, tc.split, tc.o); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: error %v, want %q", tc.name, err, tc.want)
+		}
+	}
+}
+
+func TestProgressAndCancel(t *testing.T) {
+	ds, split := openVal(t, data)
+	var seen []string
+	_, err := Evaluate(t.Context(), []model.Engine{net(1, 10)}, ds, split, Options{Progress: func(done, total int) {
+		seen = append(seen, fmt.Sprintf("%d/%d", done, total))
+	}})
+	if got := strings.Join(seen, " "); err != nil || got != "10/23 20/23 23/23" {
+		t.Errorf("progress %s, error %v", got, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = Evaluate(ctx, []model.Engine{net(1, 10)}, ds, split, Options{Progress: func(int, int) { cancel() }})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that of the context", err)
+	}
+}
