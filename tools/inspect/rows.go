@@ -51,7 +51,9 @@ func (c *rowsCommand) Run(ctx context.Context) (err error) {
 			return err
 		}
 		l := listedRow{Key: row.Key, Label: row.Label, ILSVRCID: row.ILSVRCID}
-		l.Shard, l.Row = split.Locate(i)
+		if l.Shard, l.Row, err = split.Locate(i); err != nil {
+			return err
+		}
 		if c.JSON {
 			err = encode.Encode(l)
 		} else {

@@ -15,19 +15,21 @@ type verifyCommand struct {
 
 // Run prints a line a file, and fails if any is not as it was written.
 func (c *verifyCommand) Run(ctx context.Context) error {
-	files, faults := 0, 0
+	files, damaged := 0, map[string]bool{}
 	err := records.Verify(ctx, c.Dir, func(file string, err error) {
-		files++
 		switch {
 		case err != nil:
-			faults++
+			damaged[file] = true
 			printf("BAD  %s: %v\n", file, err)
+			return
 		case !c.Quiet:
 			printf("ok   %s\n", file)
 		}
+		files++
 	})
-	if faults > 0 {
-		return fmt.Errorf("%s: %d of %d files are damaged: remove them and run ingest again with the same --src, --out and options", c.Dir, faults, files)
+	if len(damaged) > 0 {
+		return fmt.Errorf("%s: %d of %d files are damaged: make the records again with ingest --restart and the same --src and options",
+			c.Dir, len(damaged), files+len(damaged))
 	}
 	if err != nil {
 		return err
