@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"alexnet/model"
+	"alexnet/model/cpu"
+)
+
+// train takes steps of the update rule, on streamed batches with --records and
+// on one batch of noise without.
+func (b *bench) train() stage {
+	run := func(ctx context.Context, c *clock) (err error) {
+		engine, err := cpu.New(b.net, model.State{}, cpu.Options{Batch: b.Batch, Threads: b.Threads, Seed: b.Seed})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, engine.Close()) }()
+		step := func(images []float32, labels []int32, i uint64) error {
+			if _, err := engine.Backward(images, labels, i); err != nil {
+				return err
+			}
+			// A rate so small that the weights stay sound on noise.
+			if err := engine.Update(model.Hyper{LearningRate: 1e-6, Momentum: 0.9, WeightDecay: 0.0005}); err != nil {
+				return err
+			}
+			c.add(len(labels), 4*len(labels)*b.net.Input.Size())
+			return nil
+		}
+		if b.Records != "" {
+			return b.trainStreamed(ctx, c, step)
+		}
+		images, labels := make([]float32, b.Batch*b.net.Input.Size()), make([]int32, b.Batch)
+		newNoise(b.Seed).batch(images, labels, b.net.Classes)
+		return warmed(ctx, c, func(i uint64) error { return step(images, labels, i) })
+	}
+	what := "batches of noise"
+	if b.Records != "" {
+		what = "streamed batches"
+	}
+	return stage{"train", orAll(b.Threads), fmt.Sprintf("%s on the CPU, %s of %d", b.net.Name, what, b.Batch), run}
+}
+
+// trainStreamed is train on the records.
+func (b *bench) trainStreamed(ctx context.Context, c *clock, step func([]float32, []int32, uint64) error) (err error) {
+	p, err := b.openStream(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	return warmed(ctx, c, func(i uint64) error {
+		batch, ok := p.Next()
+		if !ok {
+			return p.Err()
+		}
+		defer batch.Release()
+		return step(batch.Images, batch.Labels, i)
+	})
+}
+
+// warmed repeats step until the clock has run out. The first step, which pays
+// for buffers and cold caches, is not counted if there is time for others.
+func warmed(ctx context.Context, c *clock, step func(i uint64) error) error {
+	for i := uint64(0); i == 0 || c.running(ctx); i++ {
+		if err := step(i); err != nil {
+			return err
+		}
+		if i == 0 && time.Since(c.began) < c.duration/2 {
+			c.restart()
+		}
+	}
+	return nil
+}
