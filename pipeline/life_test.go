@@ -508,11 +508,11 @@ func TestDepthFor(t *testing.T) {
 		available uint64
 		want      int
 	}{
-		{77 * mib, 64 << 30, 16},
+		{77 * mib, 64 << 30, 8},
 		{77 * mib, 4 << 30, 6},
 		{77 * mib, 1 << 30, 2},
 		{77 * mib, 0, 2},
-		{0, 1 << 30, 16},
+		{0, 1 << 30, 8},
 	}
 	for _, tt := range tests {
 		if got := depthFor(tt.batch, tt.available); got != tt.want {

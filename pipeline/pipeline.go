@@ -77,7 +77,7 @@ type Options struct {
 	// Depth is the number of batches in the ring: those being filled, those
 	// that are ready and those that the consumer holds. A consumer that holds k
 	// batches while it waits for another needs more than k. 0 chooses between 2
-	// and 16, by the machine's memory.
+	// and 8, by the machine's memory.
 	Depth int
 	// Allocator provides the batches' memory; nil means HostAllocator.
 	Allocator Allocator

@@ -34,11 +34,11 @@ func (HostAllocator) Alloc(floats int) ([]float32, error) { return make([]float3
 func (HostAllocator) Free([]float32) error { return nil }
 
 // Limits of the ring's default depth. Two batches let the workers fill one
-// while the consumer has the other; beyond sixteen, more only smooth out
+// while the consumer has the other; beyond eight, more only smooth out
 // stalls that are longer than any disk's.
 const (
 	minDepth = 2
-	maxDepth = 16
+	maxDepth = 8
 	// memoryShare is the part of the available memory that a ring of default
 	// depth may take: one in memoryShare.
 	memoryShare = 8
