@@ -22,6 +22,13 @@ const tarScanners = 16
 // whole ones.
 const blockSize = 512
 
+// maxPadding is how far a tar may go on after its end mark: tar fills the last
+// record, of 10 kB unless told otherwise. More is a hole in a download.
+const maxPadding = 64 << 10
+
+// errNoTar is the cause where not even the first header is one.
+var errNoTar = errors.New("is no tar archive")
+
 // A member is a file in a tar.
 type member struct {
 	name   string // as in the header, with its folders
@@ -31,8 +38,9 @@ type member struct {
 }
 
 // scanTar reads the headers of a tar and passes over the bodies. It fails where
-// the tar is cut off, even between two members: archive/tar takes a missing end
-// mark for the end.
+// the tar is cut off, even between two members, where archive/tar takes the
+// missing end mark for the end, and where zeros stand for what was not
+// downloaded yet, which archive/tar takes for an end mark.
 func scanTar(ctx context.Context, r io.ReaderAt, size int64, each func(member) error) error {
 	if size == 0 {
 		return errors.New("is empty (0 bytes)")
@@ -49,11 +57,14 @@ func scanTar(ctx context.Context, r io.ReaderAt, size int64, each func(member) e
 			if w.pos < end+blockSize {
 				return fmt.Errorf("is truncated: ends after %d files without the end mark of a tar", n)
 			}
+			if rest := size - w.pos; rest > maxPadding {
+				return fmt.Errorf("is damaged: ends after %d files at byte %d of %d", n, w.pos, size)
+			}
 			return nil
 		}
 		if err != nil {
 			if n == 0 && errors.Is(err, tar.ErrHeader) {
-				return errors.New("is no tar archive")
+				return errNoTar
 			}
 			return truncated(err)
 		}
@@ -152,7 +163,7 @@ func openTar(file string) (*os.File, int64, error) {
 	info, err := f.Stat()
 	if err != nil {
 		f.Close()
-		return nil, 0, &IOError{File: file, Err: cause(err)}
+		return nil, 0, &IOError{File: file, Err: cause(err), Hint: "check the disk"}
 	}
 	var magic [6]byte
 	if _, err := f.ReadAt(magic[:], 0); err != nil && err != io.EOF {

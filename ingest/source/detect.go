@@ -230,7 +230,11 @@ func probe(ctx context.Context, file string) (string, error) {
 	if u, ok := errors.AsType[*UnsupportedError](err); ok {
 		return "", u
 	}
-	return "", &MalformedError{File: file, Cause: err, Hint: downloadHint(file)}
+	hint := downloadHint(file)
+	if err == errNoTar {
+		hint = "give a folder, or one of the archives; if this is one, " + hint
+	}
+	return "", &MalformedError{File: file, Cause: err, Hint: hint}
 }
 
 // devkitAlone says that a devkit is no source.

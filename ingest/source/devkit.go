@@ -75,12 +75,12 @@ func (k *devkit) readLoose(file string, limit int64, take func(file string, data
 		return nil
 	}
 	if err != nil {
-		return &IOError{File: file, Err: cause(err)}
+		return &IOError{File: file, Err: cause(err), Hint: "check that it may be read"}
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
-		return &IOError{File: file, Err: cause(err)}
+		return &IOError{File: file, Err: cause(err), Hint: "check that it may be read"}
 	}
 	if int64(len(data)) > limit {
 		return &MalformedError{File: file, Cause: fmt.Errorf("is larger than %d MB", limit>>20)}
@@ -134,9 +134,9 @@ func findDevkitArchive(dir string) (string, error) {
 	if file := filepath.Join(dir, devkitArchive); isFile(file) {
 		return file, nil
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err := readFolder(dir)
 	if err != nil {
-		return "", &IOError{File: dir, Err: cause(err)}
+		return "", err
 	}
 	for _, e := range entries {
 		if file := filepath.Join(dir, e.Name()); isDevkitName(e.Name()) && isFile(file) {
@@ -158,7 +158,7 @@ func isDevkitName(name string) bool {
 func (k *devkit) readArchive(file string) error {
 	f, err := os.Open(file)
 	if err != nil {
-		return &IOError{File: file, Err: cause(err)}
+		return &IOError{File: file, Err: cause(err), Hint: "check that it may be read"}
 	}
 	defer f.Close()
 	malformed := func(member string, err error) error {

@@ -80,6 +80,8 @@ func scanFolder(ctx context.Context, dir, split string, number int) (*listing, e
 		switch {
 		case kind == kindFolder && !strings.HasPrefix(e.Name(), "."):
 			classes = append(classes, e.Name())
+		case kind == kindBroken && !hasImageName(e.Name()):
+			l.skip("link to nothing", e.Name())
 		case l.takes(e.Name(), kind == kindFile || kind == kindBroken):
 			l.add("", e.Name(), size, at(number, 0))
 		case strings.HasSuffix(e.Name(), ".tar"):

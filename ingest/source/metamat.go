@@ -21,7 +21,7 @@ import (
 
 // maxMatBytes bounds a meta.mat and what it inflates to. The devkit's has 177
 // kB, and inflates to 2 MB.
-const maxMatBytes = 64 << 20
+const maxMatBytes = 16 << 20
 
 // Data types of elements (table 1-1 of the format) and array types (table 1-3).
 const (

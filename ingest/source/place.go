@@ -62,6 +62,9 @@ func (r tarRoot) close() error { return r.f.Close() }
 func (r tarRoot) read(it *Item, buf []byte) ([]byte, error) {
 	buf = slices.Grow(buf[:0], int(it.Size))[:it.Size]
 	if _, err := r.f.ReadAt(buf, it.at.offset()); err != nil {
+		if err == io.EOF {
+			err = errors.New("is shorter than when it was listed")
+		}
 		return nil, &IOError{File: r.f.Name() + ": " + it.Key, Err: cause(err), Hint: "check that the archive is complete and was not changed"}
 	}
 	return buf, nil

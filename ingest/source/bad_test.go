@@ -1,0 +1,160 @@
+package source_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"alexnet/ingest/source"
+	"alexnet/tools/drawn"
+)
+
+// TestBadSources opens what cannot be taken, and checks the whole message: the
+// place, the cause, and what to do. DIR stands for the source's folder.
+func TestBadSources(t *testing.T) {
+	const (
+		give      = "; give the folder that holds train/<wnid>/ and val/, or ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz"
+		fill      = "; put the images there, or remove the folder"
+		fillClass = "; every class folder must hold an image: put some there, or remove the folder"
+		fetch     = "; take the file from ILSVRC2012_devkit_t12.tar.gz"
+		md5       = "download it again (the original has the MD5 "
+		foreign   = "; remove the devkit and its ground truth if the set is another one, or list its classes with --classes FILE"
+		oneAClass = "; a training archive is a tar of one tar a class, named by its WNID"
+		noTruth   = "is a flat validation set, and the ground truth that labels it is missing; put ILSVRC2012_devkit_t12.tar.gz or ILSVRC2012_validation_ground_truth.txt into DIR, or sort the images into val/<wnid>/"
+	)
+	type kind int
+	const (
+		unsupported kind = iota
+		malformed
+		failed
+	)
+	class := tarOf(t, "n01440764_1.JPEG", "x")
+	val := tarOf(t, "ILSVRC2012_val_00000010.JPEG", "x")
+	otherYear, err := drawn.Meta([]source.Synset{{WNID: "n01440764", ID: 1, Words: "tench"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		files []string
+		path  string
+		o     source.Options
+		want  string
+		kind  kind
+	}{
+		"missing":      {nil, "nowhere", source.Options{}, "DIR/nowhere: no such file or directory; give the folder that holds train/ and val/, or the ILSVRC2012 archives, or one archive", failed},
+		"empty folder": {nil, "", source.Options{}, "DIR: is an empty folder" + give, unsupported},
+		"no images":    {[]string{"a.txt", "x"}, "", source.Options{}, "DIR: holds neither train/ nor val/, nor the ILSVRC2012 archives, nor class folders" + give, unsupported},
+		"no layout":    {[]string{"dogs/a.JPEG", "x"}, "", source.Options{Layout: "ilsvrc"}, "DIR: holds neither train/ nor val/, nor the ILSVRC2012 archives" + give, unsupported},
+		"loose images": {[]string{"a.JPEG", "x"}, "", source.Options{}, "DIR: holds images, but no class folders that would label them" + give, unsupported},
+		"deeper":       {[]string{"ILSVRC2012/train/n01440764/a.JPEG", "x"}, "", source.Options{}, "DIR: holds no images, they seem to lie deeper; give DIR/ILSVRC2012", unsupported},
+		"kaggle":       {[]string{"Data/CLS-LOC/train/n01440764/a.JPEG", "x"}, "", source.Options{}, "DIR: holds no images, they seem to lie deeper; give DIR/Data/CLS-LOC", unsupported},
+		"layout":       {nil, "", source.Options{Layout: "zip"}, `DIR: the layout "zip" is not known; use auto, ilsvrc or folder`, unsupported},
+		"limit":        {[]string{"train/n01440764/a.JPEG", "x"}, "", source.Options{Limit: -1}, "DIR: a limit of -1 images; give a number above 0, or 0 for all", unsupported},
+
+		"empty train":      {[]string{"train/", ""}, "", source.Options{}, "DIR/train: is an empty folder" + fill, unsupported},
+		"empty val":        {[]string{"train/n01440764/a.JPEG", "x", "val/", ""}, "", source.Options{}, "DIR/val: is an empty folder" + fill, unsupported},
+		"empty class":      {[]string{"train/n01440764/a.JPEG", "x", "train/n01443537/", ""}, "", source.Options{}, "DIR/train/n01443537: is empty" + fillClass, unsupported},
+		"class without":    {[]string{"train/n01440764/Thumbs.db", "x"}, "", source.Options{}, "DIR/train/n01440764: holds no image (.JPEG, .jpg, .png), only other files (Thumbs.db: no image extension)" + fillClass, unsupported},
+		"plain without":    {[]string{"dogs/a.txt", "x"}, "", source.Options{}, "DIR/dogs: holds no image (.JPEG, .jpg, .png), only other files (a.txt: no image extension)" + fillClass, unsupported},
+		"flat train":       {[]string{"train/a.JPEG", "x"}, "", source.Options{}, "DIR/train: holds images (a.JPEG) but no class folders, so they have no labels; put the images of each class into a folder named by its WNID", unsupported},
+		"half unpacked":    {[]string{"train/n01440764.tar", class, "train/n01443537.tar", class}, "", source.Options{}, "DIR/train: holds 2 tars and no class folders; unpack each into a folder of its name, or give the original ILSVRC2012_img_train.tar as it is", unsupported},
+		"only text in val": {[]string{"val/a.txt", "x"}, "", source.Options{}, "DIR/val: holds no image (.JPEG, .jpg, .png), only other files (a.txt: no image extension)" + fill, unsupported},
+		"mixed val":        {[]string{"val/n01440764/a.JPEG", "x", "val/b.JPEG", "x"}, "", source.Options{}, "DIR/val: holds class folders (n01440764) and images (b.JPEG) side by side; keep either one folder a class, or images only", unsupported},
+
+		"no truth":         {[]string{"val/ILSVRC2012_val_00000010.JPEG", "x"}, "", source.Options{}, "DIR/val: " + noTruth, unsupported},
+		"no truth tar":     {[]string{"ILSVRC2012_img_val.tar", val}, "ILSVRC2012_img_val.tar", source.Options{}, "DIR/ILSVRC2012_img_val.tar: " + noTruth, unsupported},
+		"no truth in kit":  {[]string{"ILSVRC2012_img_val.tar", val, devkitName, gzipped(t, tarOf(t, "kit/readme.txt", "x"))}, "", source.Options{}, "DIR/ILSVRC2012_devkit_t12.tar.gz: holds neither meta.mat nor ILSVRC2012_validation_ground_truth.txt; " + md5 + "fa75699e90414af021442c21a62c3abf)", malformed},
+		"empty truth":      {[]string{"val/ILSVRC2012_val_00000010.JPEG", "x", truthName, "\n"}, "", source.Options{}, "DIR/ILSVRC2012_validation_ground_truth.txt: is empty" + fetch, malformed},
+		"labels as truth":  {[]string{"val/ILSVRC2012_val_00000010.JPEG", "x", truthName, "65\n970\n0\n"}, "", source.Options{}, `DIR/ILSVRC2012_validation_ground_truth.txt: line 3: "0" is no devkit id (1 to 1000)` + fetch, malformed},
+		"WNIDs as truth":   {[]string{"val/ILSVRC2012_val_00000010.JPEG", "x", "data/" + truthName, "n01751748\n"}, "", source.Options{}, `DIR/data/ILSVRC2012_validation_ground_truth.txt: line 1: "n01751748" is no devkit id (1 to 1000)` + fetch, malformed},
+		"short truth":      {[]string{"val/ILSVRC2012_val_00000012.JPEG", "x", truthName, elevenLines}, "", source.Options{}, "DIR/val: ILSVRC2012_val_00000012.JPEG has the number 12, the ground truth DIR/ILSVRC2012_validation_ground_truth.txt has 11 lines" + fetch[:2] + "take the ground truth from ILSVRC2012_devkit_t12.tar.gz", unsupported},
+		"number 0":         {[]string{"val/ILSVRC2012_val_00000000.JPEG", "x", truthName, elevenLines}, "", source.Options{}, "DIR/val: ILSVRC2012_val_00000000.JPEG has the number 0, the ground truth DIR/ILSVRC2012_validation_ground_truth.txt has 11 lines; take the ground truth from ILSVRC2012_devkit_t12.tar.gz", unsupported},
+		"no number":        {[]string{"val/cat.JPEG", "x", truthName, elevenLines}, "", source.Options{}, "DIR/val: cat.JPEG has no number that the ground truth could label; name validation images ILSVRC2012_val_NNNNNNNN.JPEG, or sort them into val/<wnid>/", unsupported},
+		"devkit alone":     {[]string{devkitName, gzipped(t, tarOf(t, truthName, elevenLines))}, devkitName, source.Options{}, "DIR/ILSVRC2012_devkit_t12.tar.gz: is a devkit and holds no images; give the folder that holds it and the archives of images", unsupported},
+		"other year":       {[]string{"train/n01440764/a.JPEG", "x", "data/meta.mat", string(otherYear)}, "", source.Options{}, "DIR/data/meta.mat: devkit id 1 is n01440764 here and n02119789 in ILSVRC 2012; this is the devkit of another year or task; use ILSVRC2012_devkit_t12.tar.gz", unsupported},
+		"no meta":          {[]string{"train/n01440764/a.JPEG", "x", "meta.mat", "text"}, "", source.Options{}, "DIR/meta.mat: is no MATLAB file: 4 bytes, the header alone has 128" + fetch, malformed},
+		"truncated devkit": {[]string{"train/n01440764/a.JPEG", "x", devkitName, gzipped(t, tarOf(t, truthName, elevenLines))[:60]}, "", source.Options{}, "DIR/ILSVRC2012_devkit_t12.tar.gz: is truncated; " + md5 + "fa75699e90414af021442c21a62c3abf)", malformed},
+		"empty devkit":     {[]string{"train/n01440764/a.JPEG", "x", devkitName, ""}, "", source.Options{}, "DIR/ILSVRC2012_devkit_t12.tar.gz: is truncated; " + md5 + "fa75699e90414af021442c21a62c3abf)", malformed},
+
+		"no WNID":       {[]string{"train/dogs/a.JPEG", "x", truthName, elevenLines}, "", source.Options{}, `DIR/train: "dogs" is no WNID (n and eight digits), as class names must be where ILSVRC2012's devkit labels` + foreign, unsupported},
+		"unknown WNID":  {[]string{"train/n99999999/a.JPEG", "x", truthName, elevenLines}, "", source.Options{}, "DIR/train: the class n99999999 is not among the 1000 of ILSVRC2012" + foreign, unsupported},
+		"no WNID tar":   {[]string{"train.tar", tarOf(t, "dogs.tar", class), truthName, elevenLines}, "", source.Options{}, `DIR/train.tar: "dogs" is no WNID (n and eight digits), as class names must be where ILSVRC2012's devkit labels` + foreign, unsupported},
+		"not in list":   {[]string{"train/dogs/a.JPEG", "x", "list", "cats\n"}, "", source.Options{ClassesFile: "DIR/list"}, "DIR/train: the class dogs is not among the 1 of DIR/list; add it to the file, or leave --classes out", unsupported},
+		"val not in":    {[]string{"val/ILSVRC2012_val_00000010.JPEG", "x", truthName, elevenLines, "list", "n01440764"}, "", source.Options{ClassesFile: "DIR/list"}, "DIR/val: ILSVRC2012_val_00000010.JPEG is of class n02328150 (devkit id 164), which is not among the 1 of DIR/list; add it to the file, or leave --classes out", unsupported},
+		"no list":       {[]string{"train/dogs/a.JPEG", "x"}, "", source.Options{ClassesFile: "DIR/list"}, "DIR/list: no such file or directory; check the path given with --classes", failed},
+		"empty list":    {[]string{"train/dogs/a.JPEG", "x", "list", "# none\n\n"}, "", source.Options{ClassesFile: "DIR/list"}, "DIR/list: lists no class; write one WNID a line", malformed},
+		"twice in list": {[]string{"train/dogs/a.JPEG", "x", "list", "dogs\ncats\ndogs again"}, "", source.Options{ClassesFile: "DIR/list"}, "DIR/list: line 3: dogs is on line 1 already; remove one of the two", malformed},
+		"path in list":  {[]string{"train/dogs/a.JPEG", "x", "list", "train/dogs"}, "", source.Options{ClassesFile: "DIR/list"}, `DIR/list: line 1: "train/dogs" is no name of a class folder; write one WNID a line`, malformed},
+		"binary list":   {[]string{"train/dogs/a.JPEG", "x", "list", "dogs\n" + strings.Repeat("x", 1<<17)}, "", source.Options{ClassesFile: "DIR/list"}, "DIR/list: line 2: the line is too long; write one WNID a line", malformed},
+
+		"empty tar":       {[]string{"ILSVRC2012_img_train.tar", tarOf(t)}, "", source.Options{}, "DIR/ILSVRC2012_img_train.tar: is an empty tar; " + md5 + "1d675b47d978889d74fa0da5fadfb00e)", malformed},
+		"empty one":       {[]string{"a.tar", tarOf(t)}, "a.tar", source.Options{}, "DIR/a.tar: is an empty tar; give ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar or the folder that holds them", unsupported},
+		"tar of text":     {[]string{"a.tar", tarOf(t, "a.txt", "x")}, "a.tar", source.Options{}, "DIR/a.tar: holds no images and no tars of images; give ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar or the folder that holds them", unsupported},
+		"text in train":   {[]string{"ILSVRC2012_img_train.tar", tarOf(t, "a.txt", "x")}, "", source.Options{}, "DIR/ILSVRC2012_img_train.tar: holds no image (.JPEG, .jpg, .png), only other files (a.txt: no image extension); " + md5 + "1d675b47d978889d74fa0da5fadfb00e)", unsupported},
+		"no bytes":        {[]string{"ILSVRC2012_img_val.tar", ""}, "", source.Options{}, "DIR/ILSVRC2012_img_val.tar: is empty (0 bytes); " + md5 + "29b22e2961454d5413ddabcf34fc5622)", malformed},
+		"no tar":          {[]string{"photo.jpg", strings.Repeat("x", 600)}, "photo.jpg", source.Options{}, "DIR/photo.jpg: is no tar archive; give a folder, or one of the archives; if this is one, copy or make the archive again", malformed},
+		"cut tar":         {[]string{"ILSVRC2012_img_val.tar", val[:512], truthName, elevenLines}, "", source.Options{}, "DIR/ILSVRC2012_img_val.tar: is truncated: ILSVRC2012_val_00000010.JPEG needs 1 bytes from offset 512, the archive ends at 512; " + md5 + "29b22e2961454d5413ddabcf34fc5622)", malformed},
+		"cut end":         {[]string{"ILSVRC2012_img_val.tar", val[:1024], truthName, elevenLines}, "", source.Options{}, "DIR/ILSVRC2012_img_val.tar: is truncated: ends after 1 files without the end mark of a tar; " + md5 + "29b22e2961454d5413ddabcf34fc5622)", malformed},
+		"cut inner":       {[]string{"ILSVRC2012_img_train.tar", tarOf(t, "n01440764.tar", class, "n01443537.tar", class[:1024])}, "", source.Options{}, "DIR/ILSVRC2012_img_train.tar: n01443537.tar: is truncated: ends after 1 files without the end mark of a tar; " + md5 + "1d675b47d978889d74fa0da5fadfb00e)", malformed},
+		"twice in tar":    {[]string{"v.tar", tarOf(t, "a/ILSVRC2012_val_00000010.JPEG", "x", "b/ILSVRC2012_val_00000010.JPEG", "y"), truthName, elevenLines}, "", source.Options{}, "DIR/v.tar: holds ILSVRC2012_val_00000010.JPEG twice; keep one of the two", malformed},
+		"flat train tar":  {[]string{"train.tar", tarOf(t, "a.JPEG", "x")}, "train.tar", source.Options{}, "DIR/train.tar: holds images (a.JPEG) but no tars or folders of classes, so they have no labels" + oneAClass, unsupported},
+		"half in folders": {[]string{"train.tar", tarOf(t, "n01440764/a.JPEG", "x", "b.JPEG", "x")}, "", source.Options{}, "DIR/train.tar: holds images in class folders and outside (b.JPEG); keep either one folder a class, or images only", unsupported},
+		"compressed":      {[]string{"ILSVRC2012_img_train.tar", gzipped(t, "x")}, "", source.Options{}, "DIR/ILSVRC2012_img_train.tar: is compressed (gzip); decompress it: images are read in place, which a compressed tar does not allow", unsupported},
+		"two archives":    {[]string{"a.tar", tarOf(t, "n01440764.tar", class), "b.tar", tarOf(t, "n01440764.tar", class)}, "", source.Options{}, "DIR: holds 2 archives of train images: a.tar, b.tar; give one of them, or leave one in the folder", unsupported},
+		"file as folder":  {[]string{"a.tar", tarOf(t, "n01440764.tar", class)}, "a.tar", source.Options{Layout: "folder"}, "DIR/a.tar: is a file, the layout folder needs a folder; use --layout auto", unsupported},
+		"unlabelled":      {[]string{"test/a.JPEG", "x"}, "", source.Options{}, "DIR/test: holds unlabelled images only, and no class list goes with them; add train/ or val/, or list the classes with --classes FILE", unsupported},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if runtime.GOOS == "windows" {
+				t.Skip("the messages hold paths with slashes")
+			}
+			dir := put(t, t.TempDir(), c.files...)
+			fill := strings.NewReplacer("DIR", dir)
+			c.o.ClassesFile = fill.Replace(c.o.ClassesFile)
+			s, err := source.Open(ctx, filepath.Join(dir, c.path), c.o)
+			if err == nil {
+				s.Close()
+				t.Fatalf("opened: %s", s.Describe())
+			}
+			if want := fill.Replace(c.want); err.Error() != want {
+				t.Errorf("got  %s\nwant %s", err, want)
+			}
+			_, isUnsupported := errors.AsType[*source.UnsupportedError](err)
+			_, isMalformed := errors.AsType[*source.MalformedError](err)
+			_, isIO := errors.AsType[*source.IOError](err)
+			if isUnsupported != (c.kind == unsupported) || isMalformed != (c.kind == malformed) || isIO != (c.kind == failed) {
+				t.Errorf("%T is of the wrong kind", err)
+			}
+		})
+	}
+}
+
+// TestUnreadable takes away the right to read, which root keeps.
+func TestUnreadable(t *testing.T) {
+	if os.Geteuid() <= 0 {
+		t.Skip("root reads everything, and Windows has other rights")
+	}
+	dir := put(t, t.TempDir(), "train/n01440764/a.JPEG", "x", "train/n01443537/b.JPEG", "x", "t/ILSVRC2012_img_train.tar", "x", "k/train/n01440764/a.JPEG", "x", "k/"+truthName, "1")
+	for path, want := range map[string]string{
+		"train/n01443537":            ": permission denied; check that the folder is there and may be read",
+		"t/ILSVRC2012_img_train.tar": ": permission denied; check that the file is there and may be read",
+		"k/" + truthName:             ": permission denied; check that it may be read",
+	} {
+		file := filepath.Join(dir, path)
+		if err := os.Chmod(file, 0); err != nil {
+			t.Fatal(err)
+		}
+		defer os.Chmod(file, 0o700)
+		open := dir
+		if parts := strings.Split(path, "/"); len(parts[0]) == 1 {
+			open = filepath.Join(dir, parts[0])
+		}
+		_, err := source.Open(ctx, open, source.Options{})
+		if _, ok := errors.AsType[*source.IOError](err); !ok || err.Error() != file+want {
+			t.Errorf("%v, want the *IOError %q", err, file+want)
+		}
+	}
+}
