@@ -21,6 +21,13 @@ type convKernel struct {
 	images    int // images of a unit: as many as make a row of about columnBlock
 	rows      int // output rows of a tile; all of them if images > 1
 	ld        int // distance between rows of the column matrix
+	spans     []span
+}
+
+// span is, for one column kx of the kernel, the output columns [from, to) whose
+// input column lies inside of the input, and the input column of the first.
+type span struct {
+	from, to, input int
 }
 
 func newConvKernel(m *machinery, l *model.Layer, in, out layout) *convKernel {
@@ -37,6 +44,9 @@ func newConvKernel(m *machinery, l *model.Layer, in, out layout) *convKernel {
 		k.rows = (h + tiles - 1) / tiles
 	}
 	k.ld = roundUp(k.images * k.rows * out.shape.W)
+	for kx := range l.Kernel {
+		k.spans = append(k.spans, k.span(kx))
+	}
 	m.scratch.reserve(k.patch * k.ld)
 	if m.train {
 		m.lanes.reserve(gradientLanes * k.laneSize())
@@ -188,32 +198,35 @@ func (k *convKernel) clearInput(dx []float32, tl tile) {
 	}
 }
 
-// span returns the output columns [x0, x1) whose input column, for column kx of
-// the kernel, lies inside of the input.
-func (k *convKernel) span(kx int) (x0, x1 int) {
-	off := kx - k.pad // input column of output column 0
-	if off < 0 {
-		x0 = (-off + k.stride - 1) / k.stride
+// span returns the span of column kx of the kernel.
+func (k *convKernel) span(kx int) span {
+	w, width := k.out.shape.W, k.in.shape.W
+	s := span{to: w, input: kx - k.pad} // input column of output column 0
+	if s.input < 0 {
+		s.from = (-s.input + k.stride - 1) / k.stride
 	}
-	x1 = k.out.shape.W
-	if last := k.in.shape.W - 1 - off; last < 0 {
-		x1 = 0
-	} else if last/k.stride+1 < x1 {
-		x1 = last/k.stride + 1
+	if last := width - 1 - s.input; last < 0 {
+		s.to = 0
+	} else {
+		s.to = min(w, last/k.stride+1)
 	}
-	return min(x0, x1), x1
+	if s.from >= s.to {
+		return span{}
+	}
+	s.input += s.from * k.stride
+	return s
 }
 
-// eachPatchRow visits the rows of a tile's column matrix of group g piece by piece:
-// f gets the offset in col of a piece of one output row, and the offset in the
-// input of the input row that it is taken from, or -1 if that row is padding.
-// Piece column i corresponds to input column i*stride + kx - pad.
-func (k *convKernel) eachPatchRow(tl tile, g int, f func(col, input, kx int)) {
+// eachPatchRow visits the rows of a tile's column matrix of group g piece by piece,
+// a piece for each output row: f gets the piece's offset in col, the offset in the
+// input of the first value that it takes, or -1 if its input row is padding, and
+// its span.
+func (k *convKernel) eachPatchRow(tl tile, g int, f func(col, input int, s span)) {
 	w, height := k.out.shape.W, k.in.shape.H
 	p := 0
 	for c := g * k.cin; c < (g+1)*k.cin; c++ {
 		for ky := range k.kernel {
-			for kx := range k.kernel {
+			for _, s := range k.spans {
 				col := p * k.ld
 				p++
 				for i := range tl.images {
@@ -221,9 +234,9 @@ func (k *convKernel) eachPatchRow(tl tile, g int, f func(col, input, kx int)) {
 					for y := tl.y0; y < tl.y1; y++ {
 						input := -1
 						if iy := y*k.stride + ky - k.pad; iy >= 0 && iy < height {
-							input = plane + iy*k.in.shape.W
+							input = plane + iy*k.in.shape.W + s.input
 						}
-						f(col, input, kx)
+						f(col, input, s)
 						col += w
 					}
 				}
@@ -235,24 +248,21 @@ func (k *convKernel) eachPatchRow(tl tile, g int, f func(col, input, kx int)) {
 // gatherPatches fills col with the patches of a tile (im2col).
 func (k *convKernel) gatherPatches(col, x []float32, tl tile, g int) {
 	w := k.out.shape.W
-	k.eachPatchRow(tl, g, func(at, input, kx int) {
+	k.eachPatchRow(tl, g, func(at, input int, s span) {
 		dst := col[at : at+w]
-		if input < 0 {
+		if input < 0 || s.from == s.to {
 			clear(dst)
 			return
 		}
-		x0, x1 := k.span(kx)
-		clear(dst[:x0])
-		clear(dst[x1:])
-		if x0 == x1 {
-			return
-		}
-		src := x[input+x0*k.stride+kx-k.pad:]
+		clear(dst[:s.from])
+		clear(dst[s.to:])
 		if k.stride == 1 {
-			copy(dst[x0:x1], src)
+			copy(dst[s.from:s.to], x[input:])
 			return
 		}
-		for i, j := x0, 0; i < x1; i, j = i+1, j+k.stride {
+		dst = dst[s.from:s.to]
+		src := x[input : input+(len(dst)-1)*k.stride+1]
+		for i, j := 0, 0; i < len(dst) && j < len(src); i, j = i+1, j+k.stride {
 			dst[i] = src[j]
 		}
 	})
@@ -260,23 +270,20 @@ func (k *convKernel) gatherPatches(col, x []float32, tl tile, g int) {
 
 // scatterPatches adds the patches' gradients in col to the input's (col2im).
 func (k *convKernel) scatterPatches(dx, col []float32, tl tile, g int) {
-	w := k.out.shape.W
-	k.eachPatchRow(tl, g, func(at, input, kx int) {
-		x0, x1 := k.span(kx)
-		if input < 0 || x0 == x1 {
+	k.eachPatchRow(tl, g, func(at, input int, s span) {
+		if input < 0 || s.from == s.to {
 			return
 		}
-		src := col[at+x0 : at+x1 : at+w]
-		dst := dx[input+x0*k.stride+kx-k.pad:]
-		if k.stride == 1 {
-			dst = dst[:len(src)]
+		src := col[at+s.from : at+s.to]
+		dst := dx[input : input+(len(src)-1)*k.stride+1]
+		if k.stride == 1 && len(dst) == len(src) {
 			for i, v := range src {
 				dst[i] += v
 			}
 			return
 		}
-		for i, v := range src {
-			dst[i*k.stride] += v
+		for i, j := 0, 0; i < len(src) && j < len(dst); i, j = i+1, j+k.stride {
+			dst[j] += src[i]
 		}
 	})
 }

@@ -3,7 +3,7 @@ package cpu
 import "alexnet/model"
 
 // poolKernel computes max-pooling. Of equal values the first in reading order
-// counts, and alone gets the gradient.
+// counts, and alone gets the gradient. A NaN is taken for the largest.
 type poolKernel struct {
 	m              *machinery
 	in, out        layout
@@ -53,7 +53,7 @@ func (k *poolKernel) forwardPlane(x, y []float32, argmax []int32) {
 			best := x[at]
 			for iy := y0; iy < y1; iy++ {
 				for p, v := range x[iy*w+x0 : iy*w+x1] {
-					if v > best {
+					if v > best || v != v {
 						best, at = v, iy*w+x0+p
 					}
 				}

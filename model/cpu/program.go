@@ -19,6 +19,7 @@ var buildLock sync.Mutex
 type program struct {
 	call    call
 	machine G.VM
+	layers  []*layerNodes
 	loss    *lossKernel
 	probs   []float32 // the output, batch x classes
 	grads   G.Nodes   // when training, in the order of the parameters
@@ -42,7 +43,6 @@ type builder struct {
 	m      *machinery
 	shapes []model.Shape
 	plans  []*layerPlan
-	layers []*layerNodes
 }
 
 // compile makes the program for training, or for prediction. gorgonia panics on
@@ -90,10 +90,10 @@ func (b *builder) planLayers() error {
 		n := &layerNodes{name: l.Name, plan: plan, call: &b.p.call, needDX: trained,
 			trained: l.Kind == model.Conv || l.Kind == model.FC}
 		trained = trained || n.trained
-		b.plans, b.layers = append(b.plans, plan), append(b.layers, n)
+		b.plans, b.p.layers = append(b.plans, plan), append(b.p.layers, n)
 		at = plan.out
 	}
-	loss := b.layers[len(b.layers)-1]
+	loss := b.p.layers[len(b.p.layers)-1]
 	b.p.loss = loss.plan.kernel.(*lossKernel)
 	if b.m.train {
 		loss.scalar = new(G.F32)
@@ -140,7 +140,7 @@ func (b *builder) allocOutputs() {
 			last = turns[0]
 			turns[0], turns[1] = turns[1], turns[0]
 		}
-		b.layers[i].y = dense(last, b.tensorShape(p.out)...)
+		b.p.layers[i].y = dense(last, b.tensorShape(p.out)...)
 	}
 	b.p.probs = last
 }
@@ -153,8 +153,8 @@ func (b *builder) allocGradients() {
 		largest = max(largest, p.in.capacity(b.batch)*p.in.shape.Size())
 	}
 	turns := [2][]float32{b.m.arena.floats(largest), b.m.arena.floats(largest)}
-	for i := len(b.layers) - 1; i >= 0; i-- {
-		n := b.layers[i]
+	for i := len(b.p.layers) - 1; i >= 0; i-- {
+		n := b.p.layers[i]
 		if n.needDX {
 			if !n.plan.inPlace {
 				turns[0], turns[1] = turns[1], turns[0]
@@ -162,7 +162,7 @@ func (b *builder) allocGradients() {
 			n.dx = dense(turns[0], b.tensorShape(n.plan.in)...)
 		}
 	}
-	for _, n := range b.layers {
+	for _, n := range b.p.layers {
 		if n.trained {
 			w, bias := b.weights[param], b.weights[param+1]
 			n.dw = dense(b.m.arena.floats(w.Shape().TotalSize()), w.Shape()...)
@@ -180,7 +180,7 @@ func (b *builder) wire() error {
 	}
 	node := input("images", b.images)
 	var params G.Nodes
-	for _, n := range b.layers {
+	for _, n := range b.p.layers {
 		inputs := G.Nodes{node}
 		if n.trained {
 			i := len(params)
