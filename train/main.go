@@ -31,6 +31,9 @@ func main() {
 // Run trains.
 func (f *flags) Run(ctx context.Context) (err error) {
 	p, err := f.plan()
+	if err == nil {
+		err = loop.Check(p.config, p.net, p.records)
+	}
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func list(run string) (steps []int, temps []string, err error) {
 		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("checkpoints: %w", err)
+		return nil, nil, fmt.Errorf("the run's folder: %w", err)
 	}
 	for _, e := range entries {
 		digits, ok := strings.CutPrefix(e.Name(), prefix)

@@ -10,7 +10,7 @@ import (
 
 	"alexnet/model"
 	"alexnet/records"
-	"alexnet/train/internal/traintest"
+	"alexnet/train/traintest"
 )
 
 var data = traintest.Data{Classes: 7, Train: 1, Val: 23, Size: 13, Seed: 9}

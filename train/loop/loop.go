@@ -167,10 +167,38 @@ func (h Hooks) complete() Hooks {
 	return h
 }
 
+// Check returns what keeps a run from starting, before an engine is made for it:
+// settings that cannot be, records that do not fit the net, a folder that holds
+// another run, a checkpoint that is not of this net, these records and settings.
+func Check(cfg Config, net *model.Net, ds *records.Dataset) error {
+	if err := errors.Join(cfg.Settings.Check(), cfg.Limits.Check(), eval.CheckFit(net, ds)); err != nil {
+		return err
+	}
+	if _, err := cfg.Settings.color(ds.Manifest); err != nil {
+		return err
+	}
+	switch train, ok := ds.Manifest.Splits[TrainSplit]; {
+	case !ok:
+		return fmt.Errorf("%s has no split %q to train on", ds.Dir, TrainSplit)
+	case train.Written == 0:
+		return fmt.Errorf("split %q of %s is empty: there is nothing to train on", TrainSplit, ds.Dir)
+	case cfg.Settings.Schedule.Kind == sgd.Plateau && !HasValidation(ds.Manifest):
+		return fmt.Errorf("a plateau schedule needs a validation split, and %s has none: use constant or step", ds.Dir)
+	}
+	if cfg.Resume != nil {
+		return cfg.Resume.Check(net, ds.Manifest, cfg.Settings)
+	}
+	old, err := checkpoint.Any(cfg.Run)
+	if err == nil && old {
+		err = fmt.Errorf("%s already holds checkpoints: go on with --resume, or give another --run", cfg.Run)
+	}
+	return err
+}
+
 // prepare checks everything, opens the splits and the run's folder, and puts the
 // state of the checkpoint in place.
 func (t *trainer) prepare() error {
-	if err := errors.Join(t.cfg.Settings.Check(), t.cfg.Limits.Check(), eval.CheckFit(t.eng.Net(), t.ds)); err != nil {
+	if err := Check(t.cfg, t.eng.Net(), t.ds); err != nil {
 		return err
 	}
 	if t.cfg.Settings.Batch > t.eng.Batch() {
@@ -183,53 +211,28 @@ func (t *trainer) prepare() error {
 	if t.schedule, err = sgd.New(t.cfg.Settings.Schedule); err != nil {
 		return err
 	}
-	if err := t.openSplits(); err != nil {
-		return err
-	}
-	if t.val == nil && t.schedule.NeedsValidation() {
-		return fmt.Errorf("a %s schedule needs a validation split, and %s has none: use constant or step", t.cfg.Settings.Schedule.Kind, t.ds.Dir)
-	}
-	t.store = checkpoint.Store{Run: t.cfg.Run, Keep: t.cfg.Limits.Keep, WriteFile: t.cfg.writeFile}
-	if err := t.restore(); err != nil {
-		return err
-	}
-	return t.openRun()
-}
-
-// openSplits opens the training split and, if there is one, the validation split.
-func (t *trainer) openSplits() (err error) {
-	if _, ok := t.ds.Manifest.Splits[TrainSplit]; !ok {
-		return fmt.Errorf("%s has no split %q to train on", t.ds.Dir, TrainSplit)
-	}
 	if t.train, err = t.ds.OpenSplit(TrainSplit); err != nil {
 		return err
 	}
-	if t.train.Len() == 0 {
-		return fmt.Errorf("split %q of %s is empty: there is nothing to train on", TrainSplit, t.ds.Dir)
-	}
 	if HasValidation(t.ds.Manifest) {
-		t.val, err = t.ds.OpenSplit(ValSplit)
+		if t.val, err = t.ds.OpenSplit(ValSplit); err != nil {
+			return err
+		}
 	}
-	return err
+	t.store = checkpoint.Store{Run: t.cfg.Run, Keep: t.cfg.Limits.Keep, WriteFile: t.cfg.writeFile}
+	if t.cfg.Resume != nil {
+		if err := t.restore(t.cfg.Resume); err != nil {
+			return err
+		}
+	}
+	return t.openRun()
 }
 
 // HasValidation reports whether a data set has images to validate on.
 func HasValidation(m *records.Manifest) bool { return m.Splits[ValSplit].Written > 0 }
 
-// restore puts the state of the checkpoint in place, or makes sure that a new run
-// does not meet an old one.
-func (t *trainer) restore() error {
-	c := t.cfg.Resume
-	if c == nil {
-		old, err := checkpoint.Any(t.cfg.Run)
-		if err == nil && old {
-			err = fmt.Errorf("%s already holds checkpoints: go on with --resume, or give another --run", t.cfg.Run)
-		}
-		return err
-	}
-	if err := c.Check(t.eng.Net(), t.ds.Manifest, t.cfg.Settings); err != nil {
-		return err
-	}
+// restore puts the state of the checkpoint in place.
+func (t *trainer) restore(c *checkpoint.Checkpoint) error {
 	if c.Progress.StepInEpoch > t.stepsPerEpoch() {
 		return &checkpoint.DamagedError{File: c.File, Err: fmt.Errorf("step %d of an epoch of %d steps", c.Progress.StepInEpoch, t.stepsPerEpoch())}
 	}
@@ -251,8 +254,12 @@ func (t *trainer) openRun() (err error) {
 	if t.metrics, err = report.OpenMetrics(filepath.Join(t.cfg.Run, MetricsFile), t.kept); err != nil {
 		return err
 	}
+	folder := t.ds.Dir
+	if abs, err := filepath.Abs(folder); err == nil { // a run may be resumed from elsewhere
+		folder = abs
+	}
 	return report.WriteJSON(filepath.Join(t.cfg.Run, ConfigFile), RunConfig{
-		Records: t.ds.Dir, Digest: t.ds.Manifest.Digest, Init: t.cfg.Init,
+		Records: folder, Digest: t.ds.Manifest.Digest, Init: t.cfg.Init,
 		Settings: t.cfg.Settings, Limits: t.cfg.Limits, Net: t.eng.Net(),
 	})
 }

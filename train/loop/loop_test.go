@@ -19,9 +19,9 @@ import (
 	"alexnet/records"
 	"alexnet/records/atomicfile"
 	"alexnet/train/checkpoint"
-	"alexnet/train/internal/traintest"
 	"alexnet/train/report"
 	"alexnet/train/sgd"
+	"alexnet/train/traintest"
 )
 
 // The run that most tests look at: 18 images in batches of 4 are five steps an

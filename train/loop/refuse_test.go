@@ -10,8 +10,8 @@ import (
 
 	"alexnet/records"
 	"alexnet/train/checkpoint"
-	"alexnet/train/internal/traintest"
 	"alexnet/train/sgd"
+	"alexnet/train/traintest"
 )
 
 func TestRefused(t *testing.T) {

@@ -127,10 +127,6 @@ func (s *Schedule) Rate() float32 {
 	return float32(rate)
 }
 
-// NeedsValidation reports whether the schedule cannot work without a validation
-// error after each epoch.
-func (s *Schedule) NeedsValidation() bool { return s.config.Kind == Plateau }
-
 // EndEpoch moves the schedule on to the next epoch. It is called once after each
 // epoch. valError is the top-1 validation error in [0, 1] after that epoch, or NaN
 // when there was no validation; a plateau counts that as no improvement.
