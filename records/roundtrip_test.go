@@ -439,3 +439,30 @@ func TestShardNameAndSize(t *testing.T) {
 		t.Errorf("%d rows of 384 KiB in a batch, want 21", got)
 	}
 }
+
+// With RECORDS_INTEROP_OUT=DIR this writes a small data set in each encoding
+// below DIR, for other implementations of Arrow to try:
+//
+//	RECORDS_INTEROP_OUT=/some/dir go test ./records -run Interop
+//	node records/interop/check.mjs /some/dir/int16-zstd
+func TestWriteForInterop(t *testing.T) {
+	out := os.Getenv("RECORDS_INTEROP_OUT")
+	if out == "" {
+		t.Skip("RECORDS_INTEROP_OUT names no folder to write to")
+	}
+	encodings(t, func(t *testing.T, p PixelType, c Compression) {
+		dir := filepath.Join(out, fmt.Sprintf("%s-%s", p, c))
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		shape := Shape{C: 3, H: 70, W: 60}
+		rows := testRecords(400, shape)
+		for i := range rows {
+			rows[i].ILSVRCID = 0
+			if rows[i].Label == 0 { // the one class of writeDataset that has an id
+				rows[i].ILSVRCID = 7
+			}
+		}
+		writeDataset(t, dir, p, c, shape, rows, 350)
+	})
+}
