@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -525,38 +526,89 @@ func TestDepthFor(t *testing.T) {
 }
 
 // TestShardCutShort truncates a mapped shard under a stream, which the hardware
-// reports as a fault: an error must come of it, not a crash.
+// reports as a fault: an error must come of it, not a crash. Cut to nothing, the
+// reader of the row meets it; cut in the middle, whoever reads the pixels.
 func TestShardCutShort(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("a mapped file cannot be truncated on Windows")
 	}
 	r := usual
-	r.rows, r.shape.H, r.shape.W = 64, 64, 64
-	dir := r.write(t)
-	ds, split := open(t, dir)
-	o := Options{Batch: 8, Crop: 60, Epochs: 2, Depth: 1, Workers: 1}
-	p, err := Open(t.Context(), ds, split, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	for range p.StepsPerEpoch() { // all checksums have been verified
-		b, ok := p.Next()
-		if !ok {
-			t.Fatal(p.Err())
+	r.rows, r.shards, r.shape.H, r.shape.W = 64, 1, 64, 64
+	for _, part := range []int64{0, 2} {
+		dir := r.write(t)
+		ds, split := open(t, dir)
+		p, err := Open(t.Context(), ds, split, Options{Batch: 8, Crop: 60, Epochs: 2, Depth: 1, Workers: 1})
+		if err != nil {
+			t.Fatal(err)
 		}
-		b.Release()
+		defer p.Close()
+		for range p.StepsPerEpoch() { // all checksums have been verified
+			b, ok := p.Next()
+			if !ok {
+				t.Fatal(p.Err())
+			}
+			b.Release()
+		}
+		shard, _, _ := split.Locate(63)
+		path := filepath.Join(dir, shard)
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := int64(0)
+		if part > 0 {
+			size = info.Size() / part
+		}
+		if err := os.Truncate(path, size); err != nil {
+			t.Fatal(err)
+		}
+		for b := range p.Batches() {
+			b.Release()
+		}
+		err = p.Err()
+		var io *fs.PathError
+		if !errors.As(err, &io) || filepath.Base(io.Path) != shard || !strings.Contains(err.Error(), "epoch 1, step ") || !strings.Contains(err.Error(), ": record ") {
+			t.Errorf("cut to %d of %d bytes: %v, want an fs.PathError that names %s, and the record", size, info.Size(), err, shard)
+		}
 	}
-	shard, _, _ := split.Locate(63)
-	if err := os.Truncate(filepath.Join(dir, shard), 0); err != nil {
-		t.Fatal(err)
+}
+
+// TestFirstFailureWins reports the lowest slot, whichever worker comes first.
+func TestFirstFailureWins(t *testing.T) {
+	b := &buffer{ready: make(chan struct{}, 1)}
+	b.begin(0, 0, 4)
+	for _, slot := range []int{2, 1, 3} {
+		b.finish(slot, fmt.Errorf("slot %d", slot))
 	}
-	for b := range p.Batches() {
-		b.Release()
+	if len(b.ready) != 0 {
+		t.Error("ready before the last slot")
 	}
-	if err := p.Err(); err == nil || !strings.Contains(err.Error(), shard) || !strings.Contains(err.Error(), "record ") {
-		t.Errorf("Err is %v, want one that names %s and the record", err, shard)
+	b.finish(0, nil)
+	if len(b.ready) != 1 || b.err == nil || b.err.Error() != "slot 1" {
+		t.Errorf("ready %d, error %v, want 1 and that of slot 1", len(b.ready), b.err)
 	}
+}
+
+// TestErrorFreesEverything does not call Close after an error.
+func TestErrorFreesEverything(t *testing.T) {
+	dir := usual.write(t)
+	corrupt(t, dir, 9)
+	ds, split := open(t, dir)
+	synctest.Test(t, func(t *testing.T) {
+		var memory counter
+		p, err := Open(t.Context(), ds, split, Options{Batch: 8, Crop: 9, Epochs: 100, Workers: 3, Depth: 2, Allocator: &memory})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for b := range p.Batches() {
+			b.Release()
+		}
+		synctest.Wait()
+		memory.assertFreed(t)
+		if p.Err() == nil {
+			t.Error("no error")
+		}
+	})
 }
 
 // TestSteadyState allocates one Batch a batch, and an order an epoch.
