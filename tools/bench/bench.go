@@ -42,8 +42,7 @@ func newBench(f *flags) (*bench, error) {
 		}
 	}
 	if err != nil {
-		b.close()
-		return nil, err
+		return nil, errors.Join(err, b.close())
 	}
 	return b, nil
 }
@@ -74,13 +73,15 @@ func (b *bench) openRecords() (err error) {
 }
 
 // close closes the split and removes made-up records.
-func (b *bench) close() {
+func (b *bench) close() error {
+	var errs []error
 	if b.split != nil {
-		b.split.Close()
+		errs = append(errs, b.split.Close())
 	}
 	if b.madeUp != "" {
-		os.RemoveAll(b.madeUp)
+		errs = append(errs, os.RemoveAll(b.madeUp))
 	}
+	return errors.Join(errs...)
 }
 
 // stages lists what --stage asks for.

@@ -18,12 +18,12 @@ import (
 // over and over.
 func (b *bench) ingest() stage {
 	jobs := orAll(b.Jobs)
-	run := func(ctx context.Context, c *clock) error {
+	run := func(ctx context.Context, c *clock) (err error) {
 		src, err := source.Open(ctx, b.Src, source.Options{})
 		if err != nil {
 			return err
 		}
-		defer src.Close()
+		defer func() { err = errors.Join(err, src.Close()) }()
 		items := src.Splits()[0].Items
 		order := records.Permutation("bench", b.Seed, 0, len(items))
 		var next atomic.Int64

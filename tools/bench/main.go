@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"time"
@@ -55,12 +56,12 @@ func main() {
 }
 
 // Run measures the stages that were asked for.
-func (f *flags) Run(ctx context.Context) error {
+func (f *flags) Run(ctx context.Context) (err error) {
 	b, err := newBench(f)
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer func() { err = errors.Join(err, b.close()) }()
 	out := newReport(f)
 	for _, s := range b.stages() {
 		r, err := s.measure(ctx, f.Time)
