@@ -254,6 +254,10 @@ func TestDetect(t *testing.T) {
 			[]string{"train n01440764/b.JPEG 0 449", "val n02119789/a.JPEG 1 1"}},
 		"plain": {[]string{"dog/a.jpg", "x", "cat/b.PNG", "x", "cat/c.jpeg", "x", "notes.txt", "x"}, "", "",
 			[]string{"train cat/b.PNG 0 0", "train cat/c.jpeg 0 0", "train dog/a.jpg 1 0"}},
+		"out of order": {[]string{"train.tar", tarOf(t, "n02119789.tar", classTar("n02119789"), "n01440764.tar", tarOf(t, "b.JPEG", "x", "a.JPEG", "x"))}, "", "",
+			[]string{"train n01440764/a.JPEG 0 449", "train n01440764/b.JPEG 0 449", "train n02119789/n02119789_1.JPEG 1 1"}},
+		"keys are sorted, not folders": {[]string{"a/x.jpg", "x", "a-b/x.jpg", "x"}, "", "",
+			[]string{"train a-b/x.jpg 1 0", "train a/x.jpg 0 0"}},
 		"plain by request": {[]string{"train/a.jpg", "x", "val/b.jpg", "x"}, "", "folder",
 			[]string{"train train/a.jpg 0 0", "train val/b.jpg 1 0"}},
 	} {
