@@ -9,8 +9,8 @@
 // and a small convolutional network learns from some hundred pictures.
 //
 // Everything is a function of the seed, the class and the index of a picture,
-// and is computed in integers: all machines draw the same pixels and write the
-// same files.
+// and is computed in integers of 64 bits: all such machines draw the same pixels
+// and write the same files.
 package drawn
 
 import (
