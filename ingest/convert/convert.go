@@ -78,6 +78,15 @@ type Config struct {
 
 	Restart  bool           // throw away what is in Out and begin anew
 	Progress func(Progress) // called often, never by two goroutines at once; may be nil
+
+	create func(path string, o records.WriterOptions) (shardWriter, error) // a test's stand-in for records.CreateShard
+}
+
+// shardWriter is what a [records.ShardWriter] does.
+type shardWriter interface {
+	Write(records.Record) error
+	Commit() (records.ShardInfo, error)
+	Abort() error
 }
 
 // Phases of a job, in order.
@@ -186,6 +195,9 @@ func (c *Config) complete() error {
 	}
 	if c.Jobs == 0 {
 		c.Jobs = runtime.GOMAXPROCS(0)
+	}
+	if c.create == nil {
+		c.create = func(path string, o records.WriterOptions) (shardWriter, error) { return records.CreateShard(path, o) }
 	}
 	if c.Limits.MaxSide == 0 {
 		c.Limits.MaxSide = decode.DefaultMaxSide

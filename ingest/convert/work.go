@@ -251,12 +251,12 @@ func (j *job) lane(ctx context.Context, todo <-chan int) (err error) {
 }
 
 // makeShard writes all rows of a shard, short of making the file appear.
-func (j *job) makeShard(ctx context.Context, tasks []*task, plan *shardPlan) (*records.ShardWriter, *part, error) {
+func (j *job) makeShard(ctx context.Context, tasks []*task, plan *shardPlan) (shardWriter, *part, error) {
 	opts := records.WriterOptions{Split: plan.split, Shape: j.cfg.shape(), Pixels: j.cfg.Pixels, Compression: j.cfg.Compression}
 	if j.cfg.Pixels == records.Int16 {
 		opts.Baseline = j.baseline
 	}
-	w, err := records.CreateShard(filepath.Join(j.cfg.Out, plan.name), opts)
+	w, err := j.cfg.create(filepath.Join(j.cfg.Out, plan.name), opts)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -292,7 +292,7 @@ func (j *job) makeShard(ctx context.Context, tasks []*task, plan *shardPlan) (*r
 }
 
 // write puts a picture into its shard and, unless sums is nil, into the sums.
-func (j *job) write(w *records.ShardWriter, t *task, sums *stats.Sums) error {
+func (j *job) write(w shardWriter, t *task, sums *stats.Sums) error {
 	start := time.Now()
 	defer func() { j.times.write.Add(int64(time.Since(start))) }()
 	if sums != nil {
@@ -307,7 +307,7 @@ func (j *job) write(w *records.ShardWriter, t *task, sums *stats.Sums) error {
 }
 
 // endShard makes a shard appear and then marks it as done.
-func (j *job) endShard(i int, w *records.ShardWriter, p *part) error {
+func (j *job) endShard(i int, w shardWriter, p *part) error {
 	start := time.Now()
 	defer func() { j.times.write.Add(int64(time.Since(start))) }()
 	info, err := w.Commit()
