@@ -26,7 +26,7 @@ import (
 type packedBatches struct {
 	out     *hashedWriter
 	options WriterOptions
-	schema  []byte // the schema's message without its prefix, for the footer
+	leader  []byte // what the file starts with
 	blocks  []arrowBlock
 
 	jobs    chan *packedRow
@@ -63,7 +63,7 @@ func newPackedBatches(out *hashedWriter, o WriterOptions) (*packedBatches, error
 		return nil, err
 	}
 	n := runtime.GOMAXPROCS(0)
-	p := &packedBatches{out: out, options: o, schema: leader[leaderSize+prefixSize:], jobs: make(chan *packedRow, 2*n)}
+	p := &packedBatches{out: out, options: o, leader: leader, jobs: make(chan *packedRow, 2*n)}
 	for range n {
 		p.workers.Go(p.work)
 	}
@@ -129,11 +129,17 @@ func (p *packedBatches) close() error {
 			return err
 		}
 	}
-	tail := append([]byte(endOfStream), packedFooter(p.schema, p.blocks)...)
-	size := len(tail) - len(endOfStream)
-	tail = binary.LittleEndian.AppendUint32(tail, uint32(size))
-	tail = append(tail, arrowMagic...)
-	_, err := p.out.Write(tail)
+	return writeEnd(p.out, p.leader, p.blocks)
+}
+
+// writeEnd writes what follows the last record batch: the end of the messages,
+// the footer, its length and the magic.
+func writeEnd(out *hashedWriter, leader []byte, blocks []arrowBlock) error {
+	footer := fileFooter(leader[leaderSize+prefixSize:], blocks)
+	end := append([]byte(endOfStream), footer...)
+	end = binary.LittleEndian.AppendUint32(end, uint32(len(footer)))
+	end = append(end, arrowMagic...)
+	_, err := out.Write(end)
 	return err
 }
 
@@ -332,11 +338,11 @@ func (k *packer) metadata(nulls int64) []byte {
 	return b.FinishedBytes()
 }
 
-// packedFooter returns the flatbuffer of the file's footer. Its schema is the
+// fileFooter returns the flatbuffer of the file's footer. Its schema is the
 // one in the schema's message, which is put into the flatbuffer as it is: the
 // offsets in it are relative, so that the Schema table in it is where the
 // footer points to.
-func packedFooter(message []byte, blocks []arrowBlock) []byte {
+func fileFooter(message []byte, blocks []arrowBlock) []byte {
 	var schema flatbuffers.Table
 	root := rootTable(message)
 	root.Union(&schema, flatbuffers.UOffsetT(root.Offset(8)))

@@ -33,9 +33,11 @@ func appendStored(dst []byte, pixels, baseline []uint8) []byte {
 // rows column by column, in the layout of the file, so that Arrow's writer
 // writes its memory as it is.
 type plainBatches struct {
+	out              *hashedWriter
 	schema           *arrow.Schema
 	writer           *ipc.FileWriter
-	capacity, values int // rows in a batch, values in a row
+	started          bool // a batch is written, and before it the schema
+	capacity, values int  // rows in a batch, values in a row
 
 	rows, nulls     int
 	keys            []byte
@@ -55,7 +57,7 @@ func newPlainBatches(out *hashedWriter, o WriterOptions) (*plainBatches, error) 
 		return nil, err
 	}
 	capacity := rowsPerBatch(o.Shape, o.Pixels, o.Compression)
-	b := &plainBatches{schema: schema, writer: w, capacity: capacity, values: o.Shape.Size()}
+	b := &plainBatches{out: out, schema: schema, writer: w, capacity: capacity, values: o.Shape.Size()}
 	b.valid = make([]byte, (capacity+7)/8)
 	b.reset()
 	return b, nil
@@ -102,16 +104,31 @@ func (b *plainBatches) flush() error {
 	if err := b.writer.Write(record); err != nil {
 		return err
 	}
+	b.started = true
 	b.reset()
 	return nil
 }
 
-// close writes the last batch and the footer.
+// close writes the last batch, the end of the messages, which Arrow's writer
+// leaves out, and the footer.
 func (b *plainBatches) close() error {
 	if b.rows > 0 {
 		if err := b.flush(); err != nil {
 			return err
 		}
+	}
+	if !b.started {
+		leader, err := schemaLeader(b.schema)
+		if err != nil {
+			return err
+		}
+		if _, err := b.out.Write(leader); err != nil {
+			return err
+		}
+		return writeEnd(b.out, leader, nil)
+	}
+	if _, err := b.out.Write([]byte(endOfStream)); err != nil {
+		return err
 	}
 	return b.writer.Close()
 }

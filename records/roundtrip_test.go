@@ -117,6 +117,51 @@ func TestArrowReadsShards(t *testing.T) {
 		if i != len(rows) {
 			t.Errorf("arrow sees %d rows, want %d", i, len(rows))
 		}
+		// Without the footer, as a stream, it is the same.
+		stream, err := ipc.NewReader(bytes.NewReader(data[leaderSize:]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stream.Release()
+		i = 0
+		for stream.Next() {
+			i += wantArrowRows(t, stream.Record(), rows[i:], o)
+		}
+		if err := stream.Err(); err != nil || i != len(rows) {
+			t.Errorf("arrow streams %d rows, %v; want %d", i, err, len(rows))
+		}
+	})
+}
+
+// A shard without rows is a whole file too, for Arrow and for us.
+func TestEmptyShard(t *testing.T) {
+	encodings(t, func(t *testing.T, p PixelType, c Compression) {
+		path := filepath.Join(t.TempDir(), "empty.arrow")
+		info := writeShard(t, path, testOptions(p, c, testShape), nil)
+		if info.Rows != 0 {
+			t.Errorf("%d rows", info.Rows)
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		r, err := ipc.NewFileReader(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantSchema(t, r.Schema(), p, c)
+		if r.NumRecords() != 0 {
+			t.Errorf("arrow sees %d batches", r.NumRecords())
+		}
+		s, err := openShard(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.close()
+		if s.rows != 0 || s.spec != (shardSpec{"train", testShape, p, rowsPerBatch(testShape, p, c)}) {
+			t.Errorf("%d rows, %+v", s.rows, s.spec)
+		}
 	})
 }
 
