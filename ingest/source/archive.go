@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -207,26 +208,24 @@ func downloadHint(file string) string {
 	return "copy or make the archive again"
 }
 
+// archiveFault tells an archive that cannot be read from one that is broken.
+func archiveFault(file, member string, err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return &IOError{File: file, Err: p.Err, Hint: "check the disk"}
+	}
+	return &MalformedError{File: file, Member: member, Cause: truncated(err), Hint: downloadHint(file)}
+}
+
 // scanArchive lists a tar of tars, one a class, or a flat tar of images, or a
 // tar of images in folders named by WNIDs.
 func scanArchive(ctx context.Context, f *os.File, size int64, split string, number int) (*listing, error) {
-	malformed := func(member string, err error) error {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		file := f.Name()
-		if member != "" {
-			file += ": " + member
-		}
-		return &MalformedError{File: file, Cause: err, Hint: downloadHint(f.Name())}
-	}
-	var inner []member
 	l := newListing(split)
+	var inner []member
 	members := 0
 	err := scanTar(ctx, f, size, func(m member) error {
 		members++
 		switch name := path.Base(m.name); {
-		case !m.plain && strings.HasSuffix(m.name, "/"): // a folder
+		case isTarFolder(m):
 		case m.plain && strings.HasSuffix(name, ".tar") && name[0] != '.':
 			inner = append(inner, m)
 		case l.takes(name, m.plain):
@@ -238,43 +237,58 @@ func scanArchive(ctx context.Context, f *os.File, size int64, split string, numb
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, malformed("", err)
-	}
-	if members == 0 {
-		return nil, malformed("", errors.New("is an empty tar"))
-	}
-	if len(inner) == 0 {
-		return l, nil
-	}
-	if len(l.items) > 0 {
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err == nil && members == 0:
+		err = errors.New("is an empty tar")
+	case err == nil && len(inner) > 0 && len(l.items) > 0:
 		return nil, &UnsupportedError{Path: f.Name(), Reason: fmt.Sprintf("holds tars (%s) and images (%s) side by side", inner[0].name, l.items[0].Key),
 			Hint: "pack either one tar a class, or images only"}
 	}
+	if err != nil {
+		return nil, archiveFault(f.Name(), "", err)
+	}
+	if len(inner) > 0 {
+		return l, l.scanInner(ctx, f, inner, number)
+	}
+	l.packKeys()
+	return l, nil
+}
+
+// isTarFolder says whether a member is a folder, which needs no mention.
+func isTarFolder(m member) bool { return !m.plain && strings.HasSuffix(m.name, "/") }
+
+// scanInner lists the tars of the classes, some at a time.
+func (l *listing) scanInner(ctx context.Context, f *os.File, inner []member, number int) error {
 	lists, errs := make([]*listing, len(inner)), make([]error, len(inner))
 	var group errgroup.Group
 	group.SetLimit(tarScanners)
 	for i, m := range inner {
 		group.Go(func() error {
-			lists[i], errs[i] = scanInner(ctx, f, m, split, number)
+			lists[i], errs[i] = scanClassTar(ctx, f, m, l.split, number)
 			return nil
 		})
 	}
 	group.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	for i, err := range errs { // the first in the archive, whichever came first in time
 		if err != nil {
-			return nil, malformed(inner[i].name, err)
+			return archiveFault(f.Name(), inner[i].name, err)
 		}
 	}
-	return l, l.join(lists)
+	l.join(lists)
+	return nil
 }
 
-// scanInner lists one class's tar within the outer one.
-func scanInner(ctx context.Context, f *os.File, tarred member, split string, number int) (*listing, error) {
+// scanClassTar lists one class's tar within the outer one.
+func scanClassTar(ctx context.Context, f *os.File, tarred member, split string, number int) (*listing, error) {
 	class := strings.TrimSuffix(path.Base(tarred.name), ".tar")
 	l := newListing(split)
 	err := scanTar(ctx, io.NewSectionReader(f, tarred.offset, tarred.size), tarred.size, func(m member) error {
-		if strings.HasSuffix(m.name, "/") && !m.plain {
+		if isTarFolder(m) {
 			return nil
 		}
 		if name := path.Base(m.name); l.takes(name, m.plain) {

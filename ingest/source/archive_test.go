@@ -6,9 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -174,6 +177,27 @@ func TestTarCorruptions(t *testing.T) {
 	}
 }
 
+// TestDiskError keeps what the disk does apart from what the archive is.
+func TestDiskError(t *testing.T) {
+	disk := &fs.PathError{Op: "read", Path: "x.tar", Err: syscall.EIO}
+	err := scanTar(context.Background(), failingReaderAt{disk}, 1<<20, func(member) error { return nil })
+	if !errors.Is(err, syscall.EIO) {
+		t.Fatalf("scanTar: %v, want to find EIO in it", err)
+	}
+	err = archiveFault("x.tar", "n01440764.tar", err)
+	if _, ok := errors.AsType[*IOError](err); !ok || err.Error() != "x.tar: "+syscall.EIO.Error()+"; check the disk" {
+		t.Errorf("%v, want an *IOError", err)
+	}
+	short := failingReaderAt{io.EOF} // a file that is cut while it is scanned
+	if err := scanTar(context.Background(), short, 1<<20, func(member) error { return nil }); err == nil || err.Error() != "is truncated" {
+		t.Errorf("cut while scanned: %v", err)
+	}
+}
+
+type failingReaderAt struct{ err error }
+
+func (r failingReaderAt) ReadAt([]byte, int64) (int, error) { return 0, r.err }
+
 // paxSparse has a member whose records say that it is sparse.
 func paxSparse(t testing.TB) []byte {
 	var b bytes.Buffer
@@ -232,4 +256,30 @@ func FuzzTruth(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkScan lists a training archive of 10 classes with 1,300 images each.
+// The bodies are short, as they are passed over.
+func BenchmarkScan(b *testing.B) {
+	var outer []string
+	for class := range 10 {
+		var inner []string
+		for i := range 1300 {
+			inner = append(inner, fmt.Sprintf("n0144%04d_%d.JPEG", class, i), strings.Repeat("x", 3000))
+		}
+		outer = append(outer, fmt.Sprintf("n0144%04d.tar", class), string(pack(b, tar.FormatUSTAR, inner...)))
+	}
+	file := writeFile(b, pack(b, tar.FormatUSTAR, outer...), b.TempDir(), "train.tar")
+	b.ReportAllocs()
+	for b.Loop() {
+		s, err := Open(context.Background(), file, Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if n := len(s.Splits()[0].Items); n != 13000 {
+			b.Fatalf("%d images", n)
+		}
+		s.Close()
+	}
+	b.ReportMetric(13000*float64(b.N)/b.Elapsed().Seconds(), "images/s")
 }

@@ -44,7 +44,7 @@ func detect(ctx context.Context, path, layout string) (*plan, error) {
 	case info.IsDir() && layout == LayoutFolder:
 		return &plan{parts: []part{{split: Train, path: path}}, home: path, plain: true}, nil
 	case info.IsDir():
-		return detectFolder(path, layout)
+		return detectFolder(ctx, path, layout)
 	case layout == LayoutFolder:
 		return nil, &UnsupportedError{Path: path, Reason: "is a file, the layout folder needs a folder", Hint: "use --layout auto"}
 	case !info.Mode().IsRegular():
@@ -61,9 +61,9 @@ func detect(ctx context.Context, path, layout string) (*plan, error) {
 
 // detectFolder looks for train/, val/ and test/, then for archives of the splits
 // that have no folder, then for class folders.
-func detectFolder(dir, layout string) (*plan, error) {
+func detectFolder(ctx context.Context, dir, layout string) (*plan, error) {
 	p := &plan{home: dir}
-	archives, err := findArchives(dir)
+	archives, err := findArchives(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func detectPlain(p *plan, layout string) (*plan, error) {
 
 // findArchives sorts the tars in dir by split. Where one has the official name,
 // the others of its split go to those that are not needed, under "".
-func findArchives(dir string) (map[string][]string, error) {
+func findArchives(ctx context.Context, dir string) (map[string][]string, error) {
 	entries, err := readFolder(dir)
 	if err != nil {
 		return nil, err
@@ -146,7 +146,7 @@ func findArchives(dir string) (map[string][]string, error) {
 		if !strings.HasSuffix(name, ".tar") || name[0] == '.' || isDevkitName(name) || !isFile(file) {
 			continue
 		}
-		split, err := probe(context.Background(), file)
+		split, err := probe(ctx, file)
 		if err != nil {
 			split = splitOfName(name) // "" for some other tar, none of ours
 		}
@@ -230,11 +230,11 @@ func probe(ctx context.Context, file string) (string, error) {
 	if u, ok := errors.AsType[*UnsupportedError](err); ok {
 		return "", u
 	}
-	hint := downloadHint(file)
 	if err == errNoTar {
-		hint = "give a folder, or one of the archives; if this is one, " + hint
+		return "", &MalformedError{File: file, Cause: err,
+			Hint: "give a folder, or one of the archives; if this is one, " + downloadHint(file)}
 	}
-	return "", &MalformedError{File: file, Cause: err, Hint: hint}
+	return "", archiveFault(file, "", err)
 }
 
 // devkitAlone says that a devkit is no source.

@@ -161,17 +161,14 @@ func (k *devkit) readArchive(file string) error {
 		return &IOError{File: file, Err: cause(err), Hint: "check that it may be read"}
 	}
 	defer f.Close()
-	malformed := func(member string, err error) error {
-		return &MalformedError{File: file, Member: member, Cause: truncated(err), Hint: downloadHint(file)}
-	}
 	var magic [2]byte
 	if _, err := f.ReadAt(magic[:], 0); err != nil {
-		return malformed("", err)
+		return archiveFault(file, "", err)
 	}
 	var r io.Reader = f
 	if magic == [2]byte{0x1f, 0x8b} {
 		if r, err = gzip.NewReader(f); err != nil {
-			return malformed("", err)
+			return archiveFault(file, "", err)
 		}
 	}
 	tr := tar.NewReader(io.LimitReader(r, maxDevkitBytes))
@@ -181,7 +178,7 @@ func (k *devkit) readArchive(file string) error {
 			break
 		}
 		if err != nil {
-			return malformed("", err)
+			return archiveFault(file, "", err)
 		}
 		var take func(string, []byte) error
 		switch base := path.Base(h.Name); {
@@ -193,11 +190,11 @@ func (k *devkit) readArchive(file string) error {
 			continue
 		}
 		if h.Size > maxMatBytes {
-			return malformed(h.Name, fmt.Errorf("is larger than %d MB", maxMatBytes>>20))
+			return archiveFault(file, h.Name, fmt.Errorf("is larger than %d MB", maxMatBytes>>20))
 		}
 		var body bytes.Buffer
 		if _, err := io.Copy(&body, tr); err != nil {
-			return malformed(h.Name, err)
+			return archiveFault(file, h.Name, err)
 		}
 		if err := take(file+": "+h.Name, body.Bytes()); err != nil {
 			return err

@@ -8,8 +8,8 @@ import (
 // A MalformedError says that a file of the source is broken: a tar that ends
 // too early, a ground truth with a bad line, a meta.mat that is none.
 type MalformedError struct {
-	File   string // path of the file, or "OUTER.tar: inner.tar" for a tar in a tar
-	Member string // what inside the file, if known ("n01440764_18.JPEG")
+	File   string // path of the file
+	Member string // the member of an archive, if it is one ("n01440764.tar")
 	Line   int    // 1-based line of a text file, 0 if it has none
 	Cause  error  // what is wrong
 	Hint   string // what to do, may be empty

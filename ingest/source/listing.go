@@ -2,6 +2,7 @@ package source
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -68,14 +69,14 @@ func (l *listing) add(class, name string, size int64, where place) {
 // emptyClass says that a class has no image.
 func (l *listing) emptyClass() error {
 	if len(l.skips) == 0 {
-		return fmt.Errorf("is empty")
+		return errors.New("is empty")
 	}
 	s := l.skips[0]
 	return fmt.Errorf("holds no image (.JPEG, .jpg, .png), only other files (%s: %s)", s.Examples[0], s.Reason)
 }
 
 // join takes over the listings of the classes.
-func (l *listing) join(classes []*listing) error {
+func (l *listing) join(classes []*listing) {
 	n := 0
 	for _, c := range classes {
 		n += len(c.items)
@@ -89,7 +90,6 @@ func (l *listing) join(classes []*listing) error {
 			l.skips = addSkip(l.skips, s)
 		}
 	}
-	return nil
 }
 
 // packKeys moves the keys into one piece of memory. A million strings of their
