@@ -87,6 +87,7 @@ func caught(err *error) {
 // mapFault is a failure to bring in a page of a mapped file.
 type mapFault struct{ cause error }
 
+// Error says what failed.
 func (f *mapFault) Error() string {
 	return "reading the mapped file failed: the disk failed, or the file was cut while it was open: " + f.cause.Error()
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -719,8 +718,9 @@ type fullDisk struct {
 	aborted, visible bool
 }
 
-var errNoSpace = fmt.Errorf("no space left on device")
+var errNoSpace = errors.New("no space left on device")
 
+// Write takes what fits.
 func (d *fullDisk) Write(p []byte) (int, error) {
 	if len(p) > d.room {
 		n := d.room
@@ -731,8 +731,11 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Commit notes that the file got its name.
 func (d *fullDisk) Commit() error { d.visible = true; return nil }
-func (d *fullDisk) Abort() error  { d.aborted = true; return nil }
+
+// Abort notes that the file was given up.
+func (d *fullDisk) Abort() error { d.aborted = true; return nil }
 
 // Wherever the disk gets full, the shard is given up and says so ever after.
 func TestDiskGetsFull(t *testing.T) {

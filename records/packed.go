@@ -194,7 +194,7 @@ func newPacker(o WriterOptions) (*packer, error) {
 // pack makes the message of a row.
 func (k *packer) pack(row *packedRow) error {
 	r := &row.record
-	row.crc = crc32.Checksum(row.stored, castagnoli)
+	row.crc = crc32.Checksum(row.stored, crcTable)
 	k.body, k.buffers = k.body[:0], k.buffers[:0]
 	le := binary.LittleEndian
 	var small [8]byte

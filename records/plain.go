@@ -11,8 +11,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
-// castagnoli is the table of CRC-32C.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// crcTable is the table of CRC-32C.
+var crcTable = crc32.MakeTable(crc32.Castagnoli)
 
 // appendStored appends pixels to dst as they are stored: as they are without a
 // baseline, else the differences from it, as 16-bit integers.
@@ -90,7 +90,7 @@ func (b *plainBatches) add(r *Record, baseline []uint8) error {
 	b.heights = append(b.heights, r.Height)
 	n := len(b.pixels)
 	b.pixels = appendStored(b.pixels, r.Pixels, baseline)
-	b.crcs = append(b.crcs, crc32.Checksum(b.pixels[n:], castagnoli))
+	b.crcs = append(b.crcs, crc32.Checksum(b.pixels[n:], crcTable))
 	if b.rows++; b.rows == b.capacity {
 		return b.flush()
 	}

@@ -70,7 +70,7 @@ func (sc *Scratch) unlz4(dst, src []byte) error {
 	}
 	_, err := io.ReadFull(sc.lz4, dst)
 	if err == nil {
-		if n, end := sc.lz4.Read(sc.over[:]); n != 0 || end != io.EOF {
+		if n, end := sc.lz4.Read(sc.over[:]); n != 0 || !errors.Is(end, io.EOF) {
 			err = errors.New("the data do not end where they should")
 		}
 	}

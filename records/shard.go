@@ -144,7 +144,7 @@ func (s *shard) parse(data []byte) (err error) {
 	if err := checkVersion(s.file, s.arrow.meta); err != nil {
 		return err
 	}
-	if s.spec, err = readSpec(s.file, s.arrow); err != nil {
+	if s.spec, err = readSpec(s.arrow); err != nil {
 		return err
 	}
 	n := s.arrow.batches()
@@ -178,7 +178,7 @@ func checkVersion(file string, meta map[string]string) error {
 }
 
 // readSpec checks the columns of a shard and reads its parameters.
-func readSpec(file string, f *arrowFile) (spec shardSpec, err error) {
+func readSpec(f *arrowFile) (spec shardSpec, err error) {
 	want := [shardColumns]arrowField{
 		colKey:      {name: "key", typ: "utf8"},
 		colLabel:    {name: "label", typ: "int32"},
@@ -329,7 +329,7 @@ func (s *shard) readRow(i int, sc *Scratch) (row Row, err error) {
 	}
 	pixels = pixels[at*size:]
 	if bit := uint64(1) << (i % 64); s.checked[i/64].Load()&bit == 0 {
-		if sum := crc32.Checksum(pixels, castagnoli); sum != row.CRC32C {
+		if sum := crc32.Checksum(pixels, crcTable); sum != row.CRC32C {
 			return row, fmt.Errorf("the CRC-32C of its pixels is %08x, and should be %08x", sum, row.CRC32C)
 		}
 		s.checked[i/64].Or(bit)

@@ -167,7 +167,7 @@ func fileDigest(ctx context.Context, path string) (string, error) {
 	sum := sha256.New()
 	for ctx.Err() == nil {
 		n, err := io.CopyN(sum, f, 4<<20)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return hex.EncodeToString(sum.Sum(nil)), nil
 		}
 		if err != nil {

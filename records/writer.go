@@ -219,12 +219,12 @@ func (w *ShardWriter) Commit() (ShardInfo, error) {
 // Abort gives the shard up and removes its temporary. After Commit or a
 // failure it does nothing, so it can be deferred.
 func (w *ShardWriter) Abort() error {
-	if w.done != nil {
-		return nil
+	if w.done == nil {
+		w.done = errAborted
+		w.sink.stop()
+		return w.file.Abort()
 	}
-	w.done = errAborted
-	w.sink.stop()
-	return w.file.Abort()
+	return nil
 }
 
 // hashedWriter buffers what is written to a file, and counts and digests it.
