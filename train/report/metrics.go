@@ -104,7 +104,7 @@ func endOf(r io.Reader, path string, keep func(Line) bool) (int64, error) {
 	var end int64
 	for n := 1; ; n++ {
 		text, err := in.ReadBytes('\n')
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return end, nil // nothing, or a torn line
 		}
 		if err != nil {
