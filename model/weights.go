@@ -41,10 +41,9 @@ func WriteTensors(w io.Writer, meta map[string]string, ts []Tensor) error {
 		return err
 	}
 	bw := bufio.NewWriterSize(w, 4*dataStep)
-	var length [8]byte
-	binary.LittleEndian.PutUint64(length[:], uint64(len(header)))
-	bw.Write(length[:])
-	bw.Write(header)
+	if _, err := bw.Write(append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...)); err != nil {
+		return fmt.Errorf("write the header of tensors: %w", err)
+	}
 	buf := make([]byte, 0, 1<<16)
 	for _, t := range ts {
 		for data := t.Data; len(data) > 0; {

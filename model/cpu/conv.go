@@ -177,7 +177,7 @@ func (k *convKernel) sumLanes(lanes []float32, used int, t *buffers) {
 		copy(dst, lanes[offset:offset+len(dst)])
 		for l := 1; l < used; l++ {
 			o := l*size + offset
-			blas.Saxpy(len(dst), 1, lanes[o:o+len(dst)], 1, dst, 1)
+			axpy(1, lanes[o:o+len(dst)], dst)
 		}
 	}
 	const block = 1 << 12

@@ -46,7 +46,7 @@ func (k *fcKernel) forward(c *call, t *buffers) {
 			for o := o0; o < o1; o++ {
 				w := t.w[o*k.in+j:][:n]
 				for i := range c.n {
-					t.y[i*k.out+o] += blas.Sdot(n, w, 1, x[i*k.in+j:][:n], 1)
+					t.y[i*k.out+o] += dot(w, x[i*k.in+j:][:n])
 				}
 			}
 		}

@@ -2,10 +2,6 @@ package cpu
 
 import "gonum.org/v1/gonum/blas/gonum"
 
-// blas is gonum's own implementation, called directly: the package-level one of
-// blas32 can be replaced by a program, and results must not change with it.
-var blas gonum.Implementation
-
 const (
 	// columnBlock bounds the length of the rows that the products below work on, so
 	// that a block of rows stays in the second-level cache.
@@ -18,6 +14,13 @@ const (
 // its own; with rows of 400 and more the loops below are up to twice as fast, and
 // they stay in the goroutine of their caller.
 
+// axpy computes y += a*x. It calls gonum's own implementation and not blas32, whose
+// implementation a program can replace: results must not change with it.
+func axpy(a float32, x, y []float32) { gonum.Implementation{}.Saxpy(len(x), a, x, 1, y, 1) }
+
+// dot returns the sum of x[i]*y[i].
+func dot(x, y []float32) float32 { return gonum.Implementation{}.Sdot(len(x), x, 1, y, 1) }
+
 // addProduct computes c += a*b for c of m x n and b of k x n. Element (i, l) of a
 // is a[i*ai+l*al], so that a may be transposed. The terms of each sum are added in
 // the order of l, whatever n is.
@@ -27,7 +30,7 @@ func addProduct(m, n, k int, a []float32, ai, al int, b []float32, ldb int, c []
 		for i := range m {
 			row := c[i*ldc : i*ldc+n]
 			for l := l0; l < l1; l++ {
-				blas.Saxpy(n, a[i*ai+l*al], b[l*ldb:l*ldb+n], 1, row, 1)
+				axpy(a[i*ai+l*al], b[l*ldb:l*ldb+n], row)
 			}
 		}
 	}
@@ -43,7 +46,7 @@ func addProductNT(m, n, k int, a []float32, lda int, b []float32, ldb int, c []f
 		for i := range m {
 			row := a[i*lda : i*lda+k]
 			for j := j0; j < j1; j++ {
-				c[i*ldc+j] += blas.Sdot(k, row, 1, b[j*ldb:j*ldb+k], 1)
+				c[i*ldc+j] += dot(row, b[j*ldb:j*ldb+k])
 			}
 		}
 	}

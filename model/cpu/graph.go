@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
-	"io"
 	"runtime/debug"
 
 	"github.com/chewxy/hm"
@@ -111,8 +110,6 @@ func (o *op) InferShape(...G.DimSizer) (tensor.Shape, error) {
 	return o.output().Shape().Clone(), nil
 }
 
-// ReturnsPtr, CallsExtern and OverwritesInput implement gorgonia.Op; see above.
-
 // ReturnsPtr implements gorgonia.Op.
 func (o *op) ReturnsPtr() bool { return true }
 
@@ -124,7 +121,7 @@ func (o *op) OverwritesInput() int { return -1 }
 
 // WriteHash implements gorgonia.Op. Nodes with the same hash and the same inputs
 // would be merged into one; a layer's name is unique in its net.
-func (o *op) WriteHash(h hash.Hash) { io.WriteString(h, o.String()) }
+func (o *op) WriteHash(h hash.Hash) { h.Write([]byte(o.String())) }
 
 // Hashcode implements gorgonia.Op.
 func (o *op) Hashcode() uint32 {

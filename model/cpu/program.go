@@ -12,7 +12,7 @@ import (
 
 // buildLock serialises the building of graphs: gorgonia keeps pools and constants
 // that all graphs of a process share.
-var buildLock sync.Mutex
+var buildLock sync.Mutex //nolint:gochecknoglobals // guards what is global there
 
 // program is a net compiled to a gorgonia graph and a tape machine, for training
 // or for prediction.
