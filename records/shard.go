@@ -287,6 +287,9 @@ func (s *shard) readLabel(i int) (label int32, err error) {
 func (s *shard) row(i int, sc *Scratch) (Row, error) {
 	row, err := s.readRow(i, sc)
 	if err != nil {
+		if sc != nil {
+			sc.zstd, sc.lz4 = nil, nil // a fault may have stopped them half-way
+		}
 		return Row{}, s.fault(i, copyKey(row.Key), err)
 	}
 	return row, nil
