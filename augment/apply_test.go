@@ -145,6 +145,34 @@ func benchmarkApply[T Pixel](b *testing.B, src []T, sub []float32) {
 	}
 }
 
+// BenchmarkApplyCold takes another picture and another destination each time, as
+// a stream does: more of them than a cache holds.
+func BenchmarkApplyCold(b *testing.B) {
+	const pictures, images = 128, 96
+	pic := newPicture(3*paper.Height*paper.Width, 1)
+	src := make([]int16, pictures*len(pic.less))
+	for i := range pictures {
+		copy(src[i*len(pic.less):], pic.less)
+	}
+	size := 3 * paper.Crop * paper.Crop
+	dst := make([]float32, images*size)
+	clear(dst) // map its pages
+	for _, flip := range []bool{false, true} {
+		b.Run(fmt.Sprintf("int16/flip=%t", flip), func(b *testing.B) {
+			p := Params{Top: 15, Left: 17, Flip: flip, Shift: [3]float32{1.5, -2.25, 3}}
+			b.SetBytes(int64(4 * size))
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				to, from := n%images, n*7%pictures
+				Apply(dst[to*size:(to+1)*size], src[from*len(pic.less):(from+1)*len(pic.less)], pic.res, 3, paper, p)
+				n++
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "images/s")
+		})
+	}
+}
+
 func BenchmarkApply(b *testing.B) {
 	pic := newPicture(3*paper.Height*paper.Width, 1)
 	b.Run("uint8", func(b *testing.B) { benchmarkApply(b, pic.raw, pic.mean) })
