@@ -92,6 +92,7 @@ func (c *console) note(text string) {
 func (c *console) newBar(p convert.Progress) *mpb.Bar {
 	since, earlier := c.since, p.Earlier
 	return c.bars.AddBar(int64(p.Total),
+		mpb.BarOptional(mpb.BarRemoveOnComplete(), p.Phase == convert.PhaseBaseline),
 		mpb.PrependDecorators(decor.Name(c.title(p.Phase)+" "), decor.CountersNoUnit("%d/%d")),
 		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string {
 			done := convert.Progress{Done: int(s.Current), Total: int(s.Total), Earlier: earlier}

@@ -29,6 +29,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -230,8 +231,12 @@ func (c *Config) shape() records.Shape { return records.Shape{C: 3, H: c.Size, W
 // error.
 func finished(cfg *Config, p *plan) (*records.Manifest, error) {
 	out := cfg.Out
-	if _, err := os.Stat(filepath.Join(out, records.ManifestName)); err != nil || cfg.Restart {
-		return nil, nil //nolint:nilerr // whatever keeps us from seeing it, the next steps meet it again and report
+	_, err := os.Stat(filepath.Join(out, records.ManifestName))
+	if cfg.Restart || errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking into the output folder: %w", err)
 	}
 	before, err := readRequest(out)
 	if err != nil {

@@ -1,10 +1,10 @@
 // Package decode turns the bytes of a picture file into pixels: planar RGB,
 // eight bits a sample, as the records store them.
 //
-// ImageNet is less uniform than its file names promise. Among the 1.28 million
-// files called .JPEG there are a PNG, some twenty CMYK photographs and a few
-// thousand grey ones; downloads add files that are cut short, empty, or an HTML
-// page. So the format is told by content and never by name, every colour space
+// ImageNet is less uniform than its file names promise. Among the files called
+// .JPEG there are a PNG (n02105855_2933, with an alpha channel), some twenty
+// CMYK photographs (n01739381_1309 is the first) and many grey ones; downloads
+// add files that are cut short, empty, or an HTML page. So the format is told by content and never by name, every colour space
 // becomes RGB, and each file that gives no picture gives an [Error] whose
 // Reason is one of a few classes that a report can count.
 //
@@ -32,7 +32,7 @@ import (
 // Default limits on the size of a picture, see [Limits].
 const (
 	DefaultMaxSide   = 65_500      // libjpeg's JPEG_MAX_DIMENSION
-	DefaultMaxPixels = 100_000_000 // no photograph of ImageNet has more than 45 million
+	DefaultMaxPixels = 100_000_000 // 300 MB as planar RGB
 )
 
 // Limits bound what a picture may cost before it is decoded. A zero field

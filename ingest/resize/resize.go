@@ -11,7 +11,10 @@
 //
 // No floating point is used. The weights of the triangle are ratios of
 // integers; they are scaled to 2^22 with their sum kept exact, and each pass
-// rounds to nearest. So all machines give the same bytes.
+// rounds to nearest. So all machines give the same bytes. They are Pillow's
+// bytes (compared with 9.4 on noise of ten shapes), but for about one sample in
+// five thousand, which differs by one level where the last unit of Pillow's
+// own weights decides the rounding.
 //
 // Sizes follow torchvision: the longer side becomes size*long/short rounded
 // down, and the square begins at half the excess, rounded to even when that is
