@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"alexnet/records"
 	"alexnet/records/atomicfile"
 	"alexnet/train/checkpoint"
@@ -28,7 +30,7 @@ func TestMain(m *testing.M) {
 		fmt.Println(runAndDie())
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // die kills the process as kill -9 does: nothing is flushed, no defer runs.

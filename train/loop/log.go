@@ -51,7 +51,7 @@ func (t *trainer) log(rate float32) error {
 	due := t.cfg.Limits.LogEvery > 0 && t.p.Step%t.cfg.Limits.LogEvery == 0
 	if due {
 		if err := t.metrics.Append(line); err != nil {
-			return err
+			return t.stopped(err)
 		}
 		t.hooks.Metrics(line)
 		t.p.Window = model.Score{}

@@ -422,7 +422,7 @@ func (t *trainer) endEpoch(ctx context.Context) error {
 	t.p.Totals = model.Score{}
 	t.epoch = pace{}
 	if err := t.metrics.Append(line); err != nil {
-		return err
+		return t.stopped(err)
 	}
 	if err := t.save(); err != nil {
 		return err

@@ -427,6 +427,28 @@ func TestAFullDiskEndsTheRunWithTheLastGoodCheckpoint(t *testing.T) {
 	checkSame(t, whole, run)
 }
 
+// Metrics that cannot be written end the run, and the error says how to go on.
+func TestMetricsThatCannotBeWritten(t *testing.T) {
+	ds := dataset(t, data)
+	run := t.TempDir()
+	first := config(run)
+	first.Limits.MaxSteps = 4
+	train(t, first, ds, Hooks{})
+	tr := &trainer{cfg: resumed(t, run), eng: engine(ds), ds: ds, hooks: Hooks{}.complete()}
+	if err := tr.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.metrics.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := tr.run(t.Context())
+	_ = tr.close() // the metrics are closed already
+	want := "file already closed; the last good checkpoint is " + filepath.Join(run, checkpoint.Folder, "step-00000004.safetensors") + ": go on from it with --resume when the cause is mended"
+	if !errors.Is(err, os.ErrClosed) || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %q in it", err, want)
+	}
+}
+
 // A damaged record ends the run, what was reached is saved, and once the record is
 // mended the run goes on as if nothing had been.
 func TestADamagedRecord(t *testing.T) {

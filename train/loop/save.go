@@ -27,14 +27,14 @@ func (t *trainer) save() error {
 		return fmt.Errorf("settings: %w", err)
 	}
 	if err := t.metrics.Sync(); err != nil {
-		return err
+		return t.stopped(err)
 	}
 	file, err := t.store.Save(&checkpoint.Checkpoint{
 		Net: t.eng.Net(), Classes: checkpoint.Classes(t.ds.Manifest), Records: t.ds.Manifest.Digest,
 		Settings: settings, Progress: t.p, State: state,
 	})
 	if err != nil {
-		return fmt.Errorf("%w; %s", err, t.howToGoOn("when the cause is mended"))
+		return t.stopped(err)
 	}
 	t.file, t.saved = file, t.p.Step
 	return nil
@@ -53,15 +53,15 @@ func (t *trainer) dataFailed(err error) error {
 	if saveErr := t.saveOnce(); saveErr != nil {
 		return fmt.Errorf("%w; and then: %w", err, saveErr)
 	}
-	return fmt.Errorf("%w; %s", err, t.howToGoOn("when the cause is mended"))
+	return t.stopped(err)
 }
 
-// howToGoOn names the last checkpoint.
-func (t *trainer) howToGoOn(when string) string {
+// stopped adds to an error from outside the last checkpoint and how to go on.
+func (t *trainer) stopped(err error) error {
 	if t.file == "" {
-		return "there is no checkpoint yet"
+		return fmt.Errorf("%w; there is no checkpoint yet", err)
 	}
-	return fmt.Sprintf("the last good checkpoint is %s: go on from it with --resume %s", t.file, when)
+	return fmt.Errorf("%w; the last good checkpoint is %s: go on from it with --resume when the cause is mended", err, t.file)
 }
 
 func (t *trainer) diverged(value string) error {

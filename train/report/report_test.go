@@ -168,3 +168,22 @@ func TestProgressOnATerminal(t *testing.T) {
 		t.Errorf("output %q, want %q", got, want)
 	}
 }
+
+// Whatever the file holds, what is kept of it is whole lines and is kept again.
+func FuzzMetrics(f *testing.F) {
+	f.Add([]byte(`{"event":"step","step":1}`+"\n"+`{"event":"epoch","step":4,"val_top1":0.5}`+"\n"+`{"ev`), 3)
+	f.Add([]byte("{}\n"), 1)
+	f.Fuzz(func(t *testing.T, data []byte, step int) {
+		keep := func(l Line) bool { return l.Step <= step }
+		end, err := endOf(bytes.NewReader(data), "fuzz", keep)
+		if err != nil {
+			return
+		}
+		if end > int64(len(data)) || end > 0 && data[end-1] != '\n' {
+			t.Fatalf("cut at %d of %q", end, data)
+		}
+		if again, err := endOf(bytes.NewReader(data[:end]), "fuzz", keep); err != nil || again != end {
+			t.Fatalf("cut at %d, then at %d, error %v", end, again, err)
+		}
+	})
+}
