@@ -76,10 +76,12 @@ func (m *Image) Plane(c int) []uint8 {
 }
 
 // reset gives m the size w x h and room for the pixels, whose values are
-// undefined. The memory of an earlier, larger picture is used again.
+// undefined. The memory of an earlier, larger picture is used again, unless
+// that was a giant.
 func (m *Image) reset(w, h int) {
+	const giant = 48 << 20 // samples of 16 million pixels
 	m.W, m.H = w, h
-	if n := 3 * w * h; cap(m.Pix) < n {
+	if n := 3 * w * h; cap(m.Pix) < n || cap(m.Pix) > giant && n <= giant {
 		m.Pix = make([]uint8, n)
 	} else {
 		m.Pix = m.Pix[:n]
