@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -614,5 +615,49 @@ func TestNetIsCopied(t *testing.T) {
 	net.Layers[0].Out = 99
 	if e.Net().Layers[0].Out != 4 {
 		t.Error("the engine shares its net with the caller")
+	}
+}
+
+// TestMemoryIsFreed: engines that nobody holds any more are collected, closed or
+// not, and steps leave nothing behind.
+func TestMemoryIsFreed(t *testing.T) {
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC() // the first queues finalizers
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	net := tinyNet()
+	const batch = 512
+	images, labels := examples(net, batch, 1, 16)
+	probs := make([]float32, batch*net.Classes)
+	var size int64
+	use := func(steps int, closed bool) {
+		e, err := New(net, model.State{}, Options{Batch: batch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for s := range steps {
+			backward(t, e, images, labels, uint64(s))
+			update(t, e, model.Hyper{LearningRate: 0.001})
+			if err := e.Predict(images, batch, probs); err != nil {
+				t.Fatal(err)
+			}
+		}
+		size = e.Memory()
+		if closed {
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	use(1, true)
+	before := heap()
+	for i := range 6 {
+		use(1, i%2 == 0)
+	}
+	if grown := heap() - before; grown > size {
+		t.Errorf("six engines of %d bytes left %d behind", size, grown)
 	}
 }

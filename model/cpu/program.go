@@ -15,15 +15,16 @@ import (
 var buildLock sync.Mutex //nolint:gochecknoglobals // guards what is global there
 
 // program is a net compiled to a gorgonia graph and a tape machine, for training
-// or for prediction.
+// or for prediction. Nothing that the graph holds may point back to it: the machine
+// has a finalizer, and with it in a cycle none of the buffers would ever be freed.
 type program struct {
-	call    call
+	call    *call
 	machine G.VM
 	layers  []*layerNodes
 	loss    *lossKernel
 	probs   []float32 // the output, batch x classes
 	grads   G.Nodes   // when training, in the order of the parameters
-	arena   arena
+	arena   *arena
 }
 
 // shared is what the two programs of an engine have in common.
@@ -59,8 +60,8 @@ func compile(s *shared, train bool) (p *program, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p = &program{}
-	b := &builder{shared: s, p: p, shapes: shapes, m: &machinery{workers: &workers{s.threads}, arena: &p.arena,
+	p = &program{call: &call{}, arena: &arena{}}
+	b := &builder{shared: s, p: p, shapes: shapes, m: &machinery{workers: &workers{s.threads}, arena: p.arena,
 		scratch: &scratch{}, lanes: &scratch{}, batch: s.batch, train: train, seed: s.seed}}
 	if err := b.planLayers(); err != nil {
 		return nil, err
@@ -87,7 +88,7 @@ func (b *builder) planLayers() error {
 		if err != nil {
 			return err
 		}
-		n := &layerNodes{name: l.Name, plan: plan, call: &b.p.call, needDX: trained,
+		n := &layerNodes{name: l.Name, plan: plan, call: b.p.call, needDX: trained,
 			trained: l.Kind == model.Conv || l.Kind == model.FC}
 		trained = trained || n.trained
 		b.plans, b.p.layers = append(b.plans, plan), append(b.p.layers, n)
