@@ -42,9 +42,10 @@ func Usagef(format string, args ...any) error {
 }
 
 // Main runs a command and exits with its status. flags is a pointer to a struct
-// with kong's tags; the struct itself, or each of its commands, has the method
-// Run(context.Context) error. description is what --help shows above the flags, an
-// example included.
+// with kong's tags; the struct itself, or each of its commands, has a method Run
+// that takes a context.Context and, if it wants standard output, an io.Writer, and
+// returns an error. description is what --help shows above the flags, an example
+// included.
 func Main(name, description string, flags any) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // from then on a signal ends the process
@@ -62,6 +63,7 @@ func Run(ctx context.Context, name, description string, flags any, args []string
 		kong.Exit(func(code int) { exited, status = true, code }),
 		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: false, Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.BindTo(stdout, (*io.Writer)(nil)),
 	)
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", name, err)

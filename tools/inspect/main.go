@@ -2,12 +2,7 @@
 // its files are sound, what the network will see, how a network is built.
 package main
 
-import (
-	"fmt"
-	"os"
-
-	"alexnet/tools/cli"
-)
+import "alexnet/tools/cli"
 
 const description = `Looks into records and networks.
 
@@ -29,6 +24,3 @@ type flags struct {
 func main() {
 	cli.Main("inspect", description, &flags{})
 }
-
-// printf writes a result to standard output.
-func printf(format string, args ...any) { fmt.Fprintf(os.Stdout, format, args...) }

@@ -3,7 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"os"
+	"fmt"
+	"io"
 
 	"alexnet/model"
 )
@@ -16,30 +17,30 @@ type netCommand struct {
 }
 
 // Run prints the table.
-func (c *netCommand) Run(context.Context) error {
+func (c *netCommand) Run(_ context.Context, out io.Writer) error {
 	net, err := model.Preset(c.Name, c.Classes)
 	if err != nil {
 		return err
 	}
 	rows := net.Table()
 	if c.JSON {
-		out := json.NewEncoder(os.Stdout)
+		enc := json.NewEncoder(out)
 		for _, r := range rows {
-			if err := out.Encode(r); err != nil {
+			if err := enc.Encode(r); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	printf("%s: input %s\n\n", net.Name, shape(net.Input))
-	printf("%-8s %-8s %-34s %-12s %6s %12s %12s\n", "layer", "kind", "", "output", "groups", "parameters", "MACs")
+	fmt.Fprintf(out, "%s: input %s\n\n", net.Name, shape(net.Input))
+	fmt.Fprintf(out, "%-8s %-8s %-34s %-12s %6s %12s %12s\n", "layer", "kind", "", "output", "groups", "parameters", "MACs")
 	for _, r := range rows {
 		groups := ""
 		if r.Groups > 0 {
 			groups = count(int64(r.Groups))
 		}
-		printf("%-8s %-8s %-34s %-12s %6s %12s %12s\n", r.Layer, r.Kind, r.Detail, shape(r.Output), groups, orBlank(r.Params), orBlank(r.MACs))
+		fmt.Fprintf(out, "%-8s %-8s %-34s %-12s %6s %12s %12s\n", r.Layer, r.Kind, r.Detail, shape(r.Output), groups, orBlank(r.Params), orBlank(r.MACs))
 	}
-	printf("%-8s %-8s %-34s %-12s %6s %12s %12s\n", "total", "", "", "", "", count(net.ParamCount()), count(net.MACs()))
+	fmt.Fprintf(out, "%-8s %-8s %-34s %-12s %6s %12s %12s\n", "total", "", "", "", "", count(net.ParamCount()), count(net.MACs()))
 	return nil
 }

@@ -3,8 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"math"
-	"os"
 	"slices"
 
 	"maps"
@@ -20,64 +21,64 @@ type recordsCommand struct {
 }
 
 // Run prints the summary.
-func (c *recordsCommand) Run(ctx context.Context) error {
+func (c *recordsCommand) Run(ctx context.Context, out io.Writer) error {
 	ds, err := records.Open(c.Dir)
 	if err != nil {
 		return err
 	}
 	m := ds.Manifest
 	if c.JSON {
-		return json.NewEncoder(os.Stdout).Encode(m)
+		return json.NewEncoder(out).Encode(m)
 	}
-	printf("%s: records of %dx%dx%d %s, compression %s, seed %d\n", c.Dir, m.Shape.C, m.Shape.H, m.Shape.W, m.Pixels, m.Compression, m.Seed)
-	printf("made by decoder %s, filter %s\ndigest  %s\n\n", m.Decoder, m.Filter, m.Digest)
+	fmt.Fprintf(out, "%s: records of %dx%dx%d %s, compression %s, seed %d\n", c.Dir, m.Shape.C, m.Shape.H, m.Shape.W, m.Pixels, m.Compression, m.Seed)
+	fmt.Fprintf(out, "made by decoder %s, filter %s\ndigest  %s\n\n", m.Decoder, m.Filter, m.Digest)
 	names := slices.Sorted(maps.Keys(m.Splits))
-	printf("%-8s %10s %10s %10s %7s %10s\n", "split", "seen", "written", "rejected", "shards", "bytes")
+	fmt.Fprintf(out, "%-8s %10s %10s %10s %7s %10s\n", "split", "seen", "written", "rejected", "shards", "bytes")
 	for _, name := range names {
 		s := m.Splits[name]
 		var bytes int64
 		for _, shard := range s.Shards {
 			bytes += shard.Bytes
 		}
-		printf("%-8s %10s %10s %10s %7d %10s\n", name, count(int64(s.Seen)), count(int64(s.Written)), count(int64(s.Rejected)), len(s.Shards), size(bytes))
+		fmt.Fprintf(out, "%-8s %10s %10s %10s %7d %10s\n", name, count(int64(s.Seen)), count(int64(s.Written)), count(int64(s.Rejected)), len(s.Shards), size(bytes))
 	}
-	printf("\nclasses %d", len(m.Classes))
+	fmt.Fprintf(out, "\nclasses %d", len(m.Classes))
 	if n := len(m.Classes); n > 0 {
-		printf(", %s %s ... %s %s", m.Classes[0].WNID, m.Classes[0].Words, m.Classes[n-1].WNID, m.Classes[n-1].Words)
+		fmt.Fprintf(out, ", %s %s ... %s %s", m.Classes[0].WNID, m.Classes[0].Words, m.Classes[n-1].WNID, m.Classes[n-1].Words)
 	}
-	printf("\n")
-	printMean(ds)
+	fmt.Fprintf(out, "\n")
+	printMean(out, ds)
 	if c.Classes {
-		return printClasses(ctx, ds, names)
+		return printClasses(ctx, out, ds, names)
 	}
 	return nil
 }
 
 // printMean prints the mean picture's channels and the principal components.
-func printMean(ds *records.Dataset) {
+func printMean(out io.Writer, ds *records.Dataset) {
 	s := ds.Mean.Shape
-	printf("mean   ")
+	fmt.Fprintf(out, "mean   ")
 	for c := range s.C {
 		var sum float64
 		for _, v := range ds.Mean.Mean[c*s.H*s.W : (c+1)*s.H*s.W] {
 			sum += float64(v)
 		}
-		printf(" %7.2f", sum/float64(s.H*s.W))
+		fmt.Fprintf(out, " %7.2f", sum/float64(s.H*s.W))
 	}
-	printf("  of 0..255, by channel\n")
+	fmt.Fprintf(out, "  of 0..255, by channel\n")
 	p := ds.Manifest.PCA
 	if p == nil {
 		return
 	}
-	printf("\n%-12s %12s %22s\n", "component", "eigenvalue", "standard deviation")
+	fmt.Fprintf(out, "\n%-12s %12s %22s\n", "component", "eigenvalue", "standard deviation")
 	for j, v := range p.Eigenvalues {
 		e := p.Eigenvectors[j]
-		printf("%-12d %12.2f %22.2f   (R %+.4f, G %+.4f, B %+.4f)\n", j+1, v, math.Sqrt(max(v, 0)), e[0], e[1], e[2])
+		fmt.Fprintf(out, "%-12d %12.2f %22.2f   (R %+.4f, G %+.4f, B %+.4f)\n", j+1, v, math.Sqrt(max(v, 0)), e[0], e[1], e[2])
 	}
 }
 
 // printClasses prints each class with its rows a split.
-func printClasses(ctx context.Context, ds *records.Dataset, names []string) error {
+func printClasses(ctx context.Context, out io.Writer, ds *records.Dataset, names []string) error {
 	counts := make([][]int, len(names))
 	for i, name := range names {
 		counts[i] = make([]int, len(ds.Manifest.Classes))
@@ -99,17 +100,17 @@ func printClasses(ctx context.Context, ds *records.Dataset, names []string) erro
 			return err
 		}
 	}
-	printf("\n%-6s %-10s", "label", "wnid")
+	fmt.Fprintf(out, "\n%-6s %-10s", "label", "wnid")
 	for _, name := range names {
-		printf(" %8s", name)
+		fmt.Fprintf(out, " %8s", name)
 	}
-	printf("  words\n")
+	fmt.Fprintf(out, "  words\n")
 	for label, class := range ds.Manifest.Classes {
-		printf("%-6d %-10s", label, class.WNID)
+		fmt.Fprintf(out, "%-6d %-10s", label, class.WNID)
 		for i := range names {
-			printf(" %8d", counts[i][label])
+			fmt.Fprintf(out, " %8d", counts[i][label])
 		}
-		printf("  %s\n", class.Words)
+		fmt.Fprintf(out, "  %s\n", class.Words)
 	}
 	return nil
 }

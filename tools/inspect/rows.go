@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 
 	"alexnet/records"
 )
@@ -28,7 +28,7 @@ type listedRow struct {
 }
 
 // Run prints a line a row, in stored order.
-func (c *rowsCommand) Run(ctx context.Context) (err error) {
+func (c *rowsCommand) Run(ctx context.Context, stdout io.Writer) (err error) {
 	ds, err := records.Open(c.Dir)
 	if err != nil {
 		return err
@@ -38,7 +38,7 @@ func (c *rowsCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer split.Close()
-	out := bufio.NewWriter(os.Stdout)
+	out := bufio.NewWriter(stdout)
 	defer func() { err = errors.Join(err, out.Flush()) }()
 	encode := json.NewEncoder(out)
 	var scratch records.Scratch

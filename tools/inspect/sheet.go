@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"image/png"
 	"io"
 
@@ -19,13 +20,13 @@ type sheetCommand struct {
 	Pictures int    `default:"8" help:"Pictures, one a line."`
 	Crops    int    `default:"6" help:"Augmented crops of each picture."`
 	Crop     int    `default:"0" help:"Side of a crop; 0 for 7/8 of the record's, as the paper's 224 of 256."`
-	Color    string `enum:"none,stddev,eigenvalue" default:"stddev" help:"Colour augmentation (none, stddev, eigenvalue)."`
+	Color    string `enum:"none,stddev,eigenvalue" default:"eigenvalue" help:"Colour augmentation: none, stddev, eigenvalue (${default})."`
 	Seed     uint64 `default:"1" help:"The training's seed."`
 	Epoch    int    `default:"0" help:"First epoch to show crops of."`
 }
 
 // Run writes the PNG.
-func (c *sheetCommand) Run(context.Context) error {
+func (c *sheetCommand) Run(_ context.Context, out io.Writer) error {
 	ds, err := records.Open(c.Dir)
 	if err != nil {
 		return err
@@ -54,6 +55,6 @@ func (c *sheetCommand) Run(context.Context) error {
 	if err := atomicfile.Write(c.PNG, func(w io.Writer) error { return png.Encode(w, img) }); err != nil {
 		return err
 	}
-	printf("%s: %dx%d pixels, %d pictures with %d crops each\n", c.PNG, img.Rect.Dx(), img.Rect.Dy(), c.Pictures, c.Crops)
+	fmt.Fprintf(out, "%s: %dx%d pixels, %d pictures with %d crops each\n", c.PNG, img.Rect.Dx(), img.Rect.Dy(), c.Pictures, c.Crops)
 	return nil
 }

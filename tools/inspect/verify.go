@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 
 	"alexnet/records"
 )
@@ -14,16 +17,19 @@ type verifyCommand struct {
 }
 
 // Run prints a line a file, and fails if any is not as it was written.
-func (c *verifyCommand) Run(ctx context.Context) error {
+func (c *verifyCommand) Run(ctx context.Context, out io.Writer) error {
+	if _, err := records.ReadManifest(c.Dir); errors.Is(err, fs.ErrNotExist) {
+		return err // no data set, rather than a damaged one
+	}
 	files, damaged := 0, map[string]bool{}
 	err := records.Verify(ctx, c.Dir, func(file string, err error) {
 		switch {
 		case err != nil:
 			damaged[file] = true
-			printf("BAD  %s: %v\n", file, err)
+			fmt.Fprintf(out, "BAD  %s: %v\n", file, err)
 			return
 		case !c.Quiet:
-			printf("ok   %s\n", file)
+			fmt.Fprintf(out, "ok   %s\n", file)
 		}
 		files++
 	})
@@ -34,6 +40,6 @@ func (c *verifyCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	printf("%s: all %d files are as they were written\n", c.Dir, files)
+	fmt.Fprintf(out, "%s: all %d files are as they were written\n", c.Dir, files)
 	return nil
 }

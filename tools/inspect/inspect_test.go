@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"alexnet/tools/cli"
+	"alexnet/train/traintest"
+)
+
+// inspect runs the command and returns its exit status and what it printed.
+func inspect(t *testing.T, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	status = cli.Run(t.Context(), "inspect", description, &flags{}, args, &out, &err)
+	return status, out.String(), err.String()
+}
+
+// testRecords makes a small data set: 5 training and 3 validation rows of 8x8.
+func testRecords(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := (traintest.Data{Classes: 2, Size: 8, Train: 5, Val: 3}).Make(dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestNet(t *testing.T) {
+	status, out, _ := inspect(t, "net", "alexnet")
+	if status != cli.Done {
+		t.Fatalf("status %d", status)
+	}
+	for _, want := range []string{
+		"input 3x224x224",
+		"60,965,224  724,406,816", // the paper's 60 million parameters
+		"256x27x27         2      307,456  223,948,800",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the table lacks %q:\n%s", want, out)
+		}
+	}
+	if _, out, _ := inspect(t, "net", "alexnet-small", "--classes", "7", "--json"); !strings.Contains(out, `"layer":"fc8","kind":"fc","output":{"c":7,`) {
+		t.Errorf("no fc8 of 7 outputs in\n%s", out)
+	}
+	status, _, msg := inspect(t, "net", "vgg")
+	if status != cli.Failed || !strings.Contains(msg, `unknown net "vgg": there are alexnet`) {
+		t.Errorf("status %d, %q", status, msg)
+	}
+}
+
+func TestRecordsRowsVerify(t *testing.T) {
+	dir := testRecords(t)
+	_, out, _ := inspect(t, "records", dir, "--classes")
+	for _, want := range []string{"records of 3x8x8", "train             5          5          0", "val               3          3          0", "classes 2"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("records lacks %q:\n%s", want, out)
+		}
+	}
+	_, out, _ = inspect(t, "rows", dir, "--split", "val", "--json")
+	if n := strings.Count(out, `"shard":"val-00000-of-`); n != 3 {
+		t.Errorf("%d rows of val instead of 3:\n%s", n, out)
+	}
+	status, out, msg := inspect(t, "verify", dir)
+	if status != cli.Done || !strings.Contains(out, "are as they were written") {
+		t.Fatalf("a sound data set: status %d, %s%s", status, out, msg)
+	}
+	shards, err := filepath.Glob(filepath.Join(dir, "train-*.arrow"))
+	if err != nil || len(shards) == 0 {
+		t.Fatal(shards, err)
+	}
+	data, err := os.ReadFile(shards[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(shards[0], data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	status, out, msg = inspect(t, "verify", dir, "--quiet")
+	if status != cli.Failed || !strings.Contains(out, "BAD  "+filepath.Base(shards[0])) || strings.Contains(out, "ok ") {
+		t.Errorf("a flipped bit: status %d, %s", status, out)
+	}
+	if want := "1 of 4 files are damaged: make the records again with ingest --restart"; !strings.Contains(msg, want) {
+		t.Errorf("a flipped bit: %q lacks %q", msg, want)
+	}
+}
+
+func TestSheet(t *testing.T) {
+	dir := testRecords(t)
+	name := filepath.Join(t.TempDir(), "sheet.png")
+	status, out, msg := inspect(t, "sheet", dir, "--png", name, "--crop", "6", "--pictures", "2", "--crops", "3")
+	if status != cli.Done {
+		t.Fatalf("status %d, %s", status, msg)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	img, err := png.Decode(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b := img.Bounds(); b.Dx() < 4*8*26 || !strings.Contains(out, "2 pictures with 3 crops each") {
+		t.Errorf("%v, %s", b, out)
+	}
+	status, _, msg = inspect(t, "sheet", dir, "--crop", "9", "--png", name)
+	if status != cli.Failed || !strings.Contains(msg, "crop of 9 pixels from records of 8x8: choose 1 to 8") {
+		t.Errorf("a crop that is too large: status %d, %q", status, msg)
+	}
+}
+
+func TestMissingFolder(t *testing.T) {
+	for _, command := range []string{"records", "rows", "verify", "sheet"} {
+		status, out, msg := inspect(t, command, filepath.Join(t.TempDir(), "nowhere"))
+		if status != cli.Failed || out != "" || !strings.Contains(msg, "nowhere") || !strings.Contains(msg, "ingest") {
+			t.Errorf("%s: status %d, %q %q", command, status, out, msg)
+		}
+	}
+}
+
+func TestText(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 60965224: "60,965,224"} {
+		if got := count(n); got != want {
+			t.Errorf("count(%d) = %q, want %q", n, got, want)
+		}
+	}
+	for n, want := range map[int64]string{999: "999 B", 1000: "1.0 kB", 138_000_000_000: "138.0 GB"} {
+		if got := size(n); got != want {
+			t.Errorf("size(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
