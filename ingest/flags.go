@@ -24,7 +24,7 @@ type flags struct {
 	Size        int       `default:"256" help:"Side of the squares, in pixels (${default})."`
 	ShardSize   byteCount `default:"256MB" placeholder:"BYTES" help:"Pixel bytes a shard, before compression (${default})."`
 	Jobs        int       `placeholder:"N" help:"Pictures decoded at the same time; one for each processor if not given."`
-	Seed        uint64    `default:"0" help:"Seed of the order of the pictures (${default})."`
+	Seed        uint64    `default:"1" help:"Seed of the order of the pictures (${default})."`
 	Limit       int       `placeholder:"N" help:"Take N pictures of each split, drawn with the seed."`
 	ValFraction float64   `placeholder:"SHARE" help:"Hold out this share of each class for validation, where the source has no val."`
 	Mean        string    `placeholder:"DIR" help:"Take the mean picture from these records, where the source has no train."`
