@@ -56,8 +56,9 @@ func (n *Net) Shapes() ([]Shape, error) {
 	in := n.Input
 	for i := range n.Layers {
 		l := &n.Layers[i]
-		name, problem := l.Name, ""
+		name := l.Name
 		var out Shape
+		var problem string
 		switch {
 		case name == "":
 			name, problem = fmt.Sprintf("layer %d", i), "has no name"

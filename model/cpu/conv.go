@@ -22,12 +22,7 @@ type convKernel struct {
 	rows      int // output rows of a tile; all of them if images > 1
 	ld        int // distance between rows of the column matrix
 	spans     []span
-}
-
-// span is, for one column kx of the kernel, the output columns [from, to) whose
-// input column lies inside of the input, and the input column of the first.
-type span struct {
-	from, to, input int
+	same      bool // stride 1, and output planes as large as the input's: see shifted
 }
 
 func newConvKernel(m *machinery, l *model.Layer, in, out layout) *convKernel {
@@ -47,6 +42,7 @@ func newConvKernel(m *machinery, l *model.Layer, in, out layout) *convKernel {
 	for kx := range l.Kernel {
 		k.spans = append(k.spans, k.span(kx))
 	}
+	k.same = l.Stride == 1 && in.shape.H == h && in.shape.W == out.shape.W
 	m.scratch.reserve(k.patch * k.ld)
 	if m.train {
 		m.lanes.reserve(gradientLanes * k.laneSize())
@@ -196,94 +192,4 @@ func (k *convKernel) clearInput(dx []float32, tl tile) {
 			clear(dx[p : p+hw])
 		}
 	}
-}
-
-// span returns the span of column kx of the kernel.
-func (k *convKernel) span(kx int) span {
-	w, width := k.out.shape.W, k.in.shape.W
-	s := span{to: w, input: kx - k.pad} // input column of output column 0
-	if s.input < 0 {
-		s.from = (-s.input + k.stride - 1) / k.stride
-	}
-	if last := width - 1 - s.input; last < 0 {
-		s.to = 0
-	} else {
-		s.to = min(w, last/k.stride+1)
-	}
-	if s.from >= s.to {
-		return span{}
-	}
-	s.input += s.from * k.stride
-	return s
-}
-
-// eachPatchRow visits the rows of a tile's column matrix of group g piece by piece,
-// a piece for each output row: f gets the piece's offset in col, the offset in the
-// input of the first value that it takes, or -1 if its input row is padding, and
-// its span.
-func (k *convKernel) eachPatchRow(tl tile, g int, f func(col, input int, s span)) {
-	w, height := k.out.shape.W, k.in.shape.H
-	p := 0
-	for c := g * k.cin; c < (g+1)*k.cin; c++ {
-		for ky := range k.kernel {
-			for _, s := range k.spans {
-				col := p * k.ld
-				p++
-				for i := range tl.images {
-					plane := k.in.plane(tl.image+i, c)
-					for y := tl.y0; y < tl.y1; y++ {
-						input := -1
-						if iy := y*k.stride + ky - k.pad; iy >= 0 && iy < height {
-							input = plane + iy*k.in.shape.W + s.input
-						}
-						f(col, input, s)
-						col += w
-					}
-				}
-			}
-		}
-	}
-}
-
-// gatherPatches fills col with the patches of a tile (im2col).
-func (k *convKernel) gatherPatches(col, x []float32, tl tile, g int) {
-	w := k.out.shape.W
-	k.eachPatchRow(tl, g, func(at, input int, s span) {
-		dst := col[at : at+w]
-		if input < 0 || s.from == s.to {
-			clear(dst)
-			return
-		}
-		clear(dst[:s.from])
-		clear(dst[s.to:])
-		if k.stride == 1 {
-			copy(dst[s.from:s.to], x[input:])
-			return
-		}
-		dst = dst[s.from:s.to]
-		src := x[input : input+(len(dst)-1)*k.stride+1]
-		for i, j := 0, 0; i < len(dst) && j < len(src); i, j = i+1, j+k.stride {
-			dst[i] = src[j]
-		}
-	})
-}
-
-// scatterPatches adds the patches' gradients in col to the input's (col2im).
-func (k *convKernel) scatterPatches(dx, col []float32, tl tile, g int) {
-	k.eachPatchRow(tl, g, func(at, input int, s span) {
-		if input < 0 || s.from == s.to {
-			return
-		}
-		src := col[at+s.from : at+s.to]
-		dst := dx[input : input+(len(src)-1)*k.stride+1]
-		if k.stride == 1 && len(dst) == len(src) {
-			for i, v := range src {
-				dst[i] += v
-			}
-			return
-		}
-		for i, j := 0, 0; i < len(src) && j < len(dst); i, j = i+1, j+k.stride {
-			dst[j] += src[i]
-		}
-	})
 }

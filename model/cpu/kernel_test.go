@@ -190,8 +190,14 @@ func TestConv(t *testing.T) {
 		{model.Layer{Out: 3, Kernel: 2, Stride: 3, Pad: 1, PadEnd: 1}, model.Shape{C: 1, H: 4, W: 5}, 11, 17},
 		{model.Layer{Out: 1, Kernel: 3, Stride: 5, Pad: 2}, model.Shape{C: 2, H: 2, W: 2}, 4, 4},
 		{model.Layer{Out: 2, Kernel: 2, Stride: 1, Pad: 3}, model.Shape{C: 1, H: 1, W: 2}, 1, 8},
+		// Output planes of the input's size.
+		{model.Layer{Out: 2, Kernel: 2, Stride: 1, PadEnd: 1}, model.Shape{C: 2, H: 3, W: 4}, 3, 3},
+		{model.Layer{Out: 2, Kernel: 4, Stride: 1, Pad: 1, PadEnd: 1}, model.Shape{C: 1, H: 4, W: 3}, 2, 2},
+		{model.Layer{Out: 2, Kernel: 7, Stride: 1, Pad: 3}, model.Shape{C: 1, H: 2, W: 3}, 9, 10},
+		{model.Layer{Out: 2, Kernel: 9, Stride: 1, Pad: 4}, model.Shape{C: 2, H: 1, W: 1}, 2, 2},
 		// More than columnBlock output positions: several tiles an image.
-		{model.Layer{Out: 2, Kernel: 3, Stride: 1, Pad: 1}, model.Shape{C: 1, H: 41, W: 38}, 1, 1},
+		{model.Layer{Out: 2, Kernel: 5, Stride: 1, Pad: 2}, model.Shape{C: 1, H: 35, W: 33}, 1, 1},
+		{model.Layer{Out: 1, Kernel: 3, Stride: 1}, model.Shape{C: 1, H: 36, W: 34}, 2, 2},
 	} {
 		for _, chunk := range []int{1, min(chunkImages, c.batch)} {
 			t.Run(fmt.Sprintf("%d/chunk %d", i, chunk), func(t *testing.T) {
