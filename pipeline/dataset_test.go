@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"hash"
 	"math"
 	"path/filepath"
 	"sync"
@@ -211,7 +210,7 @@ func remember(b *Batch) seen {
 }
 
 func digest(images []float32) (sum [sha256.Size]byte) {
-	var h hash.Hash = sha256.New()
+	h := sha256.New()
 	var word [4]byte
 	for _, x := range images {
 		binary.LittleEndian.PutUint32(word[:], math.Float32bits(x))

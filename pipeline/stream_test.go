@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -181,7 +182,7 @@ func TestOptionErrors(t *testing.T) {
 			t.Errorf("%s: no error", name)
 			return
 		}
-		if _, ok := err.(*OptionError); !ok || err.Error() != want {
+		if _, ok := errors.AsType[*OptionError](err); !ok || err.Error() != want {
 			t.Errorf("%s: %T %q, want %q", name, err, err, want)
 		}
 	}

@@ -126,7 +126,6 @@ func sameTree(t *testing.T, what, got, want string) {
 type row struct {
 	records.Row
 	pixels []uint8
-	shard  string
 }
 
 // rows reads a split back, with the raw pixels.

@@ -194,8 +194,12 @@ func readRequest(out string) (*request, error) {
 		return nil, fmt.Errorf("reading what the output was made for: %w", err)
 	}
 	var r request
-	if err := json.Unmarshal(data, &r); err != nil || r.Format != requestFormat {
-		return nil, fmt.Errorf("%s does not say what the output was made for (%v); use another --out, or --restart to begin anew", path, err)
+	err = json.Unmarshal(data, &r)
+	if err == nil && r.Format != requestFormat {
+		err = fmt.Errorf("its format is %q, not %q", r.Format, requestFormat)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s does not say what the output was made for: %w; use another --out, or --restart to begin anew", path, err)
 	}
 	if r.Version != requestVersion {
 		return nil, fmt.Errorf("%s is of version %d and this program knows version %d; use another --out, or --restart to begin anew", path, r.Version, requestVersion)

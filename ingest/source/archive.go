@@ -101,7 +101,7 @@ func isSparse(h *tar.Header) bool {
 
 // truncated words an end of file in the middle of something.
 func truncated(err error) error {
-	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("is truncated")
 	}
 	return err
@@ -192,7 +192,7 @@ func compressedAs(magic []byte) string {
 }
 
 // officialMD5 are the digests that image-net.org published for its archives.
-var officialMD5 = [...]struct{ name, md5 string }{
+var officialMD5 = [...]struct{ name, md5 string }{ //nolint:gochecknoglobals // read only
 	{"ILSVRC2012_img_train.tar", "1d675b47d978889d74fa0da5fadfb00e"},
 	{"ILSVRC2012_img_val.tar", "29b22e2961454d5413ddabcf34fc5622"},
 	{devkitArchive, "fa75699e90414af021442c21a62c3abf"},
@@ -270,7 +270,7 @@ func (l *listing) scanInner(ctx context.Context, f *os.File, inner []member, num
 			return nil
 		})
 	}
-	group.Wait()
+	_ = group.Wait() // errs has them
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -153,7 +153,7 @@ func cutWords(line string) (name, words string) {
 
 // wordFiles are lists of WNIDs and words as Caffe and Kaggle name them. They add
 // words to classes that the embedded table lacks; they do not fix the list.
-var wordFiles = [...]string{"synset_words.txt", "LOC_synset_mapping.txt"}
+var wordFiles = [...]string{"synset_words.txt", "LOC_synset_mapping.txt"} //nolint:gochecknoglobals // read only
 
 // readWords reads the words of classes beside the source, if they are there.
 func readWords(home string) (map[string]string, error) {

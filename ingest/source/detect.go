@@ -28,7 +28,7 @@ type plan struct {
 }
 
 // allSplits in their order.
-var allSplits = [...]string{Train, Val, Test}
+var allSplits = [...]string{Train, Val, Test} //nolint:gochecknoglobals // read only
 
 // detect decides from the names and first bytes of what lies at path.
 func detect(ctx context.Context, path, layout string) (*plan, error) {
@@ -215,7 +215,7 @@ func probe(ctx context.Context, file string) (string, error) {
 		return stop
 	})
 	switch {
-	case err == stop:
+	case errors.Is(err, stop):
 		return split, nil
 	case err == nil:
 		reason := "holds no images and no tars of images"
@@ -230,7 +230,7 @@ func probe(ctx context.Context, file string) (string, error) {
 	if u, ok := errors.AsType[*UnsupportedError](err); ok {
 		return "", u
 	}
-	if err == errNoTar {
+	if errors.Is(err, errNoTar) {
 		return "", &MalformedError{File: file, Cause: err,
 			Hint: "give a folder, or one of the archives; if this is one, " + downloadHint(file)}
 	}

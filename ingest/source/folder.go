@@ -110,7 +110,7 @@ func scanFolder(ctx context.Context, dir, split string, number int) (*listing, e
 			return nil
 		})
 	}
-	group.Wait()
+	_ = group.Wait()           // errs has them
 	for _, err := range errs { // the first by name, whichever came first in time
 		if err != nil {
 			return nil, err

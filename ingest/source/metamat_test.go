@@ -218,7 +218,7 @@ func TestMetaCorruptions(t *testing.T) {
 		}
 	}
 	failing := errors.New("disk on fire")
-	if _, err := ReadMeta(&failingReader{failing}); err != failing {
+	if _, err := ReadMeta(&failingReader{failing}); !errors.Is(err, failing) {
 		t.Errorf("error of the reader: %v, want it as it is", err)
 	}
 }

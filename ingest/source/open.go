@@ -27,8 +27,7 @@ func Open(ctx context.Context, path string, o Options) (Source, error) {
 	}
 	s := &opened{path: path, skips: p.skips}
 	if err := s.open(ctx, p, o); err != nil {
-		s.Close()
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }

@@ -46,7 +46,7 @@ func (r folderRoot) read(it *Item, buf []byte) ([]byte, error) {
 	switch {
 	case err == nil:
 		return nil, &IOError{File: name, Err: fmt.Errorf("has more than the %d bytes it had when listed", it.Size), Hint: "leave the source alone while it is read"}
-	case err != io.EOF && err != io.ErrUnexpectedEOF:
+	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, &IOError{File: name, Err: cause(err), Hint: "check the disk"}
 	case int64(n) < it.Size:
 		return nil, &IOError{File: name, Err: fmt.Errorf("has %d bytes, %d when listed", n, it.Size), Hint: "leave the source alone while it is read"}
@@ -62,7 +62,7 @@ func (r tarRoot) close() error { return r.f.Close() }
 func (r tarRoot) read(it *Item, buf []byte) ([]byte, error) {
 	buf = slices.Grow(buf[:0], int(it.Size))[:it.Size]
 	if _, err := r.f.ReadAt(buf, it.at.offset()); err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = errors.New("is shorter than when it was listed")
 		}
 		return nil, &IOError{File: r.f.Name() + ": " + it.Key, Err: cause(err), Hint: "check that the archive is complete and was not changed"}

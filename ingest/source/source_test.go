@@ -431,7 +431,7 @@ func TestReadErrors(t *testing.T) {
 
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := s.Read(cancelled, &items[0], nil); err != context.Canceled {
+	if _, err := s.Read(cancelled, &items[0], nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("read with a cancelled context: %v", err)
 	}
 	if s, err := source.Open(cancelled, dir, source.Options{}); !errors.Is(err, context.Canceled) {

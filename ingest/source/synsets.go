@@ -26,7 +26,7 @@ type Synset struct {
 func ILSVRC2012() []Synset { return slices.Clone(officialSynsets()) }
 
 // officialSynsets parses the embedded table once. Callers must not change it.
-var officialSynsets = sync.OnceValue(func() []Synset {
+var officialSynsets = sync.OnceValue(func() []Synset { //nolint:gochecknoglobals // read only
 	table := make([]Synset, 0, 1000)
 	for line := range strings.Lines(synsetTable) {
 		wnid, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
@@ -48,7 +48,7 @@ func officialByID(id int32) (Synset, bool) {
 
 // officialOrder maps a devkit id to the index in sorted-WNID order; entry 0 is
 // not used. The two orders are not the same.
-var officialOrder = sync.OnceValue(func() []int32 {
+var officialOrder = sync.OnceValue(func() []int32 { //nolint:gochecknoglobals // read only
 	table := officialSynsets()
 	order := make([]int32, len(table)+1)
 	for i, s := range table {

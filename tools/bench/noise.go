@@ -17,7 +17,7 @@ func newNoise(seed uint64) noise {
 }
 
 // fill fills a picture.
-func (n noise) fill(pixels []uint8) { n.bits.Read(pixels) } // never fails
+func (n noise) fill(pixels []uint8) { _, _ = n.bits.Read(pixels) } // never fails
 
 // batch fills images with values like those of pictures less their mean, and
 // labels below classes.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -33,12 +34,13 @@ var commands = map[string]string{ //nolint:gochecknoglobals // a constant table
 // demo is one run of all commands.
 type demo struct {
 	flags *flags
+	out   io.Writer
 	bin   string // folder of the commands
 	began time.Time
 }
 
 // newDemo makes the demo's folder anew.
-func newDemo(f *flags) (*demo, error) {
+func newDemo(f *flags, out io.Writer) (*demo, error) {
 	if f.Classes < 2 {
 		return nil, fmt.Errorf("a demo with %d classes shows nothing: take 2 or more", f.Classes)
 	}
@@ -60,7 +62,7 @@ func newDemo(f *flags) (*demo, error) {
 	if err := os.WriteFile(filepath.Join(f.Out, marker), nil, 0o666); err != nil {
 		return nil, err
 	}
-	return &demo{flags: f, bin: filepath.Join(f.Out, "bin"), began: time.Now()}, nil
+	return &demo{flags: f, out: out, bin: filepath.Join(f.Out, "bin"), began: time.Now()}, nil
 }
 
 // run finds or builds the commands and runs them.
@@ -109,7 +111,7 @@ func (d *demo) find(ctx context.Context) error {
 			return nil
 		}
 	}
-	fmt.Printf("building the commands in %s\n", d.bin)
+	fmt.Fprintf(d.out, "building the commands in %s\n", d.bin)
 	args := []string{"build", "-o", d.bin + string(filepath.Separator)}
 	for _, folder := range commands {
 		args = append(args, folder)
@@ -123,18 +125,18 @@ func (d *demo) find(ctx context.Context) error {
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("building the commands: %w; run the demo from the folder of the repository", err)
 	}
-	fmt.Printf("(%s)\n", time.Since(d.began).Round(time.Second))
+	fmt.Fprintf(d.out, "(%s)\n", time.Since(d.began).Round(time.Second))
 	return nil
 }
 
 // command shows a command line and runs it. Its standard output is shown too, or
 // kept in output when that is not nil.
 func (d *demo) command(ctx context.Context, output *bytes.Buffer, args ...string) error {
-	fmt.Printf("\n$ %s\n", strings.Join(args, " "))
+	fmt.Fprintf(d.out, "\n$ %s\n", strings.Join(args, " "))
 	cmd := exec.CommandContext(ctx, filepath.Join(d.bin, args[0]+suffix()), args[1:]...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it saves what it has
 	cmd.WaitDelay = 30 * time.Second
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Stdout, cmd.Stderr = d.out, os.Stderr
 	if output != nil {
 		cmd.Stdout = output
 	}
@@ -161,7 +163,7 @@ func (d *demo) evaluate(ctx context.Context, a *accuracy, records, run string, v
 	if err != nil {
 		return err
 	}
-	os.Stdout.Write(output.Bytes())
+	fmt.Fprint(d.out, output.String())
 	if err := json.Unmarshal(output.Bytes(), a); err != nil || a.Images == 0 {
 		return fmt.Errorf("evaluate gave no result that can be read: %q: %w", output.String(), err)
 	}
@@ -171,7 +173,7 @@ func (d *demo) evaluate(ctx context.Context, a *accuracy, records, run string, v
 // report sums up.
 func (d *demo) report(center, ten accuracy) {
 	f := d.flags
-	fmt.Printf(`
+	fmt.Fprintf(d.out, `
 Validation top-1, %d classes
   by chance     %5.1f %%
   centre view   %s

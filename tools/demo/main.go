@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"io"
 
 	"alexnet/tools/cli"
 )
@@ -25,8 +26,8 @@ type flags struct {
 }
 
 // Run runs the demo.
-func (f *flags) Run(ctx context.Context) error {
-	d, err := newDemo(f)
+func (f *flags) Run(ctx context.Context, out io.Writer) error {
+	d, err := newDemo(f, out)
 	if err != nil {
 		return err
 	}

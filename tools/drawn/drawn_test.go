@@ -133,11 +133,11 @@ func TestShapesCover(t *testing.T) {
 		area   float64
 	}{
 		"disc":     {disc, math.Pi * r * r},
-		"square":   {square, math.Pow(2*r*11/16, 2)},
+		"square":   {square, 2 * r * 11 / 16 * 2 * r * 11 / 16},
 		"triangle": {triangle, 3 * math.Sqrt(3) / 4 * r * r},
 		"star":     {star, 1.1226 * r * r},
 		"ring":     {ring, math.Pi * r * r * (1 - 81./256)},
-		"frame":    {frame, math.Pow(2*r*11/16, 2) * (1 - 25./64)},
+		"frame":    {frame, 2 * r * 11 / 16 * 2 * r * 11 / 16 * (1 - 25./64)},
 	} {
 		for a := 0; a < turn; a += 100 {
 			list := solids{{x: 150, y: 100, r: r, cos: cos(a), sin: sin(a), inside: c.inside}}
@@ -313,7 +313,7 @@ func TestOptions(t *testing.T) {
 	}
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := WriteFolder(cancelled, t.TempDir(), small); err != context.Canceled {
+	if err := WriteFolder(cancelled, t.TempDir(), small); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

@@ -37,7 +37,7 @@ const (
 
 // sines is one turn of the sine. Rounding to 14 digits hides what the last digit
 // of math.Sin may differ by between machines.
-var sines = func() (table [turn]int32) {
+var sines = func() (table [turn]int32) { //nolint:gochecknoglobals // read only
 	for i := range table {
 		table[i] = int32(math.Round(math.Sin(2*math.Pi*float64(i)/turn) * (1 << 14)))
 	}

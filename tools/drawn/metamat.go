@@ -24,7 +24,7 @@ const (
 )
 
 // metaFields are the fields of a devkit's synsets that are written.
-var metaFields = [...]string{"ILSVRC2012_ID", "WNID", "words"}
+var metaFields = [...]string{"ILSVRC2012_ID", "WNID", "words"} //nolint:gochecknoglobals // read only
 
 // Meta writes a devkit's meta.mat: a MATLAB 5 file with one compressed variable,
 // an array of structures named synsets. Words must be ASCII.

@@ -11,7 +11,7 @@ type mask interface {
 
 // kinds are the classes. The first eight are the ones that a small set uses:
 // three shapes, a shape with a hole, and four textures.
-var kinds = [...]struct {
+var kinds = [...]struct { //nolint:gochecknoglobals // read only
 	name  string
 	paint func(*draws, scene) mask
 }{
@@ -44,10 +44,9 @@ type distance func(u, v, r int) int
 
 // A solid is one shape in the picture.
 type solid struct {
-	x, y, r    int // middle and radius in pixels
-	cos, sin   int
-	inside     distance
-	left, over int // columns and rows where it may be
+	x, y, r  int // middle and radius in pixels
+	cos, sin int
+	inside   distance
 }
 
 // solids are the shapes of a picture.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -95,8 +96,7 @@ func printClasses(ctx context.Context, out io.Writer, ds *records.Dataset, names
 				err = ctx.Err()
 			}
 		}
-		split.Close()
-		if err != nil {
+		if err = errors.Join(err, split.Close()); err != nil {
 			return err
 		}
 	}

@@ -37,7 +37,7 @@ func (c *rowsCommand) Run(ctx context.Context, stdout io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer split.Close()
+	defer func() { err = errors.Join(err, split.Close()) }()
 	out := bufio.NewWriter(stdout)
 	defer func() { err = errors.Join(err, out.Flush()) }()
 	encode := json.NewEncoder(out)

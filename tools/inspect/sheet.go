@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image/png"
 	"io"
@@ -26,7 +27,7 @@ type sheetCommand struct {
 }
 
 // Run writes the PNG.
-func (c *sheetCommand) Run(_ context.Context, out io.Writer) error {
+func (c *sheetCommand) Run(_ context.Context, out io.Writer) (err error) {
 	ds, err := records.Open(c.Dir)
 	if err != nil {
 		return err
@@ -35,7 +36,7 @@ func (c *sheetCommand) Run(_ context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer split.Close()
+	defer func() { err = errors.Join(err, split.Close()) }()
 	o := sheet.Options{Pictures: c.Pictures, Crops: c.Crops, Crop: c.Crop, Seed: c.Seed, Epoch: c.Epoch}
 	if o.Crop == 0 {
 		o.Crop = min(ds.Manifest.Shape.H, ds.Manifest.Shape.W) * 7 / 8
