@@ -16,8 +16,8 @@ type Recipe struct {
 // for, and the paper's for any other net.
 func (n *Net) Recipe() Recipe {
 	if n.Name == "alexnet-small" {
-		return Recipe{Batch: 64, Epochs: 10, LearningRate: 0.01, Momentum: 0.9, WeightDecay: 0.0005,
-			Schedule: "step", DropAt: []int{8}, Factor: 0.1}
+		return Recipe{Batch: 32, Epochs: 10, LearningRate: 0.005, Momentum: 0.9, WeightDecay: 0.0005,
+			Schedule: "step", DropAt: []int{7, 9}, Factor: 0.1}
 	}
 	return Recipe{Batch: 128, Epochs: 90, LearningRate: 0.01, Momentum: 0.9, WeightDecay: 0.0005,
 		Schedule: "plateau", Factor: 0.1}
