@@ -3,6 +3,7 @@ package model
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -178,6 +179,12 @@ func readHeader(r io.Reader) ([]byte, error) {
 	return header, nil
 }
 
+// entry is a tensor of the header, without its data, and its range of bytes.
+type entry struct {
+	tensor  Tensor
+	offsets [2]int64
+}
+
 // decodeHeader returns the metadata and the tensors, their Data nil and their
 // Shape set, in the order of their data, which must follow each other from 0.
 func decodeHeader(header []byte) (map[string]string, []Tensor, error) {
@@ -186,19 +193,15 @@ func decodeHeader(header []byte) (map[string]string, []Tensor, error) {
 	if _, err := dec.Token(); err != nil {
 		return nil, nil, bad(err)
 	}
-	type entry struct {
-		t   Tensor
-		off [2]int64
-	}
 	var entries []entry
 	var meta map[string]string
 	seen := make(map[string]bool)
 	for dec.More() {
-		key, err := dec.Token()
+		token, err := dec.Token()
 		if err != nil {
 			return nil, nil, bad(err)
 		}
-		name, ok := key.(string)
+		name, ok := token.(string)
 		if !ok || seen[name] {
 			return nil, nil, &FormatError{Problem: fmt.Sprintf("the name %q stands twice in the header", name)}
 		}
@@ -227,24 +230,26 @@ func decodeHeader(header []byte) (map[string]string, []Tensor, error) {
 	if rest := bytes.TrimRight(header[dec.InputOffset():], " "); len(rest) > 0 {
 		return nil, nil, &FormatError{Problem: "the header goes on after its JSON object"}
 	}
+	ts, err := inOrder(entries)
+	return meta, ts, err
+}
+
+// inOrder returns the tensors in the order of their data, if these leave no hole
+// and do not overlap.
+func inOrder(entries []entry) ([]Tensor, error) {
 	slices.SortStableFunc(entries, func(a, b entry) int {
-		for i := range a.off {
-			if a.off[i] != b.off[i] {
-				return int(min(max(a.off[i]-b.off[i], -1), 1))
-			}
-		}
-		return 0
+		return cmp.Or(cmp.Compare(a.offsets[0], b.offsets[0]), cmp.Compare(a.offsets[1], b.offsets[1]))
 	})
 	ts := make([]Tensor, len(entries))
-	var offset int64
+	var next int64
 	for i, e := range entries {
-		if e.off[0] != offset {
-			return nil, nil, &FormatError{Problem: fmt.Sprintf("tensor %q begins at byte %d where byte %d is next: tensors overlap or leave a hole",
-				e.t.Name, e.off[0], offset)}
+		if e.offsets[0] != next {
+			return nil, &FormatError{Problem: fmt.Sprintf("tensor %q begins at byte %d where byte %d is next: tensors overlap or leave a hole",
+				e.tensor.Name, e.offsets[0], next)}
 		}
-		ts[i], offset = e.t, e.off[1]
+		ts[i], next = e.tensor, e.offsets[1]
 	}
-	return meta, ts, nil
+	return ts, nil
 }
 
 // tensor checks an entry by itself and returns the tensor without its data.
