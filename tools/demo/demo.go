@@ -79,8 +79,8 @@ func (d *demo) run(ctx context.Context) error {
 		{"ingest", "--src", pictures, "--out", records, "--size", "72"},
 		{"inspect", "verify", records},
 		{"inspect", "sheet", records, "--crop", "64", "--pictures", text(min(f.Classes, 8)), "--png", path("sheet.png")},
-		{"train", "--records", records, "--run", run, "--net", "alexnet-small", "--epochs", text(f.Epochs),
-			"--batch", "32", "--seed", text(f.Seed)},
+		{"train", "--records", records, "--run", run, "--net", "alexnet-small", "--seed", text(f.Seed),
+			"--epochs", text(f.Epochs), "--batch", "16", "--schedule", "step", "--drop-at", text(max(1, f.Epochs*4/5))},
 	} {
 		if err := d.command(ctx, nil, step...); err != nil {
 			return err

@@ -21,7 +21,7 @@ type flags struct {
 	Classes int    `default:"8" help:"Classes of pictures, 2 to 20."`
 	Train   int    `default:"60" help:"Training pictures of each class."`
 	Val     int    `default:"15" help:"Validation pictures of each class."`
-	Epochs  int    `default:"15" help:"Passes over the training pictures."`
+	Epochs  int    `default:"25" help:"Passes over the training pictures."`
 	Seed    uint64 `default:"1" help:"Chooses pictures, order, crops and weights."`
 }
 
