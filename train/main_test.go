@@ -8,10 +8,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"alexnet/model"
 	"alexnet/records"
 	"alexnet/tools/cli"
 	"alexnet/train/checkpoint"
@@ -89,7 +91,7 @@ func TestTrain(t *testing.T) {
 		t.Errorf("events on standard output: %s", got)
 	}
 	for _, want := range []string{"engine:  cpu", " threads\n", dir + ", 20 training and 6 validation images of 3x72x72, 4 classes\n",
-		"alexnet-small, crops of 64x64, 367300 parameters\n", "batch 8, 2 epochs, learning rate 0.01 (step), seed 1\n",
+		"alexnet-small, crops of 64x64, 367300 parameters\n", "batch 8, 2 epochs, learning rate " + recipeRate(t) + " (step), seed 1\n",
 		"\nepoch 1/2  step 3/3  loss ", " images/s  waiting for data ", "\nepoch 2 done: step 6, loss "} {
 		if !strings.Contains(errs, want) {
 			t.Errorf("standard error lacks %q:\n%s", want, errs)
@@ -189,7 +191,7 @@ func TestResume(t *testing.T) {
 		t.Errorf("a second run: status %d, %s", status, errs)
 	}
 	status, _, errs = command(t.Context(), "--resume", "--run", run, "--lr", "0.5", "--seed", "2")
-	if status != cli.Failed || !strings.Contains(errs, file("2")+" has other settings: schedule.base: 0.01 in the checkpoint, 0.5 here, seed: 1 in the checkpoint, 2 here; leave out these flags") {
+	if status != cli.Failed || !strings.Contains(errs, file("2")+" has other settings: schedule.base: "+recipeRate(t)+" in the checkpoint, 0.5 here, seed: 1 in the checkpoint, 2 here; leave out these flags") {
 		t.Errorf("other flags: status %d, %s", status, errs)
 	}
 	big := small
@@ -366,4 +368,14 @@ func TestFailures(t *testing.T) {
 			}
 		})
 	}
+}
+
+// recipeRate returns the learning rate that alexnet-small recommends.
+func recipeRate(t *testing.T) string {
+	t.Helper()
+	net, err := model.Preset("alexnet-small", 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strconv.FormatFloat(net.Recipe().LearningRate, 'g', -1, 64)
 }
