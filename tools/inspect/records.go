@@ -55,6 +55,16 @@ func (c *recordsCommand) Run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
+// openSplit opens a split of a data set.
+func openSplit(dir, name string) (*records.Dataset, *records.Split, error) {
+	ds, err := records.Open(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	split, err := ds.OpenSplit(name)
+	return ds, split, err
+}
+
 // printMean prints the mean picture's channels and the principal components.
 func printMean(out io.Writer, ds *records.Dataset) {
 	s := ds.Mean.Shape

@@ -29,11 +29,7 @@ type listedRow struct {
 
 // Run prints a line a row, in stored order.
 func (c *rowsCommand) Run(ctx context.Context, stdout io.Writer) (err error) {
-	ds, err := records.Open(c.Dir)
-	if err != nil {
-		return err
-	}
-	split, err := ds.OpenSplit(c.Split)
+	_, split, err := openSplit(c.Dir, c.Split)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 
 	"alexnet/augment"
-	"alexnet/records"
 	"alexnet/records/atomicfile"
 	"alexnet/tools/sheet"
 )
@@ -28,11 +27,7 @@ type sheetCommand struct {
 
 // Run writes the PNG.
 func (c *sheetCommand) Run(_ context.Context, out io.Writer) (err error) {
-	ds, err := records.Open(c.Dir)
-	if err != nil {
-		return err
-	}
-	split, err := ds.OpenSplit(c.Split)
+	ds, split, err := openSplit(c.Dir, c.Split)
 	if err != nil {
 		return err
 	}
