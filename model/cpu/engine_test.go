@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -188,6 +189,58 @@ func TestGradients(t *testing.T) {
 	}
 	for i := range n {
 		compare(t, "probabilities", probs[i*net.Classes:(i+1)*net.Classes], refProbs(ref.logits(i, false)), 1e-5)
+	}
+}
+
+// TestSmallNetGradients compares the gradients of alexnet-small itself, with random
+// weights, with the reference: for each parameter the slope of the loss along a
+// random direction, in which all of its values change at once. A gradient that is
+// wrong anywhere is almost surely wrong along it.
+func TestSmallNetGradients(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the slow reference of a whole net takes seconds")
+	}
+	const n, step = 2, 3
+	net, err := model.Preset("alexnet-small", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	images, labels := examples(net, n, 64, 5)
+	e := newEngine(t, net, Options{Batch: n, Threads: 2})
+	score := backward(t, e, images, labels, step)
+	ref := newReference(t, e, images, labels, step)
+	if want := ref.loss(); math.Abs(score.Loss-want) > 1e-5*want {
+		t.Errorf("loss %g, want %g", score.Loss, want)
+	}
+	r := draws(9)
+	for p, got := range gradients(t, e) {
+		norm := 0.0
+		for _, g := range got {
+			norm += float64(g) * float64(g)
+		}
+		norm = math.Sqrt(norm)
+		if norm == 0 {
+			t.Errorf("%s has no gradient at all: the test shows nothing", e.specs[p].Name)
+		}
+		direction := widen(randomFloats(r, len(got), 1))
+		origin := slices.Clone(ref.params[p])
+		along, length := 0.0, 0.0
+		for i, d := range direction {
+			along += d * float64(got[i])
+			length += d * d
+		}
+		at := 0.0
+		want := slope(&at, 1e-7, func() float64 {
+			for i, d := range direction {
+				ref.params[p][i] = origin[i] + at*d
+			}
+			return ref.loss()
+		}) / n
+		ref.params[p] = origin
+		// The gradient's length times the direction's is what the slope may be at most.
+		if bound := norm * math.Sqrt(length); math.Abs(along-want) > 2e-6*bound {
+			t.Errorf("%s: slope %g along a random direction, want %g (at most %g)", e.specs[p].Name, along, want, bound)
+		}
 	}
 }
 
