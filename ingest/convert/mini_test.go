@@ -9,32 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"alexnet/ingest/internal/realdata"
 	"alexnet/ingest/source"
 	"alexnet/records"
 )
-
-// shared returns ../shared/data beside the repository, or skips.
-func shared(t *testing.T) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		if dir == filepath.Dir(dir) {
-			t.Fatal("no go.mod above the test")
-		}
-		dir = filepath.Dir(dir)
-	}
-	path := filepath.Join(filepath.Dir(dir), "shared", "data")
-	if _, err := os.Stat(filepath.Join(path, "ilsvrc-mini")); err != nil {
-		t.Skipf("no shared test data: %v", err)
-	}
-	return path
-}
 
 // lines reads a table with tabs between its columns.
 func lines(t *testing.T, path string) [][]string {
@@ -56,8 +34,8 @@ func TestRealPhotos(t *testing.T) {
 	if raceDetector {
 		t.Skip("under the race detector hundreds of photographs take too long; the drawn sets do the same")
 	}
-	data := shared(t)
-	dir := filepath.Join(data, "ilsvrc-mini")
+	dir := realdata.Path(t, "ilsvrc-mini")
+	data := filepath.Dir(dir)
 	cfg := config(open(t, dir, source.Options{}), filepath.Join(t.TempDir(), "folder"))
 	cfg.Size, cfg.ShardBytes = 32, 100*3*32*32*2
 	s := convert(t, cfg)

@@ -17,6 +17,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"alexnet/ingest/internal/realdata"
 )
 
 // drawn is a picture with detail in all channels.
@@ -313,34 +315,11 @@ func crc(b []byte) uint32 { return crc32.ChecksumIEEE(b) }
 
 func fmtSize(m *Image) string { return fmt.Sprintf("%dx%d", m.W, m.H) }
 
-// shared returns a folder of ../shared/data beside the repository, or skips.
-func shared(t *testing.T, name string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		if dir == filepath.Dir(dir) {
-			t.Fatal("no go.mod above the test")
-		}
-		dir = filepath.Dir(dir)
-	}
-	path := filepath.Join(filepath.Dir(dir), "shared", "data", name)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no shared test data: %v", err)
-	}
-	return path
-}
-
 // TestOddFiles decodes a collection of odd and hostile files. Their manifest
 // says what image.Decode of the standard library does with each; the table here
 // says which reason the failures must have, and where we differ from it.
 func TestOddFiles(t *testing.T) {
-	dir := shared(t, "odd-jpegs")
+	dir := realdata.Path(t, "odd-jpegs")
 	reasons := map[string]string{
 		"gen-1byte.JPEG": NotAnImage, "gen-html-named.JPEG": NotAnImage, "gen-zeros-20000.JPEG": NotAnImage,
 		"gen-leading-newline.jpg": NotAnImage, "gen-empty.JPEG": Empty,

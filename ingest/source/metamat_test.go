@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"alexnet/ingest/internal/realdata"
 )
 
 // A matWriter writes elements of a MATLAB 5 file in either byte order.
@@ -228,7 +230,7 @@ type failingReader struct{ err error }
 func (r *failingReader) Read([]byte) (int, error) { return 0, r.err }
 
 func TestMetaReal(t *testing.T) {
-	f, err := os.Open(sharedData(t, "ilsvrc-meta/meta.mat"))
+	f, err := os.Open(realdata.Path(t, "ilsvrc-meta/meta.mat"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +239,7 @@ func TestMetaReal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := lines(t, sharedData(t, "ilsvrc-meta/meta.tsv"))[1:]
+	rows := lines(t, realdata.Path(t, "ilsvrc-meta/meta.tsv"))[1:]
 	if len(got) != 1860 || len(rows) != 1860 {
 		t.Fatalf("%d synsets and %d rows, want 1860", len(got), len(rows))
 	}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"alexnet/ingest/internal/realdata"
 	"alexnet/ingest/source"
 	"alexnet/records"
 	"alexnet/tools/drawn"
@@ -493,7 +494,7 @@ func TestItemIsSmall(t *testing.T) {
 
 // TestMini opens the real photos as folders and packed as archives.
 func TestMini(t *testing.T) {
-	mini := shared(t, "ilsvrc-mini")
+	mini := realdata.Path(t, "ilsvrc-mini")
 	a := open(t, mini, source.Options{})
 	if n, m := len(a.Splits()[0].Items), len(a.Splits()[1].Items); n != 459 || m != 27 || len(a.Splits()) != 2 || len(a.Classes()) != 1000 {
 		t.Fatalf("%d + %d images, %d classes; want 459 + 27, 1000", n, m, len(a.Classes()))
@@ -523,7 +524,7 @@ func TestMini(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	meta, err := os.ReadFile(shared(t, "ilsvrc-meta/meta.mat"))
+	meta, err := os.ReadFile(realdata.Path(t, "ilsvrc-meta/meta.mat"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -546,17 +547,4 @@ func filesOf(t testing.TB, dir string) (files []string) {
 		files = append(files, e.Name(), string(body))
 	}
 	return files
-}
-
-// shared finds data that is shared between projects, or skips the test.
-func shared(t testing.TB, name string) string {
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "..", "..", "..", "shared", "data", filepath.FromSlash(name))
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no ../shared/data/%s beside the repository", name)
-	}
-	return path
 }

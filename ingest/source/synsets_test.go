@@ -4,33 +4,13 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-)
 
-// sharedData finds a file of the data that is shared between projects, and skips
-// the test where it is not there.
-func sharedData(t testing.TB, name string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for !isFile(filepath.Join(dir, "go.mod")) {
-		if dir == filepath.Dir(dir) {
-			t.Fatal("no go.mod above the test's folder")
-		}
-		dir = filepath.Dir(dir)
-	}
-	path := filepath.Join(dir, "..", "shared", "data", filepath.FromSlash(name))
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no ../shared/data/%s beside the repository", name)
-	}
-	return path
-}
+	"alexnet/ingest/internal/realdata"
+)
 
 // lines reads a text file.
 func lines(t testing.TB, path string) []string {
@@ -119,7 +99,7 @@ func TestOrdersDiffer(t *testing.T) {
 }
 
 func TestSynsetsAgainstDevkit(t *testing.T) {
-	rows := lines(t, sharedData(t, "ilsvrc-meta/meta.tsv"))[1:]
+	rows := lines(t, realdata.Path(t, "ilsvrc-meta/meta.tsv"))[1:]
 	checked := 0
 	for _, row := range rows {
 		fields := strings.Split(row, "\t")
@@ -140,7 +120,7 @@ func TestSynsetsAgainstDevkit(t *testing.T) {
 }
 
 func TestSynsetsAgainstCaffe(t *testing.T) {
-	want := lines(t, sharedData(t, "ilsvrc-meta/synset_words.txt"))
+	want := lines(t, realdata.Path(t, "ilsvrc-meta/synset_words.txt"))
 	table := ILSVRC2012()
 	if len(want) != len(table) {
 		t.Fatalf("%d lines, want %d", len(want), len(table))
@@ -155,8 +135,8 @@ func TestSynsetsAgainstCaffe(t *testing.T) {
 // TestAllValidationLabels labels all 50,000 validation images by the real ground
 // truth and compares with Caffe's list.
 func TestAllValidationLabels(t *testing.T) {
-	truth := sharedData(t, "ilsvrc-meta/ILSVRC2012_validation_ground_truth.txt")
-	want := lines(t, sharedData(t, "ilsvrc-meta/caffe_val.txt"))
+	truth := realdata.Path(t, "ilsvrc-meta/ILSVRC2012_validation_ground_truth.txt")
+	want := lines(t, realdata.Path(t, "ilsvrc-meta/caffe_val.txt"))
 	kit := &devkit{}
 	if err := kit.readLoose(truth, maxTruthBytes, kit.takeTruth); err != nil {
 		t.Fatal(err)
@@ -174,7 +154,7 @@ func TestAllValidationLabels(t *testing.T) {
 	if err := label.split(part{split: Val}, l); err != nil {
 		t.Fatal(err)
 	}
-	wnids := lines(t, sharedData(t, "ilsvrc-meta/imagenet_2012_validation_synset_labels.txt"))
+	wnids := lines(t, realdata.Path(t, "ilsvrc-meta/imagenet_2012_validation_synset_labels.txt"))
 	if len(want) != 50000 || len(wnids) != 50000 {
 		t.Fatalf("%d and %d labels, want 50000", len(want), len(wnids))
 	}
