@@ -191,23 +191,6 @@ func compressedAs(magic []byte) string {
 	return ""
 }
 
-// officialMD5 are the digests that image-net.org published for its archives.
-var officialMD5 = [...]struct{ name, md5 string }{ //nolint:gochecknoglobals // read only
-	{"ILSVRC2012_img_train.tar", "1d675b47d978889d74fa0da5fadfb00e"},
-	{"ILSVRC2012_img_val.tar", "29b22e2961454d5413ddabcf34fc5622"},
-	{devkitArchive, "fa75699e90414af021442c21a62c3abf"},
-}
-
-// downloadHint says what to do about a broken archive.
-func downloadHint(file string) string {
-	for _, o := range officialMD5 {
-		if filepath.Base(file) == o.name {
-			return "download it again (the original has the MD5 " + o.md5 + ")"
-		}
-	}
-	return "copy or make the archive again"
-}
-
 // archiveFault tells an archive that cannot be read from one that is broken.
 func archiveFault(file, member string, err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
@@ -216,13 +199,21 @@ func archiveFault(file, member string, err error) error {
 	return &MalformedError{File: file, Member: member, Cause: truncated(err), Hint: downloadHint(file)}
 }
 
+// A tarFile is an archive that is scanned.
+type tarFile struct {
+	r      io.ReaderAt
+	name   string // its path
+	size   int64
+	number int // of its root
+}
+
 // scanArchive lists a tar of tars, one a class, or a flat tar of images, or a
 // tar of images in folders named by WNIDs.
-func scanArchive(ctx context.Context, f *os.File, size int64, split string, number int) (*listing, error) {
+func scanArchive(ctx context.Context, t tarFile, split string) (*listing, error) {
 	l := newListing(split)
 	var inner []member
 	members := 0
-	err := scanTar(ctx, f, size, func(m member) error {
+	err := scanTar(ctx, t.r, t.size, func(m member) error {
 		members++
 		switch name := path.Base(m.name); {
 		case isTarFolder(m):
@@ -233,7 +224,7 @@ func scanArchive(ctx context.Context, f *os.File, size int64, split string, numb
 			if !isWNID(class) {
 				class = ""
 			}
-			l.add(class, name, m.size, at(number, m.offset))
+			l.add(class, name, m.size, at(t.number, m.offset))
 		}
 		return nil
 	})
@@ -243,30 +234,50 @@ func scanArchive(ctx context.Context, f *os.File, size int64, split string, numb
 	case err == nil && members == 0:
 		err = errors.New("is an empty tar")
 	case err == nil && len(inner) > 0 && len(l.items) > 0:
-		return nil, &UnsupportedError{Path: f.Name(), Reason: fmt.Sprintf("holds tars (%s) and images (%s) side by side", inner[0].name, l.items[0].Key),
+		return nil, &UnsupportedError{Path: t.name, Reason: fmt.Sprintf("holds tars (%s) and images (%s) side by side", inner[0].name, l.items[0].Key),
 			Hint: "pack either one tar a class, or images only"}
 	}
 	if err != nil {
-		return nil, archiveFault(f.Name(), "", err)
+		return nil, archiveFault(t.name, "", err)
 	}
 	if len(inner) > 0 {
-		return l, l.scanInner(ctx, f, inner, number)
+		l.whole = isWholeImageNet(t.name, inner)
+		return l, l.scanInner(ctx, t, inner)
 	}
 	l.packKeys()
 	return l, nil
 }
 
+// isWholeImageNet says whether a tar of tars is ImageNet as a whole, such as
+// fall11_whole.tar, and not the contest's 1,000 classes: by its name, or because
+// it has more tars named by WNIDs than the contest has classes.
+func isWholeImageNet(file string, inner []member) bool {
+	if strings.HasPrefix(strings.ToLower(filepath.Base(file)), "fall11") {
+		return true
+	}
+	n := 0
+	for _, m := range inner {
+		if isWNID(classOfTar(m.name)) {
+			n++
+		}
+	}
+	return n > len(officialSynsets())
+}
+
+// classOfTar is the class whose images a tar within a tar holds.
+func classOfTar(name string) string { return strings.TrimSuffix(path.Base(name), ".tar") }
+
 // isTarFolder says whether a member is a folder, which needs no mention.
 func isTarFolder(m member) bool { return !m.plain && strings.HasSuffix(m.name, "/") }
 
 // scanInner lists the tars of the classes, some at a time.
-func (l *listing) scanInner(ctx context.Context, f *os.File, inner []member, number int) error {
+func (l *listing) scanInner(ctx context.Context, t tarFile, inner []member) error {
 	lists, errs := make([]*listing, len(inner)), make([]error, len(inner))
 	var group errgroup.Group
 	group.SetLimit(tarScanners)
 	for i, m := range inner {
 		group.Go(func() error {
-			lists[i], errs[i] = scanClassTar(ctx, f, m, l.split, number)
+			lists[i], errs[i] = scanClassTar(ctx, t, m, l.split)
 			return nil
 		})
 	}
@@ -275,29 +286,35 @@ func (l *listing) scanInner(ctx context.Context, f *os.File, inner []member, num
 		return ctx.Err()
 	}
 	for i, err := range errs { // the first in the archive, whichever came first in time
+		empty := inner[i].size == 0 || err == nil && len(lists[i].items) == 0
+		if empty && l.whole { // it has a few such, and none of 21,841 may stop the rest
+			l.skip("tar of a class without images", path.Base(inner[i].name))
+			continue
+		}
+		if empty && err == nil {
+			err = lists[i].emptyClass()
+		}
 		if err != nil {
-			return archiveFault(f.Name(), inner[i].name, err)
+			return archiveFault(t.name, inner[i].name, err)
 		}
 	}
 	l.join(lists)
 	return nil
 }
 
-// scanClassTar lists one class's tar within the outer one.
-func scanClassTar(ctx context.Context, f *os.File, tarred member, split string, number int) (*listing, error) {
-	class := strings.TrimSuffix(path.Base(tarred.name), ".tar")
+// scanClassTar lists one class's tar within the outer one, which may be empty.
+func scanClassTar(ctx context.Context, t tarFile, tarred member, split string) (*listing, error) {
+	class := classOfTar(tarred.name)
 	l := newListing(split)
-	err := scanTar(ctx, io.NewSectionReader(f, tarred.offset, tarred.size), tarred.size, func(m member) error {
+	err := scanTar(ctx, io.NewSectionReader(t.r, tarred.offset, tarred.size), tarred.size, func(m member) error {
 		if isTarFolder(m) {
 			return nil
 		}
 		if name := path.Base(m.name); l.takes(name, m.plain) {
-			l.add(class, name, m.size, at(number, tarred.offset+m.offset))
+			l.add(class, name, m.size, at(t.number, tarred.offset+m.offset))
 		}
 		return nil
 	})
-	if err == nil && len(l.items) == 0 {
-		err = l.emptyClass()
-	}
+	l.packKeys()
 	return l, err
 }

@@ -72,7 +72,7 @@ func scanFile(t testing.TB, file string) (map[string]string, error) {
 		return nil, err
 	}
 	defer f.Close()
-	l, err := scanArchive(context.Background(), f, size, Train, 0)
+	l, err := scanArchive(context.Background(), tarFile{r: f, name: file, size: size}, Train)
 	if err != nil {
 		return nil, err
 	}

@@ -50,8 +50,8 @@ func TestBadSources(t *testing.T) {
 		"no layout":    {[]string{"dogs/a.JPEG", "x"}, "", source.Options{Layout: "ilsvrc"}, "DIR: holds neither train/ nor val/, nor the ILSVRC2012 archives" + give, unsupported},
 		"loose images": {[]string{"a.JPEG", "x"}, "", source.Options{}, "DIR: holds images, but no class folders that would label them" + give, unsupported},
 		"deeper":       {[]string{"ILSVRC2012/train/n01440764/a.JPEG", "x"}, "", source.Options{}, "DIR: holds no images, they seem to lie deeper; give DIR/ILSVRC2012", unsupported},
-		"kaggle":       {[]string{"Data/CLS-LOC/train/n01440764/a.JPEG", "x"}, "", source.Options{}, "DIR: holds no images, they seem to lie deeper; give DIR/Data/CLS-LOC", unsupported},
-		"layout":       {nil, "", source.Options{Layout: "zip"}, `DIR: the layout "zip" is not known; use auto, ilsvrc or folder`, unsupported},
+		"deep kaggle":  {[]string{"data/ILSVRC/Data/CLS-LOC/train/n01440764/a.JPEG", "x"}, "", source.Options{}, "DIR: holds no images, they seem to lie deeper; give DIR/data", unsupported},
+		"layout":       {nil, "", source.Options{Layout: "zip"}, `DIR: the layout "zip" is not known; use auto, ilsvrc, kaggle, folder, cifar10, cifar100 or mnist`, unsupported},
 		"limit":        {[]string{"train/n01440764/a.JPEG", "x"}, "", source.Options{Limit: -1}, "DIR: a limit of -1 images; give a number above 0, or 0 for all", unsupported},
 
 		"empty train":      {[]string{"train/", ""}, "", source.Options{}, "DIR/train: is an empty folder" + fill, unsupported},
@@ -104,7 +104,7 @@ func TestBadSources(t *testing.T) {
 		"half in folders": {[]string{"train.tar", tarOf(t, "n01440764/a.JPEG", "x", "b.JPEG", "x")}, "", source.Options{}, "DIR/train.tar: holds images in class folders and outside (b.JPEG); keep either one folder a class, or images only", unsupported},
 		"compressed":      {[]string{"ILSVRC2012_img_train.tar", gzipped(t, "x")}, "", source.Options{}, "DIR/ILSVRC2012_img_train.tar: is compressed (gzip); decompress it: images are read in place, which a compressed tar does not allow", unsupported},
 		"two archives":    {[]string{"a.tar", tarOf(t, "n01440764.tar", class), "b.tar", tarOf(t, "n01440764.tar", class)}, "", source.Options{}, "DIR: holds 2 archives of train images: a.tar, b.tar; give one of them, or leave one in the folder", unsupported},
-		"file as folder":  {[]string{"a.tar", tarOf(t, "n01440764.tar", class)}, "a.tar", source.Options{Layout: "folder"}, "DIR/a.tar: is a file, the layout folder needs a folder; use --layout auto", unsupported},
+		"file as folder":  {[]string{"a.tar", tarOf(t, "n01440764.tar", class)}, "a.tar", source.Options{Layout: "folder"}, "DIR/a.tar: is a file, the layout folder needs a folder; use --layout auto, or give the folder", unsupported},
 		"unlabelled":      {[]string{"test/a.JPEG", "x"}, "", source.Options{}, "DIR/test: holds unlabelled images only, and no class list goes with them; add train/ or val/, or list the classes with --classes FILE", unsupported},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -20,32 +20,51 @@ const maxClassesBytes = 64 << 20
 
 // A labeller knows the class list and gives items their labels.
 type labeller struct {
-	classes []records.Class
-	index   map[string]int32 // by WNID
-	listed  string           // where the list is from, for messages
-	hint    string           // what to do about a class that it lacks
-	wnids   bool             // whether names of classes must be WNIDs
-	kit     *devkit
+	classes  []records.Class
+	index    map[string]int32 // by WNID
+	listed   string           // where the list is from, for messages
+	hint     string           // what to do about a class that it lacks
+	wnids    bool             // whether names of classes must be WNIDs
+	kit      *devkit
+	solution *solution // Kaggle's, nil where there is none
+	home     string    // where Kaggle's lists belong, "" in other layouts
 }
 
-// classify makes the class list: that of the file if one is given, else the
-// 1,000 of ILSVRC 2012 where its devkit is used, else the folders present.
+// classify makes the class list: that of the file if one is given, else Kaggle's
+// if it has one, else the 1,000 of ILSVRC 2012 where its devkit or Kaggle's list
+// is used, else the folders present.
 func (s *opened) classify(lists []*listing, file string) (*labeller, error) {
 	l := &labeller{kit: s.kit}
+	var mapping string
 	var err error
+	if s.plan.layout == LayoutKaggle {
+		l.home = s.plan.homes[0]
+		mapping = findFile(s.plan.homes, mappingName)
+		if csv := findFile(s.plan.homes, solutionName); csv != "" {
+			if l.solution, err = readSolution(csv); err != nil {
+				return nil, err
+			}
+		}
+	}
+	whole := slices.ContainsFunc(lists, func(l *listing) bool { return l.whole })
 	switch {
 	case file != "":
 		l.listed, l.hint = file, "add it to the file, or leave --classes out"
-		l.classes, err = readClasses(file)
-	case s.kit.present() || officialUnlabelled(lists):
+		l.classes, err = readClasses(file, "check the path given with --classes")
+	case mapping != "":
+		l.listed, l.hint = mapping, "add it to the file, or list the classes with --classes FILE"
+		l.classes, err = readMapping(mapping)
+	case whole:
+		l.listed = "the WNIDs present"
+		l.hint = "list the classes with --classes FILE"
+		l.classes, err = presentClasses(lists, s.plan.homes, append([]string{allWords}, wordFiles...), l.kit.truthFile != "")
+	case s.kit.present() || l.solution != nil || officialUnlabelled(lists):
 		l.listed, l.wnids = "ILSVRC2012", s.kit.present()
 		l.hint = "remove the devkit and its ground truth if the set is another one, or list its classes with --classes FILE"
-		for _, y := range officialSynsets() {
-			l.classes = append(l.classes, records.Class{WNID: y.WNID, ILSVRCID: y.ID, Words: y.Words})
-		}
+		l.classes = officialClasses()
 	default:
-		l.listed = "the folders present"
-		l.classes, err = presentClasses(lists, s.plan.home)
+		l.listed, l.hint = "the folders present", "list the classes with --classes FILE"
+		l.classes, err = presentClasses(lists, s.plan.homes, wordFiles, false)
 	}
 	if err != nil {
 		return nil, err
@@ -58,6 +77,15 @@ func (s *opened) classify(lists []*listing, file string) (*labeller, error) {
 	return l, nil
 }
 
+// officialClasses are the 1,000 of ILSVRC 2012.
+func officialClasses() []records.Class {
+	classes := make([]records.Class, 0, len(officialSynsets()))
+	for _, y := range officialSynsets() {
+		classes = append(classes, records.Class{WNID: y.WNID, ILSVRCID: y.ID, Words: y.Words})
+	}
+	return classes
+}
+
 // officialUnlabelled says whether there is nothing but flat files with the
 // official names, so that no folder tells of classes.
 func officialUnlabelled(lists []*listing) bool {
@@ -66,10 +94,16 @@ func officialUnlabelled(lists []*listing) bool {
 	})
 }
 
-// presentClasses are the classes that the splits have, with their words where
-// these are known.
-func presentClasses(lists []*listing, home string) ([]records.Class, error) {
+// presentClasses are the classes that the splits have, and the official 1,000 if
+// these are wanted too, with their words where one of the files beside the
+// source gives them.
+func presentClasses(lists []*listing, homes, wordFiles []string, official bool) ([]records.Class, error) {
 	names := map[string]bool{}
+	if official {
+		for _, y := range officialSynsets() {
+			names[y.WNID] = true
+		}
+	}
 	for _, l := range lists {
 		last := ""
 		for i := range l.items {
@@ -79,7 +113,7 @@ func presentClasses(lists []*listing, home string) ([]records.Class, error) {
 			}
 		}
 	}
-	words, err := readWords(home)
+	words, err := readWords(homes, wordFiles)
 	if err != nil {
 		return nil, err
 	}
@@ -104,15 +138,21 @@ func sortClasses(classes []records.Class) {
 }
 
 // readClasses reads a class file: a WNID a line, optionally followed by words.
-func readClasses(file string) ([]records.Class, error) {
+// The hint says what to do where it cannot be read.
+func readClasses(file, hint string) ([]records.Class, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, &IOError{File: file, Err: cause(err), Hint: "check the path given with --classes"}
+		return nil, &IOError{File: file, Err: cause(err), Hint: hint}
 	}
 	defer f.Close()
+	return parseClasses(f, file, hint)
+}
+
+// parseClasses reads the lines of a class file.
+func parseClasses(r io.Reader, file, hint string) ([]records.Class, error) {
 	var classes []records.Class
 	lines := map[string]int{}
-	scanner := bufio.NewScanner(io.LimitReader(f, maxClassesBytes))
+	scanner := bufio.NewScanner(io.LimitReader(r, maxClassesBytes))
 	n := 0
 	for scanner.Scan() {
 		n++
@@ -134,7 +174,7 @@ func readClasses(file string) ([]records.Class, error) {
 		if errors.Is(err, bufio.ErrTooLong) {
 			return nil, &MalformedError{File: file, Line: n + 1, Cause: errors.New("the line is too long"), Hint: "write one WNID a line"}
 		}
-		return nil, &IOError{File: file, Err: cause(err), Hint: "check the path given with --classes"}
+		return nil, &IOError{File: file, Err: cause(err), Hint: hint}
 	}
 	if len(classes) == 0 {
 		return nil, &MalformedError{File: file, Cause: errors.New("lists no class"), Hint: "write one WNID a line"}
@@ -153,16 +193,20 @@ func cutWords(line string) (name, words string) {
 
 // wordFiles are lists of WNIDs and words as Caffe and Kaggle name them. They add
 // words to classes that the embedded table lacks; they do not fix the list.
-var wordFiles = [...]string{"synset_words.txt", "LOC_synset_mapping.txt"} //nolint:gochecknoglobals // read only
+var wordFiles = []string{"synset_words.txt", mappingName} //nolint:gochecknoglobals // read only
+
+// allWords is ImageNet's own, of all WNIDs. It is looked for beside a whole
+// ImageNet only, as other files may have such a name.
+const allWords = "words.txt"
 
 // readWords reads the words of classes beside the source, if they are there.
-func readWords(home string) (map[string]string, error) {
+func readWords(homes, wordFiles []string) (map[string]string, error) {
 	for _, name := range wordFiles {
-		file := filepath.Join(home, name)
-		if !isFile(file) {
+		file := findFile(homes, name)
+		if file == "" {
 			continue
 		}
-		classes, err := readClasses(file)
+		classes, err := readClasses(file, "check that it may be read, or remove it")
 		if err != nil {
 			return nil, err
 		}
@@ -183,6 +227,8 @@ func (l *labeller) split(p part, list *listing) error {
 	case p.split == Train:
 		return &UnsupportedError{Path: p.path, Reason: fmt.Sprintf("holds images (%s) but no tars or folders of classes, so they have no labels", list.items[0].Key),
 			Hint: "a training archive is a tar of one tar a class, named by its WNID"}
+	case p.split == Val && l.solution != nil:
+		return l.bySolution(p, list)
 	case p.split == Val:
 		return l.byTruth(p, list)
 	case len(l.classes) == 0:
@@ -226,6 +272,10 @@ func (l *labeller) unknown(p part, name string) error {
 // byTruth labels a flat validation split: the number in an image's name is the
 // line of the ground truth, and the line holds a devkit id, not a label.
 func (l *labeller) byTruth(p part, list *listing) error {
+	if l.home != "" && l.kit.truthFile == "" {
+		return &UnsupportedError{Path: p.path, Reason: "is a flat validation set, and the list that labels it is missing",
+			Hint: fmt.Sprintf("put %s, which Kaggle has beside ILSVRC/, into %s", solutionName, l.home)}
+	}
 	if l.kit.truthFile == "" {
 		return &UnsupportedError{Path: p.path, Reason: "is a flat validation set, and the ground truth that labels it is missing",
 			Hint: fmt.Sprintf("put %s or %s into %s, or sort the images into val/<wnid>/", devkitArchive, truthName, filepath.Dir(p.path))}

@@ -21,48 +21,131 @@ type part struct {
 
 // A plan is what Open will scan.
 type plan struct {
-	parts []part // at most one a split, in the order train, val, test
-	home  string // the folder in which the devkit and lists of words are looked for
-	plain bool   // one folder a class, no splits
-	skips []Skip
+	layout string   // one of the constants, not LayoutAuto
+	parts  []part   // at most one a split, in the order train, val, test
+	raster raster   // the set, where its pictures are raw pixels; then there are no parts
+	homes  []string // the folders in which the devkit and other lists are looked for
+	skips  []Skip
 }
 
 // allSplits in their order.
 var allSplits = [...]string{Train, Val, Test} //nolint:gochecknoglobals // read only
 
+// allLayouts that can be asked for.
+var allLayouts = [...]string{ //nolint:gochecknoglobals // read only
+	LayoutAuto, LayoutILSVRC, LayoutKaggle, LayoutFolder, LayoutCIFAR10, LayoutCIFAR100, LayoutMNIST,
+}
+
 // detect decides from the names and first bytes of what lies at path.
 func detect(ctx context.Context, path, layout string) (*plan, error) {
-	if !slices.Contains([]string{"", LayoutAuto, LayoutILSVRC, LayoutFolder}, layout) {
+	if layout == "" {
+		layout = LayoutAuto
+	}
+	if !slices.Contains(allLayouts[:], layout) {
+		last := len(allLayouts) - 1
 		return nil, &UnsupportedError{Path: path, Reason: fmt.Sprintf("the layout %q is not known", layout),
-			Hint: "use " + LayoutAuto + ", " + LayoutILSVRC + " or " + LayoutFolder}
+			Hint: "use " + strings.Join(allLayouts[:last], ", ") + " or " + allLayouts[last]}
 	}
 	info, err := os.Stat(path)
-	if err != nil {
-		return nil, notExist(path, err)
-	}
 	switch {
-	case info.IsDir() && layout == LayoutFolder:
-		return &plan{parts: []part{{split: Train, path: path}}, home: path, plain: true}, nil
+	case err != nil:
+		return nil, notExist(path, err)
 	case info.IsDir():
 		return detectFolder(ctx, path, layout)
-	case layout == LayoutFolder:
-		return nil, &UnsupportedError{Path: path, Reason: "is a file, the layout folder needs a folder", Hint: "use --layout auto"}
+	case layout == LayoutFolder || layout == LayoutKaggle || layout == LayoutMNIST:
+		return nil, &UnsupportedError{Path: path, Reason: "is a file, the layout " + layout + " needs a folder", Hint: "use --layout auto, or give the folder"}
 	case !info.Mode().IsRegular():
 		return nil, &UnsupportedError{Path: path, Reason: "is neither a file nor a folder", Hint: "give a folder or a tar"}
-	case isDevkitName(filepath.Base(path)):
-		return nil, devkitAlone(path)
 	}
-	split, err := probe(ctx, path)
+	return detectFile(ctx, path, layout)
+}
+
+// detectFile takes an archive.
+func detectFile(ctx context.Context, file, layout string) (*plan, error) {
+	name := filepath.Base(file)
+	switch {
+	case isDevkitName(name):
+		return nil, devkitAlone(file)
+	case isCIFARName(name) || isIdxName(name):
+		return nil, &UnsupportedError{Path: file, Reason: "is one of the files of a set", Hint: "give the folder that holds it and the others"}
+	}
+	if layout != LayoutILSVRC {
+		set, err := findCIFARArchive(ctx, file)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case set != nil && (layout == LayoutAuto || layout == set.layout):
+			return &plan{layout: set.layout, raster: set}, nil
+		case set != nil || layout != LayoutAuto:
+			return nil, &UnsupportedError{Path: file, Reason: "is no archive of the layout " + layout, Hint: "use --layout auto"}
+		}
+	}
+	split, err := probe(ctx, file)
 	if err != nil {
 		return nil, err
 	}
-	return &plan{parts: []part{{split, path, true}}, home: filepath.Dir(path)}, nil
+	return &plan{layout: LayoutILSVRC, parts: []part{{split, file, true}}, homes: []string{filepath.Dir(file)}}, nil
 }
 
-// detectFolder looks for train/, val/ and test/, then for archives of the splits
-// that have no folder, then for class folders.
+// detectFolder looks for what the layouts have in their folders. More than one
+// set is an error: which of them is meant, only the user knows.
 func detectFolder(ctx context.Context, dir, layout string) (*plan, error) {
-	p := &plan{home: dir}
+	if layout == LayoutFolder {
+		return plainPlan(dir), nil
+	}
+	wanted := func(l string) bool { return layout == LayoutAuto || layout == l }
+	var found []*plan
+	for _, find := range []func(string) (raster, string, error){findCIFAR10, findCIFAR100, findMNIST} {
+		set, l, err := find(dir)
+		if err != nil && wanted(l) {
+			return nil, err
+		}
+		if set != nil && wanted(l) {
+			found = append(found, &plan{layout: l, raster: set})
+		}
+	}
+	kaggle := false
+	if wanted(LayoutKaggle) {
+		splits, homes, err := findKaggle(dir)
+		if err != nil {
+			return nil, err
+		}
+		if kaggle = splits != ""; kaggle {
+			p, err := planSplits(ctx, LayoutKaggle, splits, homes)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, p)
+		}
+	}
+	if !kaggle && wanted(LayoutILSVRC) {
+		p, err := planSplits(ctx, LayoutILSVRC, dir, []string{dir})
+		if err != nil {
+			return nil, err
+		}
+		if len(p.parts) > 0 {
+			found = append(found, p)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return detectPlain(dir, layout)
+	case 1:
+		return found[0], nil
+	}
+	var names []string
+	for _, p := range found {
+		names = append(names, p.layout)
+	}
+	return nil, &UnsupportedError{Path: dir, Reason: "holds more than one set (" + strings.Join(names, ", ") + ")",
+		Hint: "give the folder of one, or choose with --layout"}
+}
+
+// planSplits looks in dir for train/, val/ and test/, and for archives of the
+// splits that have no folder.
+func planSplits(ctx context.Context, layout, dir string, homes []string) (*plan, error) {
+	p := &plan{layout: layout, homes: homes}
 	archives, err := findArchives(ctx, dir)
 	if err != nil {
 		return nil, err
@@ -89,47 +172,71 @@ func detectFolder(ctx context.Context, dir, layout string) (*plan, error) {
 	for _, t := range archives[""] {
 		p.skips = addSkip(p.skips, Skip{Reason: "archive that is not needed", Count: 1, Examples: []string{filepath.Base(t)}})
 	}
-	if len(p.parts) > 0 {
-		return p, nil
-	}
-	return detectPlain(p, layout)
+	return p, nil
 }
 
-// detectPlain takes a folder of class folders.
-func detectPlain(p *plan, layout string) (*plan, error) {
-	dir := p.home
+// plainPlan takes a folder of class folders.
+func plainPlan(dir string) *plan {
+	return &plan{layout: LayoutFolder, parts: []part{{split: Train, path: dir}}, homes: []string{dir}}
+}
+
+// detectPlain takes a folder of class folders, or says what is missing.
+func detectPlain(dir, layout string) (*plan, error) {
 	folders, err := subfolders(dir)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range folders {
-		for _, below := range []string{name, name + "/Data/CLS-LOC", "Data/CLS-LOC"} {
-			at := filepath.Join(dir, filepath.FromSlash(below))
-			if isFolder(filepath.Join(at, Train)) || isFolder(filepath.Join(at, Val)) {
-				return nil, &UnsupportedError{Path: dir, Reason: "holds no images, they seem to lie deeper", Hint: "give " + at}
-			}
-		}
+	if layout == LayoutAuto && len(folders) > 0 {
+		return plainPlan(dir), nil
 	}
-	if layout != LayoutILSVRC && len(folders) > 0 {
-		p.parts = []part{{split: Train, path: dir}}
-		p.plain = true
-		return p, nil
+	if deeper := deeperError(dir, folders); deeper != nil {
+		return nil, deeper
 	}
 	entries, err := readFolder(dir)
 	if err != nil {
 		return nil, err
 	}
-	reason := "holds neither train/ nor val/, nor the ILSVRC2012 archives, nor class folders"
+	missing := &UnsupportedError{Path: dir, Reason: "holds neither train/ nor val/, nor the ILSVRC2012 archives, nor class folders",
+		Hint: "give the folder that holds train/<wnid>/ and val/, or " + trainArchive + ", " + valArchive + " and " + devkitArchive}
+	packed := slices.IndexFunc(entries, func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), "imagenet_object_localization") })
 	switch {
 	case len(entries) == 0:
-		reason = "is an empty folder"
+		missing.Reason = "is an empty folder"
 	case slices.ContainsFunc(entries, func(e os.DirEntry) bool { return hasImageName(e.Name()) }):
-		reason = "holds images, but no class folders that would label them"
+		missing.Reason = "holds images, but no class folders that would label them"
+	case packed >= 0:
+		missing.Reason = "holds Kaggle's archive " + entries[packed].Name() + ", which is compressed and cannot be read in place"
+		missing.Hint = "unpack it, and give the folder that then holds ILSVRC/ and " + solutionName
+	case isPickledCIFAR(dir):
+		missing.Reason = "holds CIFAR for Python, which is not read"
+		missing.Hint = "take the binary version, cifar-10-binary.tar.gz or cifar-100-binary.tar.gz"
 	case layout == LayoutILSVRC:
-		reason = "holds neither train/ nor val/, nor the ILSVRC2012 archives"
+		missing.Reason = "holds neither train/ nor val/, nor the ILSVRC2012 archives"
 	}
-	return nil, &UnsupportedError{Path: dir, Reason: reason,
-		Hint: "give the folder that holds train/<wnid>/ and val/, or ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and " + devkitArchive}
+	switch layout {
+	case LayoutKaggle:
+		missing.Reason, missing.Hint = "holds no "+kaggleFolders, "give the folder that holds ILSVRC/, "+solutionName+" and "+mappingName
+	case LayoutCIFAR10:
+		missing.Reason, missing.Hint = "holds no data_batch_1.bin and the like", "give the folder that holds them, or cifar-10-binary.tar.gz"
+	case LayoutCIFAR100:
+		missing.Reason, missing.Hint = "holds no train.bin and test.bin", "give the folder that holds them, or cifar-100-binary.tar.gz"
+	case LayoutMNIST:
+		missing.Reason, missing.Hint = "holds no train-images-idx3-ubyte and the like", "give the folder that holds the four files of the set"
+	}
+	return nil, missing
+}
+
+// deeperError says that the folders of a set seem to lie further down, nil if
+// they do not.
+func deeperError(dir string, folders []string) error {
+	for _, name := range folders {
+		for _, below := range []string{name, name + "/" + kaggleFolders} {
+			if hasSplits(filepath.Join(dir, filepath.FromSlash(below))) {
+				return &UnsupportedError{Path: dir, Reason: "holds no images, they seem to lie deeper", Hint: "give " + filepath.Join(dir, name)}
+			}
+		}
+	}
+	return nil
 }
 
 // findArchives sorts the tars in dir by split. Where one has the official name,
@@ -154,7 +261,7 @@ func findArchives(ctx context.Context, dir string) (map[string][]string, error) 
 	}
 	for _, split := range allSplits {
 		official := slices.IndexFunc(found[split], func(file string) bool {
-			return filepath.Base(file) == "ILSVRC2012_img_"+split+".tar"
+			return isOfficialArchive(file, split)
 		})
 		if official >= 0 {
 			one := found[split][official]
@@ -223,7 +330,7 @@ func probe(ctx context.Context, file string) (string, error) {
 			reason = "is an empty tar"
 		}
 		return "", &UnsupportedError{Path: file, Reason: reason,
-			Hint: "give ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar or the folder that holds them"}
+			Hint: "give " + trainArchive + ", " + valArchive + " or the folder that holds them"}
 	case ctx.Err() != nil:
 		return "", ctx.Err()
 	}

@@ -40,32 +40,45 @@ type devkit struct {
 // the official one.
 func (k *devkit) present() bool { return k.truthFile != "" || k.metaFile != "" }
 
-// findDevkit looks in dir for the ground truth and meta.mat: in dir itself, in
-// the devkit's folder, devkit/ and data/, and else in the devkit's archive.
-// Nothing found is no error.
-func findDevkit(dir string) (*devkit, error) {
+// findDevkit looks for the ground truth and meta.mat in each of the folders, one
+// after the other: in the folder itself, in the devkit's folder, devkit/ and
+// data/, and else in the devkit's archive. Nothing found is no error.
+func findDevkit(homes []string) (*devkit, error) {
 	kit := &devkit{}
+	for _, home := range homes {
+		if kit.truthFile != "" {
+			break
+		}
+		if err := kit.findIn(home); err != nil {
+			return nil, err
+		}
+	}
+	return kit, nil
+}
+
+// findIn adds what dir has of a devkit.
+func (k *devkit) findIn(dir string) error {
 	for _, sub := range []string{"", devkitFolder + "/data", devkitFolder, "devkit/data", "devkit", "data"} {
 		at := filepath.Join(dir, filepath.FromSlash(sub))
-		if kit.truthFile == "" {
-			if err := kit.readLoose(filepath.Join(at, truthName), maxTruthBytes, kit.takeTruth); err != nil {
-				return nil, err
+		if k.truthFile == "" {
+			if err := k.readLoose(filepath.Join(at, truthName), maxTruthBytes, k.takeTruth); err != nil {
+				return err
 			}
 		}
-		if kit.metaFile == "" {
-			if err := kit.readLoose(filepath.Join(at, metaName), maxMatBytes, kit.takeMeta); err != nil {
-				return nil, err
+		if k.metaFile == "" {
+			if err := k.readLoose(filepath.Join(at, metaName), maxMatBytes, k.takeMeta); err != nil {
+				return err
 			}
 		}
 	}
-	if kit.truthFile != "" {
-		return kit, nil
+	if k.truthFile != "" {
+		return nil
 	}
 	archive, err := findDevkitArchive(dir)
 	if err != nil || archive == "" {
-		return kit, err
+		return err
 	}
-	return kit, kit.readArchive(archive)
+	return k.readArchive(archive)
 }
 
 // readLoose reads a file if it is there.

@@ -33,10 +33,11 @@ func follow(dir string, e fs.DirEntry) (entryKind, int64, error) {
 		return kindFolder, 0, nil
 	}
 	link := e.Type()&fs.ModeSymlink != 0
-	info, err := e.Info()
+	look := e.Info
 	if link {
-		info, err = os.Stat(filepath.Join(dir, e.Name()))
+		look = func() (fs.FileInfo, error) { return os.Stat(filepath.Join(dir, e.Name())) }
 	}
+	info, err := look()
 	switch {
 	case err != nil && link:
 		return kindBroken, 0, nil
@@ -166,6 +167,7 @@ func scanClass(ctx context.Context, dir, class, split string, number int) (*list
 		return nil, &UnsupportedError{Path: in, Reason: l.emptyClass().Error(),
 			Hint: "every class folder must hold an image: put some there, or remove the folder"}
 	}
+	l.packKeys()
 	return l, nil
 }
 

@@ -13,7 +13,10 @@ import (
 type listing struct {
 	split   string
 	items   []Item
-	classed bool // keys are "class/file", not "file"
+	classed bool     // keys are "class/file", not "file"
+	whole   bool     // a whole ImageNet, not the contest's part of it
+	path    string   // where it was found: a folder or an archive
+	from    []string // the names of what it was read from, for Describe
 	skips   []Skip
 }
 
@@ -75,7 +78,8 @@ func (l *listing) emptyClass() error {
 	return fmt.Errorf("holds no image (.JPEG, .jpg, .png), only other files (%s: %s)", s.Examples[0], s.Reason)
 }
 
-// join takes over the listings of the classes.
+// join takes over the listings of the classes, whose keys are packed, and lets
+// go of each: there may be 14 million items.
 func (l *listing) join(classes []*listing) {
 	n := 0
 	for _, c := range classes {
@@ -83,12 +87,12 @@ func (l *listing) join(classes []*listing) {
 	}
 	l.classed = true
 	l.items = make([]Item, 0, n)
-	for _, c := range classes {
-		c.packKeys()
+	for i, c := range classes {
 		l.items = append(l.items, c.items...)
 		for _, s := range c.skips {
 			l.skips = addSkip(l.skips, s)
 		}
+		classes[i] = nil
 	}
 }
 

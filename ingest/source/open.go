@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -14,19 +15,28 @@ import (
 
 // Open looks at path, which is a folder in one of the layouts, a folder that
 // holds the archives, or one of the archives, lists all images, and labels
-// them. It reads headers and folders only, no image.
+// them. It reads headers, labels and folders only, no image, but for gzipped
+// sets, which it unpacks into memory (CIFAR-10's archive takes 184 MB), and for
+// Options.CheckMD5.
+//
+// The classes of a whole ImageNet, such as fall11_whole.tar, are the WNIDs that
+// it has; a devkit beside it does not limit them to its 1,000. Where it labels a
+// flat validation split, its 1,000 are added to the list.
 //
 // Errors are *IOError (a file is missing or unreadable), *MalformedError (a tar,
 // ground truth, class file or meta.mat is broken), *UnsupportedError (nothing
 // that images and labels can be taken from, or a class outside the list), or
 // the context's.
 func Open(ctx context.Context, path string, o Options) (Source, error) {
+	if o.Limit < 0 {
+		return nil, &UnsupportedError{Path: path, Reason: fmt.Sprintf("a limit of %d images", o.Limit), Hint: "give a number above 0, or 0 for all"}
+	}
 	p, err := detect(ctx, path, o.Layout)
 	if err != nil {
 		return nil, err
 	}
-	s := &opened{path: path, skips: p.skips}
-	if err := s.open(ctx, p, o); err != nil {
+	s := &opened{path: path, plan: p, kit: &devkit{}, skips: p.skips}
+	if err := s.open(ctx, o); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -40,50 +50,137 @@ type opened struct {
 	classes []records.Class
 	listed  string // where the class list is from
 	splits  []Split
+	from    []string // where each of them lies, for Describe
 	skips   []Skip
+	counts  map[string]int // the published numbers of images
+	md5     *checked       // nil where nothing was to be checked
 
 	mu     sync.RWMutex // held for reading while a root reads
 	roots  []root
 	closed bool
 }
 
-// open scans the parts, makes the class list and labels the items.
-func (s *opened) open(ctx context.Context, p *plan, o Options) (err error) {
-	if o.Limit < 0 {
-		return &UnsupportedError{Path: s.path, Reason: fmt.Sprintf("a limit of %d images", o.Limit), Hint: "give a number above 0, or 0 for all"}
-	}
-	s.plan, s.kit = p, &devkit{}
-	if !p.plain || o.Layout != LayoutFolder {
-		if s.kit, err = findDevkit(p.home); err != nil {
+// open lists the items with their labels, and brings them into order.
+func (s *opened) open(ctx context.Context, o Options) (err error) {
+	if o.CheckMD5 {
+		if err := s.checkMD5(ctx, o); err != nil {
 			return err
 		}
 	}
 	var lists []*listing
-	for _, part := range p.parts {
-		l, err := s.scan(ctx, part)
-		if err != nil {
-			return err
-		}
-		lists = append(lists, l)
+	if s.plan.raster != nil {
+		lists, err = s.listRaster(ctx, o)
+	} else {
+		lists, err = s.listParts(ctx, o)
 	}
-	label, err := s.classify(lists, o.ClassesFile)
 	if err != nil {
 		return err
 	}
-	for i, l := range lists {
-		if err := label.split(p.parts[i], l); err != nil {
-			return err
-		}
+	for _, l := range lists {
 		if err := l.sort(); err != nil {
-			return &MalformedError{File: p.parts[i].path, Cause: err, Hint: "keep one of the two"}
+			return &MalformedError{File: l.path, Cause: err, Hint: "keep one of the two"}
 		}
 		l.limit(o.Limit, o.Seed)
+		s.from = append(s.from, describeFrom(l.from))
 		s.splits = append(s.splits, Split{Name: l.split, Items: l.items})
 		for _, k := range l.skips {
 			s.skips = addSkip(s.skips, k)
 		}
 	}
+	if o.Limit > 0 {
+		s.counts = nil
+	}
 	return nil
+}
+
+// checkMD5 checks all that can be, before it is scanned.
+func (s *opened) checkMD5(ctx context.Context, o Options) (err error) {
+	var files, folders []string
+	if s.plan.raster != nil {
+		files = s.plan.raster.files()
+	}
+	for _, p := range s.plan.parts {
+		if p.archive {
+			files = append(files, p.path)
+		} else {
+			folders = append(folders, p.describe())
+		}
+	}
+	for _, home := range s.plan.homes {
+		kit, err := findDevkitArchive(home)
+		if err != nil {
+			return err
+		}
+		if kit != "" {
+			files = append(files, kit)
+		}
+	}
+	if s.md5, err = checkMD5(ctx, files, o.OnCheck); err == nil {
+		s.md5.none = append(s.md5.none, folders...)
+	}
+	return err
+}
+
+// listRaster lists a set of raw pixels.
+func (s *opened) listRaster(ctx context.Context, o Options) ([]*listing, error) {
+	set := s.plan.raster
+	if o.ClassesFile != "" {
+		return nil, &UnsupportedError{Path: s.path, Reason: "is a set whose classes are fixed (" + s.plan.layout + ")", Hint: "leave --classes out"}
+	}
+	lists, roots, err := set.list(ctx)
+	s.roots = roots
+	if err != nil {
+		return nil, err
+	}
+	s.classes, s.listed = set.classes(), s.plan.layout
+	s.counts = map[string]int{}
+	for _, l := range lists {
+		s.counts[l.split] = set.images(l.split)
+	}
+	return lists, nil
+}
+
+// listParts scans the parts, makes the class list and labels the items.
+func (s *opened) listParts(ctx context.Context, o Options) (lists []*listing, err error) {
+	if o.Layout != LayoutFolder {
+		if s.kit, err = findDevkit(s.plan.homes); err != nil {
+			return nil, err
+		}
+	}
+	for _, part := range s.plan.parts {
+		l, err := s.scan(ctx, part)
+		if err != nil {
+			return nil, s.deeper(err)
+		}
+		l.path, l.from = part.path, []string{part.describe()}
+		lists = append(lists, l)
+	}
+	label, err := s.classify(lists, o.ClassesFile)
+	if err != nil {
+		return nil, err
+	}
+	for i, l := range lists {
+		if err := label.split(s.plan.parts[i], l); err != nil {
+			return nil, err
+		}
+	}
+	s.counts = published(s.plan.parts, lists, s.classes)
+	return lists, nil
+}
+
+// deeper replaces the error of a folder of class folders that is none.
+func (s *opened) deeper(err error) error {
+	if _, ok := errors.AsType[*UnsupportedError](err); !ok || s.plan.layout != LayoutFolder {
+		return err
+	}
+	folders, listErr := subfolders(s.path)
+	if listErr != nil {
+		return err
+	}
+	if deeper := deeperError(s.path, folders); deeper != nil {
+		return deeper
+	}
+	return err
 }
 
 // scan lists one part and makes its root.
@@ -101,7 +198,7 @@ func (s *opened) scan(ctx context.Context, p part) (*listing, error) {
 		return nil, err
 	}
 	s.roots = append(s.roots, tarRoot{f})
-	l, err := scanArchive(ctx, f, size, p.split, len(s.roots)-1)
+	l, err := scanArchive(ctx, tarFile{r: f, name: p.path, size: size, number: len(s.roots) - 1}, p.split)
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +226,15 @@ func (l *listing) limit(n int, seed uint64) {
 func (s *opened) Classes() []records.Class { return s.classes }
 func (s *opened) Splits() []Split          { return s.splits }
 func (s *opened) Skipped() []Skip          { return s.skips }
+
+func (s *opened) Official() map[string]int { return maps.Clone(s.counts) }
+
+func (s *opened) Shape() records.Shape {
+	if s.plan.raster == nil {
+		return records.Shape{}
+	}
+	return s.plan.raster.shape()
+}
 
 func (s *opened) Read(ctx context.Context, it *Item, buf []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
@@ -166,8 +272,7 @@ func (s *opened) Describe() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: ", s.path)
 	for i, split := range s.splits {
-		part := s.plan.parts[i]
-		fmt.Fprintf(&b, "%s %d images (%s), ", split.Name, len(split.Items), part.describe())
+		fmt.Fprintf(&b, "%s %d images (%s), ", split.Name, len(split.Items), s.from[i])
 	}
 	fmt.Fprintf(&b, "%d classes (%s)", len(s.classes), s.listed)
 	ignored := 0
@@ -177,7 +282,18 @@ func (s *opened) Describe() string {
 	if ignored > 0 {
 		fmt.Fprintf(&b, ", %d other files ignored", ignored)
 	}
+	if s.md5 != nil {
+		s.md5.describe(&b)
+	}
 	return b.String()
+}
+
+// describeFrom names one file or the first and last of many.
+func describeFrom(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	return fmt.Sprintf("%d files, %s to %s", len(names), names[0], names[len(names)-1])
 }
 
 // describe says where a part lies.
