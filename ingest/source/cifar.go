@@ -98,12 +98,7 @@ type cifarSet struct {
 	nameFile string   // the path of the list of names, "" if it is not there
 }
 
-// findCIFAR10 looks in dir and in the folder and archive that it may hold.
-func findCIFAR10(dir string) (raster, string, error) { return cifar10.find(dir) }
-
-// findCIFAR100 does so for CIFAR-100.
-func findCIFAR100(dir string) (raster, string, error) { return cifar100.find(dir) }
-
+// find looks in dir and in the folder and archive that it may hold.
 func (c *cifarFormat) find(dir string) (raster, string, error) {
 	for _, in := range []string{filepath.Join(dir, c.folder), dir} {
 		set := &cifarSet{cifarFormat: c, nameFile: findFile([]string{in}, c.names)}
@@ -216,11 +211,11 @@ func (s *cifarSet) list(ctx context.Context) ([]*listing, []root, error) {
 	}
 	train, val := newListing(Train), newListing(Val)
 	for i, f := range files {
-		l, base := train, path.Base(filepath.ToSlash(f.name))
-		if s.split(base) == Val {
+		l := train
+		if s.split(f.base) == Val {
 			l = val
 		}
-		l.from = append(l.from, base)
+		l.from = append(l.from, f.base)
 		if err := s.scan(ctx, roots[i].(*rasterRoot), i, l); err != nil {
 			return nil, roots, err
 		}
@@ -296,21 +291,26 @@ func (s *cifarSet) openArchive(ctx context.Context) ([]*pixelFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !f.isGzip() {
-		files, err := s.openTar(ctx, f)
-		if len(files) == 0 {
-			f.close()
-		} else {
-			files[0].close = f.close
-		}
-		return files, err
+	if f.isGzip() {
+		defer f.close()
+		return s.unpackArchive(ctx, f, maxUnpacked)
 	}
-	defer f.close()
+	files, err := s.openTar(ctx, f)
+	if len(files) == 0 {
+		f.close()
+	} else {
+		files[0].close = f.close
+	}
+	return files, err
+}
+
+// unpackArchive reads a gzipped tar, and keeps at most limit bytes.
+func (s *cifarSet) unpackArchive(ctx context.Context, f *pixelFile, limit int64) ([]*pixelFile, error) {
 	z, err := gzip.NewReader(bufio.NewReaderSize(io.NewSectionReader(f.r, 0, f.size), memoryChunk))
 	if err != nil {
 		return nil, archiveFault(s.archive, "", err)
 	}
-	files, err := s.unpackTar(ctx, tar.NewReader(z))
+	files, err := s.unpackTar(ctx, tar.NewReader(z), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -326,7 +326,7 @@ func (s *cifarSet) openTar(ctx context.Context, f *pixelFile) (files []*pixelFil
 		section, base := io.NewSectionReader(f.r, m.offset, m.size), path.Base(m.name)
 		switch {
 		case m.plain && s.split(base) != "":
-			files = append(files, &pixelFile{name: s.archive + ": " + m.name, r: section, size: m.size})
+			files = append(files, &pixelFile{name: s.archive + ": " + m.name, base: base, r: section, size: m.size})
 		case m.plain && base == s.names:
 			return s.checkNames(s.archive+": "+m.name, section)
 		}
@@ -336,8 +336,7 @@ func (s *cifarSet) openTar(ctx context.Context, f *pixelFile) (files []*pixelFil
 }
 
 // unpackTar reads the files of a compressed tar.
-func (s *cifarSet) unpackTar(ctx context.Context, tr *tar.Reader) (files []*pixelFile, err error) {
-	limit := int64(maxUnpacked)
+func (s *cifarSet) unpackTar(ctx context.Context, tr *tar.Reader, limit int64) (files []*pixelFile, err error) {
 	for {
 		h, err := tr.Next()
 		if err == io.EOF {
@@ -353,7 +352,7 @@ func (s *cifarSet) unpackTar(ctx context.Context, tr *tar.Reader) (files []*pixe
 				return nil, s.fault(ctx, err, files)
 			}
 			limit -= m.size
-			files = append(files, &pixelFile{name: s.archive + ": " + h.Name, r: m, size: m.size})
+			files = append(files, &pixelFile{name: s.archive + ": " + h.Name, base: base, r: m, size: m.size})
 		case base == s.names:
 			var text bytes.Buffer
 			if _, err := io.Copy(&text, io.LimitReader(tr, maxTruthBytes)); err != nil {
@@ -390,7 +389,7 @@ func (c *cifarFormat) scan(ctx context.Context, r *rasterRoot, number int, l *li
 	if f.size == 0 || f.size%record != 0 {
 		return f.malformed(c.hint(), "has %d bytes, which is not a whole number of records of %d: it is cut short, or not of %s", f.size, record, c.name)
 	}
-	key := strings.TrimSuffix(path.Base(filepath.ToSlash(f.name)), ".bin")
+	key := strings.TrimSuffix(f.base, ".bin")
 	const many = 256
 	buf := make([]byte, min(many*record, f.size))
 	labels := make([]byte, 0, many)

@@ -47,6 +47,7 @@ func (s *opened) classify(lists []*listing, file string) (*labeller, error) {
 		}
 	}
 	whole := slices.ContainsFunc(lists, func(l *listing) bool { return l.whole })
+	flatVal := slices.ContainsFunc(lists, func(l *listing) bool { return l.split == Val && !l.classed })
 	switch {
 	case file != "":
 		l.listed, l.hint = file, "add it to the file, or leave --classes out"
@@ -57,7 +58,7 @@ func (s *opened) classify(lists []*listing, file string) (*labeller, error) {
 	case whole:
 		l.listed = "the WNIDs present"
 		l.hint = "list the classes with --classes FILE"
-		l.classes, err = presentClasses(lists, s.plan.homes, append([]string{allWords}, wordFiles...), l.kit.truthFile != "")
+		l.classes, err = presentClasses(lists, s.plan.homes, append([]string{allWords}, wordFiles...), flatVal)
 	case s.kit.present() || l.solution != nil || officialUnlabelled(lists):
 		l.listed, l.wnids = "ILSVRC2012", s.kit.present()
 		l.hint = "remove the devkit and its ground truth if the set is another one, or list its classes with --classes FILE"

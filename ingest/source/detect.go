@@ -36,6 +36,10 @@ var allLayouts = [...]string{ //nolint:gochecknoglobals // read only
 	LayoutAuto, LayoutILSVRC, LayoutKaggle, LayoutFolder, LayoutCIFAR10, LayoutCIFAR100, LayoutMNIST,
 }
 
+// findRasters look into a folder for the sets of raw pixels; they name their
+// layout whether or not it has one.
+var findRasters = [...]func(dir string) (raster, string, error){cifar10.find, cifar100.find, findMNIST} //nolint:gochecknoglobals // read only
+
 // detect decides from the names and first bytes of what lies at path.
 func detect(ctx context.Context, path, layout string) (*plan, error) {
 	if layout == "" {
@@ -96,7 +100,7 @@ func detectFolder(ctx context.Context, dir, layout string) (*plan, error) {
 	}
 	wanted := func(l string) bool { return layout == LayoutAuto || layout == l }
 	var found []*plan
-	for _, find := range []func(string) (raster, string, error){findCIFAR10, findCIFAR100, findMNIST} {
+	for _, find := range findRasters {
 		set, l, err := find(dir)
 		if err != nil && wanted(l) {
 			return nil, err
@@ -208,8 +212,7 @@ func detectPlain(dir, layout string) (*plan, error) {
 		missing.Reason = "holds Kaggle's archive " + entries[packed].Name() + ", which is compressed and cannot be read in place"
 		missing.Hint = "unpack it, and give the folder that then holds ILSVRC/ and " + solutionName
 	case isPickledCIFAR(dir):
-		missing.Reason = "holds CIFAR for Python, which is not read"
-		missing.Hint = "take the binary version, cifar-10-binary.tar.gz or cifar-100-binary.tar.gz"
+		missing.Reason, missing.Hint = pickledReason, pickledHint
 	case layout == LayoutILSVRC:
 		missing.Reason = "holds neither train/ nor val/, nor the ILSVRC2012 archives"
 	}
@@ -226,18 +229,31 @@ func detectPlain(dir, layout string) (*plan, error) {
 	return nil, missing
 }
 
-// deeperError says that the folders of a set seem to lie further down, nil if
-// they do not.
+// deeperError says that a set seems to lie further down, in one of the folders,
+// nil if none does.
 func deeperError(dir string, folders []string) error {
 	for _, name := range folders {
-		for _, below := range []string{name, name + "/" + kaggleFolders} {
-			if hasSplits(filepath.Join(dir, filepath.FromSlash(below))) {
-				return &UnsupportedError{Path: dir, Reason: "holds no images, they seem to lie deeper", Hint: "give " + filepath.Join(dir, name)}
-			}
+		below := filepath.Join(dir, name)
+		found := hasSplits(below) || hasSplits(filepath.Join(below, filepath.FromSlash(kaggleFolders)))
+		for _, find := range findRasters {
+			set, _, err := find(below)
+			found = found || set != nil || err != nil
+		}
+		if found {
+			return &UnsupportedError{Path: dir, Reason: "holds no images, they seem to lie deeper", Hint: "give " + below}
+		}
+		if isPickledCIFAR(below) {
+			return &UnsupportedError{Path: below, Reason: pickledReason, Hint: pickledHint}
 		}
 	}
 	return nil
 }
+
+// What to say of the version of CIFAR that is in Python's own format.
+const (
+	pickledReason = "holds CIFAR for Python, which is not read"
+	pickledHint   = "take the binary version, cifar-10-binary.tar.gz or cifar-100-binary.tar.gz"
+)
 
 // findArchives sorts the tars in dir by split. Where one has the official name,
 // the others of its split go to those that are not needed, under "".

@@ -189,8 +189,13 @@ func readLabels(ctx context.Context, file string) ([]byte, error) {
 	if f.close != nil {
 		defer f.close()
 	}
-	labels := make([]byte, size[0])
-	if _, err := f.r.ReadAt(labels, f.size-int64(size[0])); err != nil && err != io.EOF {
+	return f.labels(size[0])
+}
+
+// labels reads the last n bytes of a file of labels.
+func (f *pixelFile) labels(n int) ([]byte, error) {
+	labels := make([]byte, n) // the file has so many
+	if _, err := f.r.ReadAt(labels, f.size-int64(n)); err != nil && err != io.EOF {
 		return nil, f.fault(err)
 	}
 	for i, label := range labels {
@@ -208,22 +213,24 @@ func openIdx(ctx context.Context, file string, dimensions int) (*pixelFile, []in
 	if err != nil {
 		return nil, nil, err
 	}
+	content, size, err := f.idx(ctx, dimensions)
+	if err != nil || content != f {
+		f.close()
+	}
+	return content, size, err
+}
+
+// idx unpacks the file if it is gzipped, and gives the dimensions of what is in
+// it.
+func (f *pixelFile) idx(ctx context.Context, dimensions int) (*pixelFile, []int, error) {
 	if f.isGzip() {
-		packed := f
-		f, err = unpack(ctx, packed, maxUnpacked)
-		packed.close()
-		if err != nil {
+		var err error
+		if f, err = unpack(ctx, f, maxUnpacked); err != nil {
 			return nil, nil, err
 		}
 	}
 	size, err := f.idxSize(dimensions)
-	if err != nil {
-		if f.close != nil {
-			f.close()
-		}
-		return nil, nil, err
-	}
-	return f, size, nil
+	return f, size, err
 }
 
 // idxSize reads the header of an idx file and compares it with the length.

@@ -33,7 +33,10 @@ func findKaggle(dir string) (splits string, homes []string, err error) {
 			below := filepath.Join(append([]string{dir}, names[given:]...)...)
 			if hasSplits(below) {
 				homes, err = kaggleHomes(dir, names[:given])
-				return below, append(homes, below), err
+				for i := range names[given:] {
+					homes = append(homes, filepath.Join(append([]string{dir}, names[given:given+i+1]...)...))
+				}
+				return below, homes, err
 			}
 		}
 		return "", nil, nil

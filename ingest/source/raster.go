@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"alexnet/records"
@@ -32,12 +33,13 @@ type raster interface {
 const maxUnpacked = 256 << 20
 
 // errUnpacked is the cause where it is exceeded.
-var errUnpacked = fmt.Errorf("holds more than %d MB, which is too much to keep in memory", maxUnpacked>>20)
+var errUnpacked = errors.New("holds too much to be unpacked into memory")
 
 // A pixelFile is an open file of pixels or labels: on disk, in a tar, or in
 // memory.
 type pixelFile struct {
 	name  string // for messages: its path, and a member's name behind it
+	base  string // the last element of either
 	r     io.ReaderAt
 	size  int64
 	close func() error // nil where there is nothing to close
@@ -67,7 +69,7 @@ func openPixels(file string) (*pixelFile, error) {
 		f.Close()
 		return nil, &IOError{File: file, Err: cause(err), Hint: "check the disk"}
 	}
-	return &pixelFile{name: file, r: f, size: info.Size(), close: f.Close}, nil
+	return &pixelFile{name: file, base: filepath.Base(file), r: f, size: info.Size(), close: f.Close}, nil
 }
 
 // A rasterRoot reads pictures out of a pixelFile. An item's offset is that of
@@ -195,5 +197,5 @@ func unpack(ctx context.Context, file *pixelFile, limit int64) (*pixelFile, erro
 	case err != nil:
 		return nil, archiveFault(file.name, "", err)
 	}
-	return &pixelFile{name: file.name, r: m, size: m.size}, nil
+	return &pixelFile{name: file.name, base: file.base, r: m, size: m.size}, nil
 }
