@@ -219,45 +219,6 @@ func fixChecksum(h []byte) {
 	copy(h[148:], fmt.Sprintf("%06o\x00 ", sum))
 }
 
-func FuzzTar(f *testing.F) {
-	f.Add(nestedTar(f, tar.FormatUSTAR))
-	f.Add(nestedTar(f, tar.FormatPAX))
-	f.Add(pack(f, tar.FormatGNU, "ILSVRC2012_val_00000001.JPEG", "x", "@ILSVRC2012_val_00000002.JPEG", "y", ".hidden.JPEG", ""))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		end := int64(0)
-		err := scanTar(context.Background(), bytes.NewReader(data), int64(len(data)), func(m member) error {
-			if m.size < 0 || m.offset < end || m.offset+m.size > int64(len(data)) {
-				t.Errorf("%q at %d with %d bytes lies outside of what is left", m.name, m.offset, m.size)
-			}
-			end = m.offset + m.size
-			return nil
-		})
-		if err == nil && end > int64(len(data)) {
-			t.Errorf("ends at %d of %d", end, len(data))
-		}
-	})
-}
-
-func FuzzTruth(f *testing.F) {
-	f.Add([]byte("490\n361\n171\n"))
-	f.Add([]byte("1\r\n1000\r\n"))
-	f.Add([]byte("1\n\n2"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var kit devkit
-		if err := kit.takeTruth("truth", data); err != nil {
-			if kit.present() {
-				t.Errorf("a ground truth with the error %v was kept", err)
-			}
-			return
-		}
-		for i, id := range kit.truth {
-			if _, ok := officialByID(id); !ok {
-				t.Errorf("line %d: devkit id %d", i+1, id)
-			}
-		}
-	})
-}
-
 // BenchmarkScan lists a training archive of 10 classes with 1,300 images each.
 // The bodies are short, as they are passed over.
 func BenchmarkScan(b *testing.B) {

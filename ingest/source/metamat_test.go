@@ -251,27 +251,3 @@ func TestMetaReal(t *testing.T) {
 		}
 	}
 }
-
-func FuzzMeta(f *testing.F) {
-	f.Add(handMade(binary.LittleEndian, "IM"))
-	f.Add(handMade(binary.BigEndian, "MI"))
-	var b bytes.Buffer
-	z := zlib.NewWriter(&b)
-	z.Write(handMade(binary.LittleEndian, "IM")[128:])
-	z.Close()
-	m := &matWriter{order: binary.LittleEndian}
-	m.Write(handMade(binary.LittleEndian, "IM")[:128])
-	m.element(miCOMPRESSED, b.Bytes())
-	f.Add(m.Bytes())
-	f.Fuzz(func(t *testing.T, data []byte) {
-		synsets, err := parseMeta(data)
-		if err != nil && synsets != nil {
-			t.Errorf("%d synsets beside the error %v", len(synsets), err)
-		}
-		for i, s := range synsets {
-			if s.ID < 1 {
-				t.Errorf("synset %d has id %d", i, s.ID)
-			}
-		}
-	})
-}
