@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -232,7 +233,9 @@ func BenchmarkScan(b *testing.B) {
 	}
 	file := writeFile(b, pack(b, tar.FormatUSTAR, outer...), b.TempDir(), "train.tar")
 	b.ReportAllocs()
+	var kept uint64
 	for b.Loop() {
+		before := heap()
 		s, err := Open(context.Background(), file, Options{})
 		if err != nil {
 			b.Fatal(err)
@@ -240,7 +243,17 @@ func BenchmarkScan(b *testing.B) {
 		if n := len(s.Splits()[0].Items); n != 13000 {
 			b.Fatalf("%d images", n)
 		}
+		kept = heap() - before
 		s.Close()
 	}
 	b.ReportMetric(13000*float64(b.N)/b.Elapsed().Seconds(), "images/s")
+	b.ReportMetric(float64(kept)/13000, "kept-B/image")
+}
+
+// heap is the memory that is in use.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

@@ -145,7 +145,7 @@ func findCIFARArchive(ctx context.Context, file string) (*cifarSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.close()
+	defer f.release()
 	var r io.Reader = &window{r: f.r, size: f.size} // bodies are passed over
 	if f.isGzip() {
 		z, err := gzip.NewReader(bufio.NewReader(r))
@@ -244,7 +244,7 @@ func (s *cifarSet) open(ctx context.Context) (files []*pixelFile, err error) {
 			return nil, err
 		}
 		err = s.checkNames(f.name, io.NewSectionReader(f.r, 0, f.size))
-		f.close()
+		f.release()
 		if err != nil {
 			return nil, err
 		}
@@ -292,14 +292,14 @@ func (s *cifarSet) openArchive(ctx context.Context) ([]*pixelFile, error) {
 		return nil, err
 	}
 	if f.isGzip() {
-		defer f.close()
+		defer f.release()
 		return s.unpackArchive(ctx, f, maxUnpacked)
 	}
 	files, err := s.openTar(ctx, f)
 	if len(files) == 0 {
-		f.close()
+		f.release()
 	} else {
-		files[0].close = f.close
+		files[0].owned = f.owned
 	}
 	return files, err
 }

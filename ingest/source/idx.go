@@ -186,9 +186,7 @@ func readLabels(ctx context.Context, file string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.close != nil {
-		defer f.close()
-	}
+	defer f.release()
 	return f.labels(size[0])
 }
 
@@ -215,7 +213,7 @@ func openIdx(ctx context.Context, file string, dimensions int) (*pixelFile, []in
 	}
 	content, size, err := f.idx(ctx, dimensions)
 	if err != nil || content != f {
-		f.close()
+		f.release()
 	}
 	return content, size, err
 }

@@ -42,8 +42,20 @@ type pixelFile struct {
 	base  string // the last element of either
 	r     io.ReaderAt
 	size  int64
-	close func() error // nil where there is nothing to close
+	owned io.Closer // nil where there is nothing to close
 }
+
+// close closes what the file owns.
+func (f *pixelFile) close() error {
+	if f.owned == nil {
+		return nil
+	}
+	return f.owned.Close()
+}
+
+// release closes a file that is done with. It was only read, so that nothing is
+// lost with an error.
+func (f *pixelFile) release() { _ = f.close() }
 
 // malformed says that the file is broken.
 func (f *pixelFile) malformed(hint, format string, args ...any) error {
@@ -69,7 +81,7 @@ func openPixels(file string) (*pixelFile, error) {
 		f.Close()
 		return nil, &IOError{File: file, Err: cause(err), Hint: "check the disk"}
 	}
-	return &pixelFile{name: file, base: filepath.Base(file), r: f, size: info.Size(), close: f.Close}, nil
+	return &pixelFile{name: file, base: filepath.Base(file), r: f, size: info.Size(), owned: f}, nil
 }
 
 // A rasterRoot reads pictures out of a pixelFile. An item's offset is that of
@@ -91,12 +103,7 @@ func newRasterRoot(f *pixelFile, shape records.Shape) *rasterRoot {
 // itemSize is the length of each picture's netpbm file.
 func (r *rasterRoot) itemSize() int64 { return int64(len(r.header) + r.shape.Size()) }
 
-func (r *rasterRoot) close() error {
-	if r.file.close == nil {
-		return nil
-	}
-	return r.file.close()
-}
+func (r *rasterRoot) close() error { return r.file.close() }
 
 func (r *rasterRoot) read(it *Item, buf []byte) ([]byte, error) {
 	n, pixels := int(it.Size), r.shape.Size()
