@@ -97,6 +97,7 @@ func TestBadSources(t *testing.T) {
 		"empty list":    {[]string{"train/dogs/a.JPEG", "x", "list", "# none\n\n"}, "", source.Options{ClassesFile: "DIR/list"}, "DIR/list: lists no class; write one WNID a line", malformed},
 		"twice in list": {[]string{"train/dogs/a.JPEG", "x", "list", "dogs\ncats\ndogs again"}, "", source.Options{ClassesFile: "DIR/list"}, "DIR/list: line 3: dogs is on line 1 already; remove one of the two", malformed},
 		"path in list":  {[]string{"train/dogs/a.JPEG", "x", "list", "train/dogs"}, "", source.Options{ClassesFile: "DIR/list"}, `DIR/list: line 1: "train/dogs" is no name of a class folder; write one WNID a line`, malformed},
+		"latin list":    {[]string{"train/dogs/a.JPEG", "x", "list", "dogs\ncaf\xe9"}, "", source.Options{ClassesFile: "DIR/list"}, `DIR/list: line 2: "caf\xe9" is not UTF-8; save the file as UTF-8`, malformed},
 		"binary list":   {[]string{"train/dogs/a.JPEG", "x", "list", "dogs\n" + strings.Repeat("x", 1<<17)}, "", source.Options{ClassesFile: "DIR/list"}, "DIR/list: line 2: the line is too long; write one WNID a line", malformed},
 
 		"empty tar":         {[]string{"ILSVRC2012_img_train.tar", tarOf(t)}, "", source.Options{}, "DIR/ILSVRC2012_img_train.tar: is an empty tar; " + md5 + "1d675b47d978889d74fa0da5fadfb00e)", malformed},
@@ -147,7 +148,7 @@ func TestBadSources(t *testing.T) {
 		"no cifar in gzip":    {[]string{"cifar-10-binary.tar.gz", gzipped(t, tarOf(t, "a.txt", "x"))}, "", source.Options{}, "DIR/cifar-10-binary.tar.gz: holds none of the files of CIFAR-10; " + md5 + "c32a1d4ab5d03f1284b67883e8d87530)", unsupported},
 		"cifar is no tar":     {[]string{"cifar-10-binary.tar.gz", "<!DOCTYPE html>" + strings.Repeat(" ", 600)}, "", source.Options{}, "DIR/cifar-10-binary.tar.gz: is no tar archive; " + md5 + "c32a1d4ab5d03f1284b67883e8d87530)", malformed},
 		"cut cifar tar":       {[]string{"c.tar", tarOf(t, "test_batch.bin", cifarFile(false, 1))[:2000]}, "c.tar", source.Options{}, "DIR/c.tar: is truncated: test_batch.bin needs 3073 bytes from offset 512, the archive ends at 2000; copy or make the archive again", malformed},
-		"twice in cifar":      {[]string{"c.tar", tarOf(t, "a/test_batch.bin", cifarFile(false, 1), "b/test_batch.bin", cifarFile(false, 1))}, "c.tar", source.Options{}, "DIR/c.tar: holds test_batch/00000 twice; keep one of the two", malformed},
+		"twice in cifar":      {[]string{"c.tar", tarOf(t, "a/test_batch.bin", cifarFile(false, 1), "b/test_batch.bin", cifarFile(false, 1))}, "c.tar", source.Options{}, "DIR/c.tar: holds test_batch.bin twice; copy or make the archive again", malformed},
 		"cifar in tar":        {[]string{"c.tar", tarOf(t, "a/test_batch.bin", "x")}, "c.tar", source.Options{}, "DIR/c.tar: a/test_batch.bin: has 1 bytes, which is not a whole number of records of 3073: it is cut short, or not of CIFAR-10" + cifarAgain, malformed},
 		"list for cifar":      {[]string{"test_batch.bin", cifarFile(false, 1)}, "", source.Options{ClassesFile: "DIR/list"}, "DIR: is a set whose classes are fixed (cifar10); leave --classes out", unsupported},
 

@@ -101,6 +101,9 @@ type cifarSet struct {
 // find looks in dir and in the folder and archive that it may hold.
 func (c *cifarFormat) find(dir string) (raster, string, error) {
 	for _, in := range []string{filepath.Join(dir, c.folder), dir} {
+		if !isFolder(in) {
+			continue
+		}
 		set := &cifarSet{cifarFormat: c, nameFile: findFile([]string{in}, c.names)}
 		for _, base := range append(slices.Clone(c.train), c.val) {
 			if file := findFile([]string{in}, base); file != "" {
@@ -326,6 +329,9 @@ func (s *cifarSet) openTar(ctx context.Context, f *pixelFile) (files []*pixelFil
 		section, base := io.NewSectionReader(f.r, m.offset, m.size), path.Base(m.name)
 		switch {
 		case m.plain && s.split(base) != "":
+			if twice(files, base) {
+				return fmt.Errorf("holds %s twice", base)
+			}
 			files = append(files, &pixelFile{name: s.archive + ": " + m.name, base: base, r: section, size: m.size})
 		case m.plain && base == s.names:
 			return s.checkNames(s.archive+": "+m.name, section)
@@ -347,6 +353,9 @@ func (s *cifarSet) unpackTar(ctx context.Context, tr *tar.Reader, limit int64) (
 		}
 		switch base := path.Base(h.Name); {
 		case s.split(base) != "":
+			if twice(files, base) {
+				return nil, s.fault(ctx, fmt.Errorf("holds %s twice", base), files)
+			}
 			m, err := readMemory(ctx, tr, limit)
 			if err != nil {
 				return nil, s.fault(ctx, err, files)
@@ -363,6 +372,12 @@ func (s *cifarSet) unpackTar(ctx context.Context, tr *tar.Reader, limit int64) (
 			}
 		}
 	}
+}
+
+// twice says whether a file of the name is there already. So the number of files
+// is bounded, and with it what unpacking them takes.
+func twice(files []*pixelFile, base string) bool {
+	return slices.ContainsFunc(files, func(f *pixelFile) bool { return f.base == base })
 }
 
 // fault words what is wrong with the archive, if anything is.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"alexnet/records"
 )
@@ -160,6 +161,9 @@ func parseClasses(r io.Reader, file, hint string) ([]records.Class, error) {
 		line := strings.TrimSpace(strings.TrimPrefix(scanner.Text(), "\ufeff"))
 		if line == "" || line[0] == '#' {
 			continue
+		}
+		if !utf8.ValidString(line) {
+			return nil, &MalformedError{File: file, Line: n, Cause: fmt.Errorf("%.60q is not UTF-8", line), Hint: "save the file as UTF-8"}
 		}
 		name, words := cutWords(line)
 		if strings.ContainsAny(name, "/\\") {

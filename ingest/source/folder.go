@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -79,6 +80,8 @@ func scanFolder(ctx context.Context, dir, split string, number int) (*listing, e
 			return nil, err
 		}
 		switch {
+		case kind == kindFolder && !utf8.ValidString(e.Name()):
+			return nil, &UnsupportedError{Path: dir, Reason: fmt.Sprintf("has the class folder %q, whose name is not UTF-8", e.Name()), Hint: "rename it"}
 		case kind == kindFolder && !strings.HasPrefix(e.Name(), "."):
 			classes = append(classes, e.Name())
 		case kind == kindBroken && !hasImageName(e.Name()):
@@ -179,6 +182,9 @@ func subfolders(dir string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
+		if e.Type().IsRegular() {
+			continue // without asking for its size
+		}
 		kind, _, err := follow(dir, e)
 		if err != nil {
 			return nil, err

@@ -63,6 +63,9 @@ func findMNIST(dir string) (raster, string, error) {
 	var folders []string
 	for _, below := range []string{"", "raw", "MNIST/raw", "FashionMNIST/raw"} {
 		in := filepath.Join(dir, filepath.FromSlash(below))
+		if !isFolder(in) {
+			continue
+		}
 		set, err := findIdx(in)
 		if err != nil {
 			return nil, LayoutMNIST, err

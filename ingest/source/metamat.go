@@ -84,7 +84,7 @@ func parseMeta(data []byte) ([]Synset, error) {
 		if kind != miMATRIX {
 			continue
 		}
-		array, err := (&matReader{body, elements.order}).array()
+		array, err := (&matReader{data: body, order: elements.order}).array()
 		if err != nil {
 			return nil, err
 		}
@@ -118,8 +118,9 @@ func openMat(data []byte) (*matReader, error) {
 
 // A matReader takes data elements off the front of its data.
 type matReader struct {
-	data  []byte
-	order binary.ByteOrder
+	data     []byte
+	order    binary.ByteOrder
+	inflated int // bytes that compressed elements had so far, all together
 }
 
 // next takes one element: an 8-byte tag, then the data padded to 8 bytes, or
@@ -164,14 +165,14 @@ func (m *matReader) inflate(body []byte) (uint32, []byte, error) {
 	if err != nil {
 		return 0, nil, fmt.Errorf("has a compressed element that does not inflate: %w", err)
 	}
-	data, err := io.ReadAll(io.LimitReader(z, maxMatBytes+1))
+	data, err := io.ReadAll(io.LimitReader(z, int64(maxMatBytes-m.inflated+1)))
 	if err != nil {
 		return 0, nil, fmt.Errorf("has a compressed element that does not inflate: %w", err)
 	}
-	if len(data) > maxMatBytes {
-		return 0, nil, fmt.Errorf("has a compressed element of more than %d MB", maxMatBytes>>20)
+	if m.inflated += len(data); m.inflated > maxMatBytes {
+		return 0, nil, fmt.Errorf("has compressed elements of more than %d MB", maxMatBytes>>20)
 	}
-	return (&matReader{data, m.order}).next()
+	return (&matReader{data: data, order: m.order}).next()
 }
 
 // A matArray is the head of an array; its contents are still to be read.
@@ -234,7 +235,7 @@ func (a *matArray) synsets() ([]Synset, error) {
 			if err != nil {
 				return nil, fmt.Errorf("synset %d: field %s: %w", i+1, field, err)
 			}
-			if err := synsets[i].set(field, &matReader{body, a.rest.order}); err != nil {
+			if err := synsets[i].set(field, &matReader{data: body, order: a.rest.order}); err != nil {
 				return nil, fmt.Errorf("synset %d: field %s: %w", i+1, field, err)
 			}
 		}

@@ -146,7 +146,7 @@ func TestMetaNumbers(t *testing.T) {
 		m := &matWriter{order: le}
 		m.head(mxDouble, 1, 1, "")
 		m.element(c.kind, c.data)
-		got, err := (&matReader{m.Bytes(), le}).integer()
+		got, err := (&matReader{data: m.Bytes(), order: le}).integer()
 		if got != c.want || (err == nil) != (c.want > 0) {
 			t.Errorf("type %d, % x: %d, %v; want %d", c.kind, c.data, got, err, c.want)
 		}
@@ -162,14 +162,16 @@ func TestMetaCorruptions(t *testing.T) {
 	}
 	header := whole[:128]
 	find := func(s string) int { return bytes.Index(whole, []byte(s)) }
-	bomb := func() []byte {
-		var b bytes.Buffer
-		z := zlib.NewWriter(&b)
-		z.Write(make([]byte, maxMatBytes+8))
-		z.Close()
+	bomb := func(sizes ...int) []byte {
 		m := &matWriter{order: binary.LittleEndian}
 		m.Write(header)
-		m.element(miCOMPRESSED, b.Bytes())
+		for _, n := range sizes {
+			var b bytes.Buffer
+			z := zlib.NewWriter(&b)
+			z.Write(make([]byte, n))
+			z.Close()
+			m.element(miCOMPRESSED, b.Bytes())
+		}
 		return m.Bytes()
 	}
 	with := func(fill func(m *matWriter)) []byte {
@@ -190,7 +192,8 @@ func TestMetaCorruptions(t *testing.T) {
 		"cut tag":     {whole[:132], "ends within the tag of an element"},
 		"cut element": {whole[:len(whole)-8], "is truncated: an element of"},
 		"no zlib":     {append(bytes.Clone(header), miCOMPRESSED, 0, 0, 0, 4, 0, 0, 0, 1, 2, 3, 4), "has a compressed element that does not inflate: zlib: invalid header"},
-		"bomb":        {bomb(), "has a compressed element of more than 16 MB"},
+		"bombs":       {bomb(maxMatBytes/2, maxMatBytes/2+1), "has compressed elements of more than 16 MB"},
+		"bomb":        {bomb(maxMatBytes + 8), "has compressed elements of more than 16 MB"},
 		"no id field": {put(find("ILSVRC2012_ID"), 'X'), "has synsets without the field ILSVRC2012_ID: the devkit of another year?"},
 		"no numbers":  {put(find("n02119789")-8, miDOUBLE), "synset 1: field WNID: characters of data type 9"},
 		"not UTF-8":   {put(find("n02119789"), 0xff), "synset 1: field WNID: characters that are not UTF-8"},
