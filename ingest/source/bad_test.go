@@ -231,3 +231,15 @@ func TestUnreadable(t *testing.T) {
 		}
 	}
 }
+
+// TestClassNameNotUTF8 has a class folder that no manifest could name.
+func TestClassNameNotUTF8(t *testing.T) {
+	dir := put(t, t.TempDir(), "train/n01440764/a.JPEG", "x")
+	if err := os.Mkdir(filepath.Join(dir, "train", "caf\xe9"), 0o777); err != nil {
+		t.Skip("the file system takes no such name: ", err)
+	}
+	_, err := source.Open(ctx, dir, source.Options{})
+	if want := filepath.Join(dir, "train") + `: has the class folder "caf\xe9", whose name is not UTF-8; rename it`; err == nil || err.Error() != want {
+		t.Errorf("%v, want %q", err, want)
+	}
+}
