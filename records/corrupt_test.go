@@ -210,18 +210,18 @@ func TestDamage(t *testing.T) {
 			wantError(t, err, "holds no finished records", "run ingest with --out")
 		}},
 		{"manifest of a later version", ManifestName, func(t *testing.T, path string) {
-			editText(t, path, `"version": 1`, `"version": 2`)
+			editText(t, path, `"version": 2`, `"version": 3`)
 		}, func(t *testing.T, err error) {
 			var version *VersionError
-			if !errors.As(err, &version) || version.Got != 2 || version.Want != 1 {
-				t.Errorf("%v (%T) is no *VersionError of 2 and 1", err, err)
+			if !errors.As(err, &version) || version.Got != 3 || version.Want != 2 {
+				t.Errorf("%v (%T) is no *VersionError of 3 and 2", err, err)
 			}
-			wantError(t, err, ManifestName, "format version 2", "reads version 1: use a newer version of this program, or make the records again")
+			wantError(t, err, ManifestName, "format version 3", "reads version 2: use a newer version of this program, or run ingest again")
 		}},
 		{"manifest of an earlier version", ManifestName, func(t *testing.T, path string) {
-			editText(t, path, `"version": 1`, `"version": 0, "shape": "old"`)
+			editText(t, path, `"version": 2`, `"version": 1, "shape": "old"`)
 		}, func(t *testing.T, err error) {
-			wantError(t, err, "format version 0", "reads version 1: make the records again")
+			wantError(t, err, "format version 1", "reads version 2: run ingest again")
 		}},
 		{"manifest of something else", ManifestName, func(t *testing.T, path string) {
 			editText(t, path, FormatName, "other")
@@ -435,7 +435,7 @@ func TestEveryFlippedByte(t *testing.T) {
 						break // the manifest would tell
 					}
 					row.Key, row.Label, row.ILSVRCID = rows[k].Key, rows[k].Label, rows[k].ILSVRCID // not under the checksum
-					row.Width, row.Height = rows[k].Width, rows[k].Height
+					row.Width, row.Height, row.SourceXXH3 = rows[k].Width, rows[k].Height, rows[k].SourceXXH3
 					wantRow(t, row, rows[k], p, o.Baseline)
 				}
 			}
@@ -534,7 +534,7 @@ func TestMisfits(t *testing.T) {
 				t.Fatal(err)
 			}
 			return ShardInfo{File: mean.File, Rows: 4, Bytes: stat.Size(), SHA256: mean.SHA256}
-		}, []string{"it has 2 columns, not 7"}},
+		}, []string{"it has 2 columns, not 8"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -557,10 +557,10 @@ func TestShardOfAnotherVersion(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s.arrow")
 	writeShard(t, path, testOptions(Uint8, None, testShape), testRecords(2, testShape))
 	edit(t, path, func(b []byte) []byte {
-		// In the footer, the version is the string "1" right after its key's.
+		// In the footer, the version is the string "2" right after its key's.
 		footer := b[footerStart(b):]
 		f, err := parseArrowFile(b)
-		if err != nil || f.meta[metaVersion] != "1" {
+		if err != nil || f.meta[metaVersion] != "2" {
 			t.Fatal(f, err)
 		}
 		root := rootTable(footer)
@@ -576,7 +576,7 @@ func TestShardOfAnotherVersion(t *testing.T) {
 	if !errors.As(err, &version) || version.Got != 7 {
 		t.Fatalf("error %v (%T) is no *VersionError of 7", err, err)
 	}
-	wantError(t, err, path, "format version 7, this program reads version 1")
+	wantError(t, err, path, "format version 7, this program reads version 2")
 }
 
 // What a manifest must not say.

@@ -58,9 +58,9 @@ type VersionError struct {
 
 // Error names both versions and says what to do.
 func (e *VersionError) Error() string {
-	do := "make the records again from the pictures with this version's ingest, into a new --out folder"
+	do := "run ingest again on the pictures, into a new --out folder or with --restart into this one"
 	if e.Got > e.Want {
-		do = "use a newer version of this program, or make the records again from the pictures with this version's ingest, into a new --out folder"
+		do = "use a newer version of this program, or " + do
 	}
 	return fmt.Sprintf("%s: the records are of format version %d, this program reads version %d: %s", e.File, e.Got, e.Want, do)
 }

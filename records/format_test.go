@@ -19,8 +19,8 @@ func writeFormatExample(t *testing.T, c Compression) []byte {
 		Split: "val", Shape: Shape{C: 3, H: 1, W: 2}, Pixels: Int16, Compression: c,
 		Baseline: []uint8{128, 127, 126, 125, 124, 123},
 	}, []Record{
-		{Key: "n01440764/a.JPEG", Label: 0, ILSVRCID: 449, Width: 500, Height: 375, Pixels: []uint8{0, 255, 128, 64, 32, 16}},
-		{Key: "n01443537/b.JPEG", Label: -1, Width: 10, Height: 20, Pixels: []uint8{1, 2, 3, 4, 5, 6}},
+		{Key: "n01440764/a.JPEG", Label: 0, ILSVRCID: 449, Width: 500, Height: 375, SourceXXH3: 0x78af5f94892f3950, Pixels: []uint8{0, 255, 128, 64, 32, 16}},
+		{Key: "n01443537/b.JPEG", Label: -1, Width: 10, Height: 20, SourceXXH3: 0x2d06800538d394c2, Pixels: []uint8{1, 2, 3, 4, 5, 6}},
 	})
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 // FormatName and FormatVersion are what a manifest's first two fields say.
 const (
 	FormatName    = "alexnet-records"
-	FormatVersion = 1
+	FormatVersion = 2
 )
 
 // ManifestName and MeanName are the names of the two files beside the shards.

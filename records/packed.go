@@ -220,6 +220,9 @@ func (k *packer) pack(row *packedRow) error {
 		k.absent()
 		k.plain(small[:2])
 	}
+	le.PutUint64(small[:], r.SourceXXH3)
+	k.absent() // source_xxh3
+	k.plain(small[:])
 	le.PutUint32(small[:], row.crc)
 	k.absent() // crc32c
 	k.plain(small[:4])

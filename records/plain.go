@@ -45,6 +45,7 @@ type plainBatches struct {
 	labels, ids     []int32
 	valid           []byte // bit i: ids[i] is not null
 	widths, heights []uint16
+	sources         []uint64
 	crcs            []uint32
 	pixels          []byte
 }
@@ -71,7 +72,7 @@ func (b *plainBatches) reset() {
 	b.labels, b.ids = b.labels[:0], b.ids[:0]
 	clear(b.valid)
 	b.widths, b.heights = b.widths[:0], b.heights[:0]
-	b.crcs = b.crcs[:0]
+	b.sources, b.crcs = b.sources[:0], b.crcs[:0]
 	b.pixels = b.pixels[:0]
 }
 
@@ -88,6 +89,7 @@ func (b *plainBatches) add(r *Record, baseline []uint8) error {
 	}
 	b.widths = append(b.widths, r.Width)
 	b.heights = append(b.heights, r.Height)
+	b.sources = append(b.sources, r.SourceXXH3)
 	n := len(b.pixels)
 	b.pixels = appendStored(b.pixels, r.Pixels, baseline)
 	b.crcs = append(b.crcs, crc32.Checksum(b.pixels[n:], crcTable))
@@ -152,13 +154,14 @@ func (b *plainBatches) record() arrow.Record {
 	values := array.NewData(list.Elem(), b.rows*b.values, []*memory.Buffer{nil, buffer(b.pixels)}, nil, 0, 0)
 	defer values.Release()
 	data := []arrow.ArrayData{
-		colKey:      column(colKey, 0, nil, buffer(arrow.Int32Traits.CastToBytes(b.keyEnds)), buffer(b.keys)),
-		colLabel:    column(colLabel, 0, nil, buffer(arrow.Int32Traits.CastToBytes(b.labels))),
-		colILSVRCID: column(colILSVRCID, b.nulls, valid, buffer(arrow.Int32Traits.CastToBytes(b.ids))),
-		colWidth:    column(colWidth, 0, nil, buffer(arrow.Uint16Traits.CastToBytes(b.widths))),
-		colHeight:   column(colHeight, 0, nil, buffer(arrow.Uint16Traits.CastToBytes(b.heights))),
-		colCRC32C:   column(colCRC32C, 0, nil, buffer(arrow.Uint32Traits.CastToBytes(b.crcs))),
-		colPixels:   array.NewData(list, b.rows, []*memory.Buffer{nil}, []arrow.ArrayData{values}, 0, 0),
+		colKey:        column(colKey, 0, nil, buffer(arrow.Int32Traits.CastToBytes(b.keyEnds)), buffer(b.keys)),
+		colLabel:      column(colLabel, 0, nil, buffer(arrow.Int32Traits.CastToBytes(b.labels))),
+		colILSVRCID:   column(colILSVRCID, b.nulls, valid, buffer(arrow.Int32Traits.CastToBytes(b.ids))),
+		colWidth:      column(colWidth, 0, nil, buffer(arrow.Uint16Traits.CastToBytes(b.widths))),
+		colHeight:     column(colHeight, 0, nil, buffer(arrow.Uint16Traits.CastToBytes(b.heights))),
+		colSourceXXH3: column(colSourceXXH3, 0, nil, buffer(arrow.Uint64Traits.CastToBytes(b.sources))),
+		colCRC32C:     column(colCRC32C, 0, nil, buffer(arrow.Uint32Traits.CastToBytes(b.crcs))),
+		colPixels:     array.NewData(list, b.rows, []*memory.Buffer{nil}, []arrow.ArrayData{values}, 0, 0),
 	}
 	columns := make([]arrow.Array, len(data))
 	for i, d := range data {

@@ -201,6 +201,8 @@ type Row struct {
 	ILSVRCID int32
 	// Width and Height are the size of the original picture.
 	Width, Height uint16
+	// SourceXXH3 is the XXH3-64 of the file that the picture was decoded from.
+	SourceXXH3 uint64
 	// CRC32C is the checksum of the stored pixels.
 	CRC32C uint32
 	// U8 or I16 holds the pixels (C, H, W); the other is nil.

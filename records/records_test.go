@@ -30,12 +30,13 @@ func testRecords(n int, shape Shape) []Record {
 		}
 		pixels[0], pixels[len(pixels)-1] = 0, 255
 		all[i] = Record{
-			Key:      fmt.Sprintf("n%08d/n%08d_%d.JPEG", i%3, i%3, i),
-			Label:    int32(i%4) - 1,
-			ILSVRCID: int32(i * 7 % 5), // 0, null, for some
-			Width:    uint16(500 + i),
-			Height:   uint16(65535 - i),
-			Pixels:   pixels,
+			Key:        fmt.Sprintf("n%08d/n%08d_%d.JPEG", i%3, i%3, i),
+			Label:      int32(i%4) - 1,
+			ILSVRCID:   int32(i * 7 % 5), // 0, null, for some
+			Width:      uint16(500 + i),
+			Height:     uint16(65535 - i),
+			SourceXXH3: random.Uint64(),
+			Pixels:     pixels,
 		}
 	}
 	return all
@@ -120,7 +121,7 @@ func writeDataset(t testing.TB, dir string, p PixelType, c Compression, shape Sh
 // wantRow fails unless got is the row that rec was written as.
 func wantRow(t testing.TB, got Row, rec Record, p PixelType, baseline []uint8) {
 	t.Helper()
-	if got.Key != rec.Key || got.Label != rec.Label || got.ILSVRCID != rec.ILSVRCID || got.Width != rec.Width || got.Height != rec.Height {
+	if got.Key != rec.Key || got.Label != rec.Label || got.ILSVRCID != rec.ILSVRCID || got.Width != rec.Width || got.Height != rec.Height || got.SourceXXH3 != rec.SourceXXH3 {
 		t.Fatalf("row is %+v, want %+v", got, rec)
 	}
 	switch {

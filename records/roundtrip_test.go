@@ -172,7 +172,7 @@ func wantSchema(t *testing.T, got *arrow.Schema, p PixelType, c Compression) {
 	if c != None {
 		perBatch = "1"
 	}
-	if want := []string{FormatName, "1", "train", perBatch}; !slices.Equal(got.Metadata().Values(), want) {
+	if want := []string{FormatName, "2", "train", perBatch}; !slices.Equal(got.Metadata().Values(), want) {
 		t.Errorf("metadata %v, want the values %v", got.Metadata(), want)
 	}
 	var columns []string
@@ -180,11 +180,11 @@ func wantSchema(t *testing.T, got *arrow.Schema, p PixelType, c Compression) {
 		columns = append(columns, fmt.Sprintf("%s %s %t", f.Name, f.Type, f.Nullable))
 	}
 	want := []string{"key utf8 false", "label int32 false", "ilsvrc_id int32 true", "width uint16 false", "height uint16 false",
-		"crc32c uint32 false", fmt.Sprintf("pixels fixed_size_list<item: %s, nullable>[105] false", p)}
+		"source_xxh3 uint64 false", "crc32c uint32 false", fmt.Sprintf("pixels fixed_size_list<item: %s, nullable>[105] false", p)}
 	if !slices.Equal(columns, want) {
 		t.Errorf("columns\n%q, want\n%q", columns, want)
 	}
-	extension := got.Field(6).Metadata.ToMap()
+	extension := got.Field(colPixels).Metadata.ToMap()
 	if want := map[string]string{
 		"ARROW:extension:name":     "arrow.fixed_shape_tensor",
 		"ARROW:extension:metadata": `{"shape":[3,5,7],"dim_names":["C","H","W"]}`,
@@ -202,10 +202,11 @@ func wantArrowRows(t *testing.T, rec arrow.Record, rows []Record, o WriterOption
 	size := o.Shape.Size()
 	for k := range int(rec.NumRows()) {
 		got := Row{
-			Key:    rec.Column(colKey).(*array.String).Value(k),
-			Label:  rec.Column(colLabel).(*array.Int32).Value(k),
-			Width:  rec.Column(colWidth).(*array.Uint16).Value(k),
-			Height: rec.Column(colHeight).(*array.Uint16).Value(k),
+			Key:        rec.Column(colKey).(*array.String).Value(k),
+			Label:      rec.Column(colLabel).(*array.Int32).Value(k),
+			Width:      rec.Column(colWidth).(*array.Uint16).Value(k),
+			Height:     rec.Column(colHeight).(*array.Uint16).Value(k),
+			SourceXXH3: rec.Column(colSourceXXH3).(*array.Uint64).Value(k),
 		}
 		if id.IsNull(k) != (rows[k].ILSVRCID == 0) {
 			t.Fatalf("%s: id null is %t", got.Key, id.IsNull(k))

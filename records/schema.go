@@ -119,6 +119,9 @@ type Record struct {
 	ILSVRCID int32
 	// Width and Height are the size of the original picture, in pixels.
 	Width, Height uint16
+	// SourceXXH3 is the XXH3-64 of the bytes of the file that the picture was
+	// decoded from, as they were read: what "xxhsum -H3" prints for it.
+	SourceXXH3 uint64
 	// Pixels are the prepared picture's values, 0 to 255, plane by plane and
 	// row by row (C, H, W). The writer reads them during Write only.
 	Pixels []uint8
@@ -220,6 +223,7 @@ const (
 	colILSVRCID
 	colWidth
 	colHeight
+	colSourceXXH3
 	colCRC32C
 	colPixels
 	shardColumns
@@ -228,13 +232,14 @@ const (
 // shardSchema returns the Arrow schema of a shard.
 func shardSchema(o WriterOptions) *arrow.Schema {
 	fields := []arrow.Field{
-		colKey:      {Name: "key", Type: arrow.BinaryTypes.String},
-		colLabel:    {Name: "label", Type: arrow.PrimitiveTypes.Int32},
-		colILSVRCID: {Name: "ilsvrc_id", Type: arrow.PrimitiveTypes.Int32, Nullable: true},
-		colWidth:    {Name: "width", Type: arrow.PrimitiveTypes.Uint16},
-		colHeight:   {Name: "height", Type: arrow.PrimitiveTypes.Uint16},
-		colCRC32C:   {Name: "crc32c", Type: arrow.PrimitiveTypes.Uint32},
-		colPixels:   tensorField("pixels", o.Pixels.valueType(), o.Shape),
+		colKey:        {Name: "key", Type: arrow.BinaryTypes.String},
+		colLabel:      {Name: "label", Type: arrow.PrimitiveTypes.Int32},
+		colILSVRCID:   {Name: "ilsvrc_id", Type: arrow.PrimitiveTypes.Int32, Nullable: true},
+		colWidth:      {Name: "width", Type: arrow.PrimitiveTypes.Uint16},
+		colHeight:     {Name: "height", Type: arrow.PrimitiveTypes.Uint16},
+		colSourceXXH3: {Name: "source_xxh3", Type: arrow.PrimitiveTypes.Uint64},
+		colCRC32C:     {Name: "crc32c", Type: arrow.PrimitiveTypes.Uint32},
+		colPixels:     tensorField("pixels", o.Pixels.valueType(), o.Shape),
 	}
 	meta := arrow.NewMetadata(
 		[]string{metaFormat, metaVersion, metaSplit, metaRowsPerBatch},

@@ -138,6 +138,15 @@ func (r *bufferReader) unpack(i, want int, length int64, stored []byte) []byte {
 	return out[:want:want]
 }
 
+// uint64At returns value k of buffer i.
+func (r *bufferReader) uint64At(i, k int) uint64 {
+	b := r.bytes(i, 8*(k+1))
+	if r.err != nil {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(b[8*k:])
+}
+
 // uint32At returns value k of buffer i.
 func (r *bufferReader) uint32At(i, k int) uint32 {
 	b := r.bytes(i, 4*(k+1))

@@ -23,16 +23,17 @@ const (
 	nodeValues = shardColumns
 	shardNodes = shardColumns + 1
 
-	bufKeyEnds  = 1
-	bufKeyBytes = 2
-	bufLabel    = 4
-	bufIDValid  = 5
-	bufID       = 6
-	bufWidth    = 8
-	bufHeight   = 10
-	bufCRC32C   = 12
-	bufPixels   = 15
-	shardBufs   = 16
+	bufKeyEnds    = 1
+	bufKeyBytes   = 2
+	bufLabel      = 4
+	bufIDValid    = 5
+	bufID         = 6
+	bufWidth      = 8
+	bufHeight     = 10
+	bufSourceXXH3 = 12
+	bufCRC32C     = 14
+	bufPixels     = 17
+	shardBufs     = 18
 )
 
 // shardSpec is what a shard says of itself.
@@ -180,13 +181,14 @@ func checkVersion(file string, meta map[string]string) error {
 // readSpec checks the columns of a shard and reads its parameters.
 func readSpec(f *arrowFile) (spec shardSpec, err error) {
 	want := [shardColumns]arrowField{
-		colKey:      {name: "key", typ: "utf8"},
-		colLabel:    {name: "label", typ: "int32"},
-		colILSVRCID: {name: "ilsvrc_id", typ: "int32"},
-		colWidth:    {name: "width", typ: "uint16"},
-		colHeight:   {name: "height", typ: "uint16"},
-		colCRC32C:   {name: "crc32c", typ: "uint32"},
-		colPixels:   {name: "pixels", typ: fixedSizeList},
+		colKey:        {name: "key", typ: "utf8"},
+		colLabel:      {name: "label", typ: "int32"},
+		colILSVRCID:   {name: "ilsvrc_id", typ: "int32"},
+		colWidth:      {name: "width", typ: "uint16"},
+		colHeight:     {name: "height", typ: "uint16"},
+		colSourceXXH3: {name: "source_xxh3", typ: "uint64"},
+		colCRC32C:     {name: "crc32c", typ: "uint32"},
+		colPixels:     {name: "pixels", typ: fixedSizeList},
 	}
 	if len(f.fields) != len(want) {
 		return spec, fmt.Errorf("it has %d columns, not %d", len(f.fields), len(want))
@@ -321,6 +323,7 @@ func (s *shard) readRow(i int, sc *Scratch) (row Row, err error) {
 	row.Label = int32(r.uint32At(bufLabel, at))
 	row.Width = r.uint16At(bufWidth, at)
 	row.Height = r.uint16At(bufHeight, at)
+	row.SourceXXH3 = r.uint64At(bufSourceXXH3, at)
 	row.CRC32C = r.uint32At(bufCRC32C, at)
 	if !r.null(colILSVRCID, bufIDValid, at) {
 		row.ILSVRCID = int32(r.uint32At(bufID, at))

@@ -329,7 +329,7 @@ func TestFailures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text = bytes.Replace(text, []byte(`"version": 1`), []byte(`"version": 7`), 1)
+	text = bytes.Replace(text, []byte(`"version": 2`), []byte(`"version": 7`), 1)
 	if err := os.WriteFile(manifest, text, 0o666); err != nil {
 		t.Fatal(err)
 	}

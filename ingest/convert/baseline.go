@@ -57,7 +57,7 @@ func (j *job) makeBaseline(ctx context.Context) error {
 			return nil
 		}
 		if keep {
-			j.squares.Store(t.item, square{slices.Clone(t.pixels), t.width, t.height})
+			j.squares.Store(t.item, square{slices.Clone(t.pixels), t.width, t.height, t.xxh3})
 		}
 		return sums.Add(t.pixels)
 	})

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zeebo/xxh3"
+
 	"alexnet/ingest/decode"
 	"alexnet/ingest/resize"
 	"alexnet/ingest/source"
@@ -69,6 +71,7 @@ func expected(t *testing.T, src source.Source, size int) map[string]map[string]r
 			}
 			r := row{pixels: make([]uint8, 3*size*size)}
 			r.Label, r.ILSVRCID, r.Width, r.Height = it.Label, it.ILSVRCID, uint16(img.W), uint16(img.H)
+			r.SourceXXH3 = xxh3.Hash(data)
 			if err := resize.CenterSquare(r.pixels, img, size); err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +126,7 @@ func sameRows(t *testing.T, got []row, want map[string]row) (keys []string) {
 		if !ok || slices.Contains(keys, r.Key) {
 			t.Errorf("%s is there without reason", r.Key)
 		}
-		if r.Label != w.Label || r.ILSVRCID != w.ILSVRCID || r.Width != w.Width || r.Height != w.Height {
+		if r.Label != w.Label || r.ILSVRCID != w.ILSVRCID || r.Width != w.Width || r.Height != w.Height || r.SourceXXH3 != w.SourceXXH3 {
 			t.Errorf("%s: label %d, id %d, %dx%d; want %d, %d, %dx%d", r.Key, r.Label, r.ILSVRCID, r.Width, r.Height, w.Label, w.ILSVRCID, w.Width, w.Height)
 		}
 		if !slices.Equal(r.pixels, w.pixels) {

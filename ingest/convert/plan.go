@@ -137,7 +137,7 @@ type request struct {
 const (
 	requestName    = "ingest.json"
 	requestFormat  = "alexnet-ingest"
-	requestVersion = 1
+	requestVersion = 2
 )
 
 // setting is the value of an option.

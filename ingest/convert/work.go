@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zeebo/xxh3"
 	"golang.org/x/sync/errgroup"
 
 	"alexnet/ingest/decode"
@@ -90,6 +91,7 @@ type task struct {
 
 	pixels        []uint8 // the square, planar
 	width, height int     // of the original
+	xxh3          uint64  // of the file's bytes
 	err           error   // *decode.Error for a picture to reject; anything else stops the job
 }
 
@@ -108,6 +110,7 @@ func (j *job) worker() {
 type square struct {
 	pixels        []uint8
 	width, height int
+	xxh3          uint64
 }
 
 // picture makes the square of one file.
@@ -118,7 +121,7 @@ func (j *job) picture(t *task, dec *decode.Decoder, scale *resize.Resizer, buf [
 	if kept, ok := j.squares.LoadAndDelete(t.item); ok {
 		sq := kept.(square)
 		copy(t.pixels, sq.pixels)
-		t.width, t.height = sq.width, sq.height
+		t.width, t.height, t.xxh3 = sq.width, sq.height, sq.xxh3
 		return buf, nil
 	}
 	j.files.Add(1)
@@ -131,6 +134,7 @@ func (j *job) picture(t *task, dec *decode.Decoder, scale *resize.Resizer, buf [
 		return buf, err
 	}
 	read := time.Now()
+	t.xxh3 = xxh3.Hash(data)
 	img, err := dec.Decode(data)
 	decoded := time.Now()
 	j.times.read.Add(int64(read.Sub(start)))
@@ -302,7 +306,7 @@ func (j *job) write(w shardWriter, t *task, sums *stats.Sums) error {
 	}
 	return w.Write(records.Record{
 		Key: t.item.Key, Label: t.item.Label, ILSVRCID: t.item.ILSVRCID,
-		Width: uint16(t.width), Height: uint16(t.height), Pixels: t.pixels,
+		Width: uint16(t.width), Height: uint16(t.height), SourceXXH3: t.xxh3, Pixels: t.pixels,
 	})
 }
 

@@ -101,9 +101,9 @@ function checkShard(dir, manifest, split, info, baseline, keys) {
   const size = manifest.shape.reduce((a, b) => a * b);
   const item = { int16: 'Int16', uint8: 'Uint8' }[manifest.pixels];
   equal(bytes.length, info.bytes, `${info.file}: size`);
-  equal(columnsOf(schema), ['key Utf8', 'label Int32', 'ilsvrc_id Int32', 'width Uint16', 'height Uint16', 'crc32c Uint32',
+  equal(columnsOf(schema), ['key Utf8', 'label Int32', 'ilsvrc_id Int32', 'width Uint16', 'height Uint16', 'source_xxh3 Uint64', 'crc32c Uint32',
     `pixels FixedSizeList[${size}]<${item}>`], `${info.file}: columns`);
-  checkTensor(schema.fields[6], manifest.shape, info.file);
+  checkTensor(schema.fields[7], manifest.shape, info.file);
   equal(['format', 'version', 'split'].map((k) => schema.metadata.get(`alexnet.${k}`)),
     [manifest.format, String(manifest.version), split], `${info.file}: metadata`);
   const perBatch = Number(schema.metadata.get('alexnet.rows_per_batch'));
@@ -138,6 +138,7 @@ function checkRows(manifest, file, first, batch, baseline, keys) {
     const id = column('ilsvrc_id').get(k);
     if (label >= 0) equal(id, manifest.classes[label].ilsvrc_id ?? null, `${row}: ILSVRC id of class ${label}`);
     else check(id === null || (id >= 1 && id <= 1000), `${row}: ILSVRC id ${id}`);
+    check(typeof column('source_xxh3').get(k) === 'bigint' && column('source_xxh3').get(k) !== 0n, `${row}: digest of the source file`);
     check(column('width').get(k) > 0 && column('height').get(k) > 0, `${row}: size of the original`);
   }
 }
@@ -145,7 +146,7 @@ function checkRows(manifest, file, first, batch, baseline, keys) {
 // checkFolder checks all of the records in a folder.
 function checkFolder(dir) {
   const manifest = JSON.parse(readFileSync(join(dir, 'manifest.json'), 'utf8'));
-  equal([manifest.format, manifest.version], ['alexnet-records', 1], 'manifest.json: format and version');
+  equal([manifest.format, manifest.version], ['alexnet-records', 2], 'manifest.json: format and version');
   const digest = createHash('sha256').update(`${manifest.mean.file} ${manifest.mean.sha256}\n`);
   const baseline = readMean(dir, manifest);
   for (const name of Object.keys(manifest.splits).sort()) {

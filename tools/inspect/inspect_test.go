@@ -65,6 +65,11 @@ func TestRecordsRowsVerify(t *testing.T) {
 	if n := strings.Count(out, `"shard":"val-00000-of-`); n != 3 {
 		t.Errorf("%d rows of val instead of 3:\n%s", n, out)
 	}
+	for _, want := range []string{`"source_xxh3":"0000000000000001"`, `"source_xxh3":"0000000000000003"`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %s in\n%s", want, out)
+		}
+	}
 	status, out, msg := inspect(t, "verify", dir)
 	if status != cli.Done || !strings.Contains(out, "are as they were written") {
 		t.Fatalf("a sound data set: status %d, %s%s", status, out, msg)

@@ -15,7 +15,7 @@ Examples:
 // flags are inspect's commands.
 type flags struct {
 	Records recordsCommand `cmd:"" help:"What a data set holds: splits, shards, classes, mean, principal components."`
-	Rows    rowsCommand    `cmd:"" help:"The rows of a split: key, label, ILSVRC id, shard, row."`
+	Rows    rowsCommand    `cmd:"" help:"The rows of a split: key, label, ILSVRC id, shard, row, XXH3-64 of the file it was made from."`
 	Verify  verifyCommand  `cmd:"" help:"Check the digests of all files and the checksums of all rows."`
 	Sheet   sheetCommand   `cmd:"" help:"A PNG of pictures and their augmented crops, as the network sees them."`
 	Net     netCommand     `cmd:"" help:"A network's layers: output, groups, parameters, multiply-adds."`

@@ -23,8 +23,10 @@ type listedRow struct {
 	Key      string `json:"key"`
 	Label    int32  `json:"label"`
 	ILSVRCID int32  `json:"ilsvrc_id,omitempty"`
-	Shard    string `json:"shard"`
-	Row      int    `json:"row"` // within the shard
+	// Source is the XXH3-64 of the picture's file, as xxhsum -H3 prints it.
+	Source string `json:"source_xxh3"`
+	Shard  string `json:"shard"`
+	Row    int    `json:"row"` // within the shard
 }
 
 // Run prints a line a row, in stored order.
@@ -46,14 +48,14 @@ func (c *rowsCommand) Run(ctx context.Context, stdout io.Writer) (err error) {
 		if err != nil {
 			return err
 		}
-		l := listedRow{Key: row.Key, Label: row.Label, ILSVRCID: row.ILSVRCID}
+		l := listedRow{Key: row.Key, Label: row.Label, ILSVRCID: row.ILSVRCID, Source: fmt.Sprintf("%016x", row.SourceXXH3)}
 		if l.Shard, l.Row, err = split.Locate(i); err != nil {
 			return err
 		}
 		if c.JSON {
 			err = encode.Encode(l)
 		} else {
-			_, err = fmt.Fprintf(out, "%s\t%d\t%d\t%s\t%d\n", l.Key, l.Label, l.ILSVRCID, l.Shard, l.Row)
+			_, err = fmt.Fprintf(out, "%s\t%d\t%d\t%s\t%d\t%s\n", l.Key, l.Label, l.ILSVRCID, l.Shard, l.Row, l.Source)
 		}
 		if err != nil {
 			return err

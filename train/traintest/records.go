@@ -68,7 +68,7 @@ func (d Data) shard(dir, split string, rows int, shape records.Shape) (records.S
 			level := 60 + 40*((label>>channel&1)+label%3)
 			pixels[i] = uint8(level + random.IntN(80))
 		}
-		r := records.Record{Key: fmt.Sprintf("%s-%d", split, row), Label: int32(label), Width: 100, Height: 90, Pixels: pixels}
+		r := records.Record{Key: fmt.Sprintf("%s-%d", split, row), Label: int32(label), Width: 100, Height: 90, SourceXXH3: uint64(row) + 1, Pixels: pixels}
 		if d.Unlabelled {
 			r.Label = -1
 		}
