@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"alexnet/ingest/convert"
 	"alexnet/ingest/decode"
+	"alexnet/records"
 )
 
 // lineEvery is how often a line tells of the progress where there is no
@@ -47,11 +49,11 @@ func newConsole(f *flags) *console {
 }
 
 // start says what is about to happen.
-func (c *console) start(source string) {
+func (c *console) start(source string, shape records.Shape) {
 	f := c.flags
 	fmt.Fprintf(c.stderr, "source:  %s\n", source)
 	fmt.Fprintf(c.stderr, "decoder: %s\n", decode.Name())
-	fmt.Fprintf(c.stderr, "records: %s, %dx%d, %s, compression %s\n", f.Out, f.Size, f.Size, f.Pixels, f.Compress)
+	fmt.Fprintf(c.stderr, "records: %s, %v, %s, compression %s\n", f.Out, shape, f.Pixels, f.Compress)
 }
 
 // progress shows how far the job is.
@@ -194,14 +196,22 @@ func summaryText(f *flags, s convert.Summary) string {
 	}
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "split\tseen\twritten\trejected\tshards\tbytes\t")
-	rejected := 0
+	rejected, damaged := 0, 0
 	for _, c := range s.Splits {
 		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%s\t\n", c.Name, c.Seen, c.Written, c.Rejected, c.Shards, bytesText(c.Bytes))
-		rejected += c.Rejected
+		rejected, damaged = rejected+c.Rejected, damaged+c.Damaged
 	}
 	table.Flush()
 	if rejected > 0 {
 		fmt.Fprintf(&b, "rejected:  %s says which and why\n", filepath.Join(f.Out, "rejects.jsonl"))
+	}
+	if damaged > 0 {
+		fmt.Fprintf(&b, "damaged:   %d of the written are of files that end too early; %s says which\n", damaged, filepath.Join(f.Out, "damaged.jsonl"))
+	}
+	for _, c := range s.Splits {
+		if c.Published > 0 {
+			fmt.Fprintf(&b, "%-10s %s\n", c.Name+":", publishedText(c))
+		}
 	}
 	fmt.Fprintf(&b, "classes:   %d\n", s.Classes)
 	fmt.Fprintf(&b, "decoder:   %s\n", s.Decoder)
@@ -222,6 +232,27 @@ func summaryText(f *flags, s convert.Summary) string {
 	}
 	fmt.Fprintf(&b, "next:      train --records %s/\n", strings.TrimRight(f.Out, "/"))
 	return b.String()
+}
+
+// publishedText compares what was seen of a known set with what was published.
+func publishedText(c convert.SplitSummary) string {
+	seen := digits(c.Seen) + " seen, "
+	switch d := c.Seen - c.Published; {
+	case d < 0:
+		return seen + fmt.Sprintf("%s fewer than the %s published", digits(-d), digits(c.Published))
+	case d > 0:
+		return seen + fmt.Sprintf("%s more than the %s published", digits(d), digits(c.Published))
+	}
+	return seen + "as published"
+}
+
+// digits gives "1,281,167".
+func digits(n int) string {
+	s := strconv.Itoa(n)
+	for at := len(s) - 3; at > 0; at -= 3 {
+		s = s[:at] + "," + s[at:]
+	}
+	return s
 }
 
 // bytesText gives "256.0 MB".

@@ -15,24 +15,26 @@ import (
 
 // flags are the command's.
 type flags struct {
-	Src         string    `required:"" placeholder:"DIR|TAR" help:"Photographs: a folder, a folder with archives, or one archive."`
-	Out         string    `default:"out" placeholder:"DIR" help:"Folder for the records (${default})."`
-	Layout      string    `default:"auto" enum:"auto,ilsvrc,folder" help:"How the source is laid out: ${enum} (${default})."`
-	Classes     string    `placeholder:"FILE" help:"Class list: one WNID or folder name a line."`
-	Pixels      string    `default:"int16" enum:"int16,uint8" help:"Store differences to the mean picture (int16) or raw values (uint8) (${default})."`
-	Compress    string    `default:"none" enum:"none,lz4,zstd" help:"Compression of the pixels: ${enum} (${default})."`
-	Size        int       `default:"256" help:"Side of the squares, in pixels (${default})."`
-	ShardSize   byteCount `default:"256MB" placeholder:"BYTES" help:"Pixel bytes a shard, before compression (${default})."`
-	Jobs        int       `placeholder:"N" help:"Pictures decoded at the same time; one for each processor if not given."`
-	Seed        uint64    `default:"1" help:"Seed of the order of the pictures (${default})."`
-	Limit       int       `placeholder:"N" help:"Take N pictures of each split, drawn with the seed."`
-	ValFraction float64   `placeholder:"SHARE" help:"Hold out this share of each class for validation, where the source has no val."`
-	Mean        string    `placeholder:"DIR" help:"Take the mean picture from these records, where the source has no train."`
-	MaxPixels   int       `default:"100000000" help:"Reject larger pictures, in pixels (${default})."`
-	Strict      bool      `help:"Stop at the first file that gives no picture."`
-	MaxRejects  float64   `default:"0.01" placeholder:"SHARE" help:"Stop when more than this share of all files gives no picture (${default}; one is always let pass)."`
-	Restart     bool      `help:"Throw away what is in --out and begin anew."`
-	JSON        bool      `name:"json" help:"Print the summary as one JSON object."`
+	Src           string    `required:"" placeholder:"DIR|TAR" help:"Photographs: a folder, a folder with archives, or one archive."`
+	Out           string    `default:"out" placeholder:"DIR" help:"Folder for the records (${default})."`
+	Layout        string    `default:"auto" enum:"auto,ilsvrc,folder" help:"How the source is laid out: ${enum} (${default})."`
+	Classes       string    `placeholder:"FILE" help:"Class list: one WNID or folder name a line."`
+	Pixels        string    `default:"int16" enum:"int16,uint8" help:"Store differences to the mean picture (int16) or raw values (uint8) (${default})."`
+	Compress      string    `default:"none" enum:"none,lz4,zstd" help:"Compression of the pixels: ${enum} (${default})."`
+	Size          int       `placeholder:"N" help:"Side of the squares, in pixels (the source's own where its pictures have one, else 256)."`
+	ShardSize     byteCount `default:"256MB" placeholder:"BYTES" help:"Pixel bytes a shard, before compression (${default})."`
+	Jobs          int       `placeholder:"N" help:"Pictures decoded at the same time; one for each processor if not given."`
+	Seed          uint64    `default:"1" help:"Seed of the order of the pictures (${default})."`
+	Limit         int       `placeholder:"N" help:"Take N pictures of each split, drawn with the seed."`
+	ValFraction   float64   `placeholder:"SHARE" help:"Hold out this share of each class for validation, where the source has no val."`
+	Mean          string    `placeholder:"DIR" help:"Take the mean picture from these records, where the source has no train."`
+	KeepTruncated bool      `help:"Take pictures whose files end too early, with what is missing in grey, and list them in damaged.jsonl."`
+	ExifRotate    bool      `help:"Turn pictures as their EXIF orientation says."`
+	MaxPixels     int       `default:"100000000" help:"Reject larger pictures, in pixels (${default})."`
+	Strict        bool      `help:"Stop at the first file that gives no picture."`
+	MaxRejects    float64   `default:"0.01" placeholder:"SHARE" help:"Stop when more than this share of all files gives no picture (${default}; one is always let pass)."`
+	Restart       bool      `help:"Throw away what is in --out and begin anew."`
+	JSON          bool      `name:"json" help:"Print the summary as one JSON object."`
 
 	stdout, stderr io.Writer
 }
@@ -49,6 +51,7 @@ func (f *flags) config(src source.Source) convert.Config {
 		Pixels: records.PixelType(f.Pixels), Compression: records.Compression(f.Compress),
 		Size: f.Size, ShardBytes: int64(f.ShardSize), Seed: f.Seed, ValFraction: f.ValFraction,
 		Limits: decode.Limits{MaxPixels: f.MaxPixels}, MeanFrom: f.Mean,
+		KeepTruncated: f.KeepTruncated, ExifRotate: f.ExifRotate,
 		Jobs: f.Jobs, Strict: f.Strict, MaxRejects: f.MaxRejects, Restart: f.Restart,
 	}
 }

@@ -40,8 +40,8 @@ func (f *flags) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
-	c.start(src.Describe())
 	cfg := f.config(src)
+	c.start(src.Describe(), cfg.Shape())
 	cfg.Progress = c.progress
 	s, err := convert.Run(ctx, cfg)
 	c.stop()

@@ -203,6 +203,20 @@ converting: 1100 of 2500 files, 100 images/s, 14s left, 2 rejected
 	}
 }
 
+func TestPublished(t *testing.T) {
+	for seen, want := range map[int]string{
+		1281167: "train:     1,281,167 seen, as published\n",
+		1281160: "train:     1,281,160 seen, 7 fewer than the 1,281,167 published\n",
+		1282167: "train:     1,282,167 seen, 1,000 more than the 1,281,167 published\n",
+	} {
+		s := convert.Summary{Splits: []convert.SplitSummary{{Name: "train", Seen: seen, Written: seen - 1, Damaged: 2, Published: 1281167}}}
+		text := summaryText(&flags{Out: "out"}, s)
+		if !strings.Contains(text, want) || !strings.Contains(text, "damaged:   2 of the written are of files that end too early; "+filepath.Join("out", "damaged.jsonl")) {
+			t.Errorf("the summary lacks %q:\n%s", want, text)
+		}
+	}
+}
+
 func TestBytesText(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 180522442: "180.5 MB", 503316480000: "503.3 GB"} {
 		if got := bytesText(n); got != want {

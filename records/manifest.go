@@ -34,10 +34,13 @@ const (
 type SplitInfo struct {
 	// Seen counts the pictures that the source offered, Written those that
 	// are in the shards, Rejected those that could not be used.
-	Seen     int         `json:"seen"`
-	Written  int         `json:"written"`
-	Rejected int         `json:"rejected"`
-	Shards   []ShardInfo `json:"shards"`
+	Seen     int `json:"seen"`
+	Written  int `json:"written"`
+	Rejected int `json:"rejected"`
+	// Damaged counts the pictures among Written of whose files a part was
+	// missing.
+	Damaged int         `json:"damaged,omitempty"`
+	Shards  []ShardInfo `json:"shards"`
 }
 
 // PCA is the principal component analysis of the RGB values of the training
@@ -209,6 +212,9 @@ func checkSplit(files map[string]bool, name string, split SplitInfo) error {
 	}
 	if rows != split.Written {
 		return fmt.Errorf("split %q has %d pictures written, and %d rows or more in its shards", name, split.Written, rows)
+	}
+	if split.Damaged < 0 || split.Damaged > split.Written {
+		return fmt.Errorf("split %q has %d damaged pictures among %d", name, split.Damaged, split.Written)
 	}
 	if split.Rejected < 0 || split.Seen-split.Rejected != split.Written {
 		return fmt.Errorf("split %q: %d seen are not %d written + %d rejected", name, split.Seen, split.Written, split.Rejected)

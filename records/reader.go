@@ -95,6 +95,18 @@ func splitNames(m *Manifest) string {
 	return strings.Join(slices.Sorted(maps.Keys(m.Splits)), ", ")
 }
 
+// CheckShard checks, at the cost of a few pages, that the shard of dir that
+// info describes is there and has the size, the ends, the schema and the number
+// of rows that it and the manifest's head say. It does not read the rows:
+// Verify does. Errors are those of Dataset.OpenSplit.
+func CheckShard(dir string, m *Manifest, split string, info ShardInfo) error {
+	s, err := openListed(dir, m, split, info)
+	if err != nil {
+		return err
+	}
+	return s.close()
+}
+
 // openListed opens a shard and compares it with what the manifest says of it.
 func openListed(dir string, m *Manifest, split string, info ShardInfo) (*shard, error) {
 	path := filepath.Join(dir, info.File)

@@ -21,7 +21,7 @@ const keepBytes = 256 << 20
 // The sample is the first of a seeded permutation, so it follows from the
 // request. It is kept in the state all the same, to save its decoding.
 func (j *job) makeBaseline(ctx context.Context) error {
-	shape := j.cfg.shape()
+	shape := j.cfg.Shape()
 	switch {
 	case j.cfg.Pixels != records.Int16:
 		j.baseline = make([]uint8, shape.Size()) // of zeros: nothing is subtracted
@@ -48,7 +48,7 @@ func (j *job) makeBaseline(ctx context.Context) error {
 	var last *Reject
 	err := j.inOrder(ctx, j.newTasks(), sample, func(t *task) error {
 		j.report(func(p *Progress) { p.Done++ })
-		reject, err := rejected(train.Name, t)
+		reject, err := t.reject(train.Name)
 		if err != nil {
 			return err
 		}
@@ -56,7 +56,7 @@ func (j *job) makeBaseline(ctx context.Context) error {
 			last = reject
 			return nil
 		}
-		if keep {
+		if keep && t.damage == nil { // a damaged one is reported when its shard is made
 			j.squares.Store(t.item, square{slices.Clone(t.pixels), t.width, t.height, t.xxh3})
 		}
 		return sums.Add(t.pixels)

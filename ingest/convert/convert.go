@@ -30,10 +30,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"alexnet/ingest/decode"
@@ -55,11 +57,19 @@ type Config struct {
 
 	Pixels      records.PixelType   // records.Int16 (also "") or records.Uint8
 	Compression records.Compression // records.None (also ""), LZ4 or Zstd
-	Size        int                 // side of the square, 256 if 0
+	Size        int                 // side of the square; if 0 the source's own where its pictures have one, else 256
 	ShardBytes  int64               // pixel bytes a shard before compression, 256 MB if 0
 	Seed        uint64              // of the order of the pictures, the sample and the held-out part
 	ValFraction float64             // part of the training split to hold out, class by class, where the source has no val; 0 none
 	Limits      decode.Limits       // on the size of a picture
+
+	// KeepTruncated takes pictures whose files end too early, with what is
+	// missing in grey, and lists them in damaged.jsonl. Without it they are
+	// rejected.
+	KeepTruncated bool
+	// ExifRotate turns pictures as their EXIF orientation says. Without it they
+	// are taken as they are stored.
+	ExifRotate bool
 
 	// MeanFrom is a folder of records whose mean picture, baseline and colour
 	// components are taken. It is for sources without a training split.
@@ -80,6 +90,7 @@ type Config struct {
 	Restart  bool           // throw away what is in Out and begin anew
 	Progress func(Progress) // called often, never by two goroutines at once; may be nil
 
+	damage func(*decode.Image) error                                       // what is wrong with a picture that was kept; a test's stand-in too
 	create func(path string, o records.WriterOptions) (shardWriter, error) // a test's stand-in for records.CreateShard
 }
 
@@ -185,9 +196,7 @@ func (c *Config) complete() error {
 	if c.Compression == "" {
 		c.Compression = records.None
 	}
-	if c.Size == 0 {
-		c.Size = 256
-	}
+	c.Size = c.Shape().H
 	if c.ShardBytes == 0 {
 		c.ShardBytes = 256e6
 	}
@@ -199,6 +208,9 @@ func (c *Config) complete() error {
 	}
 	if c.create == nil {
 		c.create = func(path string, o records.WriterOptions) (shardWriter, error) { return records.CreateShard(path, o) }
+	}
+	if c.damage == nil {
+		c.damage = func(*decode.Image) error { return nil }
 	}
 	if c.Limits.MaxSide == 0 {
 		c.Limits.MaxSide = decode.DefaultMaxSide
@@ -223,8 +235,49 @@ func (c *Config) complete() error {
 	)
 }
 
-// shape is the shape of every record.
-func (c *Config) shape() records.Shape { return records.Shape{C: 3, H: c.Size, W: c.Size} }
+// DefaultSize is the side of the squares where neither the request nor the
+// source says another: the paper's.
+const DefaultSize = 256
+
+// Shape is the shape of every record: a square of Size, or where that is 0 of
+// the source's own size or of DefaultSize, of three colours, or of one plane
+// where the source has only grey pictures.
+func (c *Config) Shape() records.Shape {
+	var own records.Shape
+	if s, ok := c.Source.(interface{ Shape() records.Shape }); ok {
+		own = s.Shape()
+	}
+	shape := records.Shape{C: 3, H: c.Size, W: c.Size}
+	if own.C == 1 {
+		shape.C = 1
+	}
+	if c.Size == 0 {
+		side := min(own.H, own.W) // a square of it costs no scaling
+		if side == 0 {
+			side = DefaultSize
+		}
+		shape.H, shape.W = side, side
+	}
+	return shape
+}
+
+// published is how many files each split of the source has as it was
+// published, nil where that is not known or not what is converted.
+func (c *Config) published() map[string]int {
+	s, ok := c.Source.(interface{ Official() map[string]int })
+	if !ok || c.ValFraction > 0 {
+		return nil
+	}
+	return s.Official()
+}
+
+// manifest is what the manifest says before there is a shard.
+func (c *Config) manifest(p *plan) *records.Manifest {
+	return &records.Manifest{
+		Shape: c.Shape(), Pixels: c.Pixels, Compression: c.Compression, Seed: c.Seed,
+		Decoder: decode.Name(), Filter: resize.Name, Classes: p.classes, Splits: map[string]records.SplitInfo{},
+	}
+}
 
 // finished returns the manifest of a job that was the same and is done, nil
 // when there is none or it is to be thrown away. Records of another job are an
@@ -252,14 +305,10 @@ func finished(cfg *Config, p *plan) (*records.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range m.Splits {
-		for _, shard := range s.Shards {
-			info, err := os.Stat(filepath.Join(out, shard.File))
-			if err != nil {
-				return nil, fmt.Errorf("%s is marked as finished, but a shard is missing: %w; use --restart to make it again", out, err)
-			}
-			if info.Size() != shard.Bytes {
-				return nil, fmt.Errorf("%s is marked as finished, but %s has %d bytes instead of %d; use --restart to make it again", out, shard.File, info.Size(), shard.Bytes)
+	for _, name := range slices.Sorted(maps.Keys(m.Splits)) {
+		for _, shard := range m.Splits[name].Shards {
+			if err := records.CheckShard(out, m, name, shard); err != nil {
+				return nil, fmt.Errorf("%s is marked as finished, but a shard is missing or damaged: %w; use --restart to make it again", out, err)
 			}
 		}
 	}

@@ -2,6 +2,8 @@ package convert
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -221,6 +223,12 @@ func TestSample(t *testing.T) {
 	}
 }
 
+// digestOf returns the SHA-256 of a file's content.
+func digestOf(content string) string {
+	sum := sha256.Sum256([]byte(content))
+	return hex.EncodeToString(sum[:])
+}
+
 // TestRejects has a source with broken files.
 func TestRejects(t *testing.T) {
 	dir := folder(t, small())
@@ -255,9 +263,9 @@ func TestRejects(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Reject{
-		{"train", "n01440764/" + empty, decode.Empty, "the file has no bytes", 0},
-		{"train", "n01443537/" + page, decode.NotAnImage, "neither JPEG nor PNG: it starts with 3c 68 74 6d", 22},
-		{"val", half, decode.Truncated, "invalid JPEG format: short Huffman data", int64(len(whole) / 2)},
+		{"train", "n01440764/" + empty, decode.Empty, "the file has no bytes", 0, digestOf("")},
+		{"train", "n01443537/" + page, decode.NotAnImage, "neither JPEG nor PNG: it starts with 3c 68 74 6d", 22, digestOf("<html>not found</html>")},
+		{"val", half, decode.Truncated, "invalid JPEG format: short Huffman data", int64(len(whole) / 2), digestOf(string(whole[:len(whole)/2]))},
 	}
 	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
 	for i, line := range lines {

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"alexnet/ingest/decode"
-	"alexnet/ingest/resize"
 	"alexnet/ingest/source"
 	"alexnet/ingest/stats"
 	"alexnet/records"
@@ -22,13 +20,9 @@ import (
 // state, whether this run wrote them or an earlier one.
 func (j *job) finish() (*records.Manifest, error) {
 	j.report(func(p *Progress) { p.Phase = PhaseFinish })
-	shape := j.cfg.shape()
-	m := &records.Manifest{
-		Shape: shape, Pixels: j.cfg.Pixels, Compression: j.cfg.Compression, Seed: j.cfg.Seed,
-		Decoder: decode.Name(), Filter: resize.Name, Classes: j.plan.classes, Splits: map[string]records.SplitInfo{},
-	}
+	m, shape := j.state.manifest, j.cfg.Shape()
 	sums := stats.New(shape.C, shape.H, shape.W)
-	var rejects []Reject
+	var rejects, damaged []Reject
 	for i := range j.plan.shards {
 		p, err := j.state.readPart(i)
 		if err != nil {
@@ -43,19 +37,25 @@ func (j *job) finish() (*records.Manifest, error) {
 				return nil, fmt.Errorf("%s: %w", j.state.partPath(i), err)
 			}
 		}
-		rejects = append(rejects, p.Rejects...)
+		rejects, damaged = append(rejects, p.Rejects...), append(damaged, p.Damaged...)
 		s := m.Splits[j.plan.shards[i].split]
 		s.Seen += p.Seen
 		s.Written += p.Shard.Rows
 		s.Rejected += len(p.Rejects)
+		s.Damaged += len(p.Damaged)
 		s.Shards = append(s.Shards, p.Shard)
 		m.Splits[j.plan.shards[i].split] = s
 	}
 	if err := j.writeMean(m, sums, rejects); err != nil {
 		return nil, err
 	}
-	if err := j.writeRejects(rejects); err != nil {
+	if err := j.writeRejects(rejectsName, rejects); err != nil {
 		return nil, err
+	}
+	if j.cfg.KeepTruncated {
+		if err := j.writeRejects(damagedName, damaged); err != nil {
+			return nil, err
+		}
 	}
 	return m, records.WriteManifest(j.cfg.Out, m)
 }
@@ -70,24 +70,25 @@ func (j *job) writeMean(m *records.Manifest, sums *stats.Sums, rejects []Reject)
 			train := func(r Reject) bool { return r.Split == source.Train }
 			return noPictureError(len(j.plan.split(source.Train).Items), &rejects[slices.IndexFunc(rejects, train)])
 		}
+		mean.Mean = sums.Mean()
+	}
+	if j.lent == nil && m.Shape.C == 3 {
 		p, err := sums.PCA()
 		if err != nil {
 			return err
 		}
-		mean.Mean = sums.Mean()
 		m.PCA = &records.PCA{MeanRGB: p.MeanRGB, Covariance: p.Covariance, Eigenvalues: p.Values, Eigenvectors: p.Vectors, Pixels: p.Pixels}
 	}
 	m.Mean, err = records.WriteMean(filepath.Join(j.cfg.Out, records.MeanName), mean)
 	return err
 }
 
-// writeRejects writes rejects.jsonl, sorted by split and key; without rejects
-// it is empty.
-func (j *job) writeRejects(rejects []Reject) error {
+// writeRejects writes a list of files, sorted by split and key; it may be empty.
+func (j *job) writeRejects(name string, rejects []Reject) error {
 	slices.SortFunc(rejects, func(a, b Reject) int {
 		return cmp.Or(cmp.Compare(a.Split, b.Split), cmp.Compare(a.Key, b.Key))
 	})
-	return atomicfile.Write(filepath.Join(j.cfg.Out, rejectsName), func(w io.Writer) error {
+	return atomicfile.Write(filepath.Join(j.cfg.Out, name), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)
 		for _, r := range rejects {
@@ -105,8 +106,12 @@ type SplitSummary struct {
 	Seen     int    `json:"seen"`
 	Written  int    `json:"written"`
 	Rejected int    `json:"rejected"`
+	Damaged  int    `json:"damaged,omitempty"` // among Written: a part of the file was missing
 	Shards   int    `json:"shards"`
 	Bytes    int64  `json:"bytes"` // of the shards
+	// Published is how many files the split has as it was published, where the
+	// source is a known set, else 0.
+	Published int `json:"published,omitempty"`
 }
 
 // Summary is what a job has done.
@@ -145,9 +150,10 @@ func (s Summary) already() Summary {
 // summarize describes the data set of a manifest.
 func summarize(cfg *Config, p *plan, m *records.Manifest) Summary {
 	s := Summary{Classes: len(m.Classes), Decoder: m.Decoder, Filter: m.Filter, Digest: m.Digest, Baseline: describeBaseline(cfg, p)}
+	published := cfg.published()
 	for _, split := range p.splits {
 		info := m.Splits[split.Name]
-		c := SplitSummary{Name: split.Name, Seen: info.Seen, Written: info.Written, Rejected: info.Rejected, Shards: len(info.Shards)}
+		c := SplitSummary{Name: split.Name, Seen: info.Seen, Written: info.Written, Rejected: info.Rejected, Damaged: info.Damaged, Shards: len(info.Shards), Published: published[split.Name]}
 		for _, shard := range info.Shards {
 			c.Bytes += shard.Bytes
 		}

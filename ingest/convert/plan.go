@@ -42,7 +42,7 @@ func newPlan(cfg *Config) (*plan, error) {
 	if p.split(source.Train) != nil && cfg.MeanFrom != "" {
 		return nil, &ConfigError{Option: "mean", What: "is for sources without a training split; this one has its own mean picture"}
 	}
-	rows := records.RowsPerShard(cfg.ShardBytes, cfg.shape(), cfg.Pixels)
+	rows := records.RowsPerShard(cfg.ShardBytes, cfg.Shape(), cfg.Pixels)
 	for _, s := range p.splits {
 		total := len(s.Items)
 		p.total += total
@@ -117,8 +117,8 @@ func (p *plan) holdOut(cfg *Config) error {
 // borrow checks that the mean picture of other records fits, and makes it part
 // of the request.
 func (p *plan) borrow(from *records.Dataset, cfg *Config) error {
-	if from.Manifest.Shape != cfg.shape() {
-		return &ConfigError{Option: "mean", What: fmt.Sprintf("names records of %v, and --size asks for %v", from.Manifest.Shape, cfg.shape())}
+	if from.Manifest.Shape != cfg.Shape() {
+		return &ConfigError{Option: "mean", What: fmt.Sprintf("names records of %v, and --size asks for %v", from.Manifest.Shape, cfg.Shape())}
 	}
 	p.request.Options = append(p.request.Options, setting{"mean", from.Manifest.Mean.SHA256[:min(16, len(from.Manifest.Mean.SHA256))]})
 	return nil
@@ -166,12 +166,15 @@ func newRequest(cfg *Config, p *plan) *request {
 		{"pixels", string(cfg.Pixels)},
 		{"compress", string(cfg.Compression)},
 		{"size", number(int64(cfg.Size))},
+		{"channels", number(int64(cfg.Shape().C))},
 		{"shard-size", number(cfg.ShardBytes)},
 		{"seed", strconv.FormatUint(cfg.Seed, 10)},
 		{"val-fraction", strconv.FormatFloat(cfg.ValFraction, 'g', -1, 64)},
 		{"baseline-sample", number(int64(cfg.BaselineSample))},
 		{"max-side", number(int64(cfg.Limits.MaxSide))},
 		{"max-pixels", number(int64(cfg.Limits.MaxPixels))},
+		{"keep-truncated", strconv.FormatBool(cfg.KeepTruncated)},
+		{"exif-rotate", strconv.FormatBool(cfg.ExifRotate)},
 		{"decoder", decode.Name()},
 		{"filter", resize.Name},
 	}}
@@ -213,7 +216,11 @@ func (r *request) differences(now *request) []string {
 	}
 	for _, name := range union(names(r), names(now)) {
 		if was, is := value(r.Options, name), value(now.Options, name); was != is {
-			d = append(d, fmt.Sprintf("%s was %s, is %s", name, was, is))
+			change := fmt.Sprintf("%s was %s, is %s", name, was, is)
+			if name == "decoder" {
+				change += " (shards of two decoders would not be the same: install the one that was used)"
+			}
+			d = append(d, change)
 		}
 	}
 	if r.Classes != now.Classes {

@@ -303,7 +303,7 @@ func TestDamagedState(t *testing.T) {
 	if err := os.Truncate(shard, 100); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Run(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), filepath.Base(shard)+" has 100 bytes instead of") || !strings.Contains(err.Error(), "use --restart to make it again") {
+	if _, err := Run(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), filepath.Base(shard)+" is damaged: it has 100 bytes, the manifest says ") || !strings.Contains(err.Error(), "use --restart to make it again") {
 		t.Errorf("a finished output with a damaged shard: %v", err)
 	}
 	if err := os.Remove(shard); err != nil {

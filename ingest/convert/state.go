@@ -22,15 +22,18 @@ const (
 	lockName     = "lock"     // in it
 	baselineName = "baseline" // in it: the sums of the sample
 	rejectsName  = "rejects.jsonl"
+	damagedName  = "damaged.jsonl"
 )
 
-// Reject is a file that gave no picture: one line of rejects.jsonl.
+// Reject is a file that gave no picture, one line of rejects.jsonl, or one whose
+// picture was taken although a part of it is missing, a line of damaged.jsonl.
 type Reject struct {
 	Split   string `json:"split"`
 	Key     string `json:"key"`
-	Reason  string `json:"reason"`  // a class, see package decode
-	Message string `json:"message"` // the decoder's words
-	Bytes   int64  `json:"bytes"`   // size of the file
+	Reason  string `json:"reason"`           // a class, see package decode
+	Message string `json:"message"`          // the decoder's words
+	Bytes   int64  `json:"bytes"`            // size of the file
+	SHA256  string `json:"sha256,omitempty"` // of its bytes, where they were read
 }
 
 // part says that a shard is done.
@@ -38,24 +41,26 @@ type part struct {
 	Shard   records.ShardInfo `json:"shard"`
 	Seen    int               `json:"seen"`
 	Rejects []Reject          `json:"rejects,omitempty"`
-	Sums    []byte            `json:"sums,omitempty"` // an encoded stats.Sums
+	Damaged []Reject          `json:"damaged,omitempty"` // among the rows
+	Sums    []byte            `json:"sums,omitempty"`    // an encoded stats.Sums
 }
 
 // state is the memory of a job on disk.
 type state struct {
-	out     string
-	dir     string // out/.ingest
-	lock    io.Closer
-	plan    *plan
-	earlier []bool       // shards that earlier runs finished
-	fresh   atomic.Int64 // shards that this run finished
+	out      string
+	dir      string // out/.ingest
+	lock     io.Closer
+	plan     *plan
+	manifest *records.Manifest // what every shard has to fit
+	earlier  []bool            // shards that earlier runs finished
+	fresh    atomic.Int64      // shards that this run finished
 }
 
 // openState makes the output ours: it locks it, checks that what is there
 // belongs to the same request, and finds the shards that are done. Temporaries
 // of killed runs are removed.
 func openState(cfg *Config, p *plan) (*state, error) {
-	s := &state{out: cfg.Out, dir: filepath.Join(cfg.Out, stateName), plan: p, earlier: make([]bool, len(p.shards))}
+	s := &state{out: cfg.Out, dir: filepath.Join(cfg.Out, stateName), plan: p, manifest: cfg.manifest(p), earlier: make([]bool, len(p.shards))}
 	if err := s.checkOwner(cfg.Restart); err != nil {
 		return nil, err
 	}
@@ -142,7 +147,7 @@ func ownFiles(dir string) ([]string, error) {
 	var own []string
 	for _, e := range entries {
 		switch name := e.Name(); {
-		case name == records.ManifestName, name == records.MeanName, name == rejectsName, name == requestName,
+		case name == records.ManifestName, name == records.MeanName, name == rejectsName, name == damagedName, name == requestName,
 			shardNameTable.MatchString(name):
 			own = append(own, name)
 		}
@@ -212,14 +217,15 @@ func (s *state) partPath(i int) string {
 	return filepath.Join(s.dir, s.plan.shards[i].name+".part")
 }
 
-// isDone says whether shard i has been finished: its part is there and fits it.
+// isDone says whether shard i has been finished: its part is there and fits it,
+// and the shard has the size, the ends, the schema and the rows that it should
+// have. Its bytes are for inspect verify.
 func (s *state) isDone(i int) bool {
 	p, err := s.readPart(i)
 	if err != nil {
 		return false
 	}
-	info, err := os.Stat(filepath.Join(s.out, p.Shard.File))
-	return err == nil && info.Size() == p.Shard.Bytes
+	return records.CheckShard(s.out, s.manifest, s.plan.shards[i].split, p.Shard) == nil
 }
 
 // readPart reads and checks the part of shard i.

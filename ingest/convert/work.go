@@ -3,18 +3,14 @@ package convert
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/zeebo/xxh3"
 	"golang.org/x/sync/errgroup"
 
-	"alexnet/ingest/decode"
-	"alexnet/ingest/resize"
 	"alexnet/ingest/source"
 	"alexnet/ingest/stats"
 	"alexnet/records"
@@ -83,69 +79,13 @@ func (j *job) run(ctx context.Context) (*records.Manifest, error) {
 	return j.finish()
 }
 
-// task is a picture on its way through a worker.
-type task struct {
-	ctx  context.Context
-	item *source.Item
-	done chan struct{} // gets a value when the worker is done with it
-
-	pixels        []uint8 // the square, planar
-	width, height int     // of the original
-	xxh3          uint64  // of the file's bytes
-	err           error   // *decode.Error for a picture to reject; anything else stops the job
-}
-
 // worker does tasks until there are no more.
 func (j *job) worker() {
-	dec := decode.Decoder{Limits: j.cfg.Limits}
-	var scale resize.Resizer
-	var file []byte
+	m := newMaker(j)
 	for t := range j.tasks {
-		file, t.err = j.picture(t, &dec, &scale, file)
+		t.err = m.make(t)
 		t.done <- struct{}{}
 	}
-}
-
-// square is a picture that has been made already.
-type square struct {
-	pixels        []uint8
-	width, height int
-	xxh3          uint64
-}
-
-// picture makes the square of one file.
-func (j *job) picture(t *task, dec *decode.Decoder, scale *resize.Resizer, buf []byte) ([]byte, error) {
-	if err := t.ctx.Err(); err != nil {
-		return buf, err
-	}
-	if kept, ok := j.squares.LoadAndDelete(t.item); ok {
-		sq := kept.(square)
-		copy(t.pixels, sq.pixels)
-		t.width, t.height, t.xxh3 = sq.width, sq.height, sq.xxh3
-		return buf, nil
-	}
-	j.files.Add(1)
-	if t.item.Size > source.MaxImageBytes {
-		return buf, &decode.Error{Reason: decode.TooLarge, Err: fmt.Errorf("the file has %d bytes, the limit is %d", t.item.Size, source.MaxImageBytes)}
-	}
-	start := time.Now()
-	data, err := j.cfg.Source.Read(t.ctx, t.item, buf)
-	if err != nil {
-		return buf, err
-	}
-	read := time.Now()
-	t.xxh3 = xxh3.Hash(data)
-	img, err := dec.Decode(data)
-	decoded := time.Now()
-	j.times.read.Add(int64(read.Sub(start)))
-	j.times.decode.Add(int64(decoded.Sub(read)))
-	if err != nil {
-		return data, err
-	}
-	t.width, t.height = img.W, img.H
-	err = scale.CenterSquare(t.pixels, img, j.cfg.Size)
-	j.times.resize.Add(int64(time.Since(decoded)))
-	return data, err
 }
 
 // inOrder has the workers do the items and calls each for them, in order. It
@@ -156,7 +96,7 @@ func (j *job) inOrder(ctx context.Context, tasks []*task, items []*source.Item, 
 	for at := range items {
 		for ; next < len(items) && next-at < len(tasks); next++ {
 			t := tasks[next%len(tasks)]
-			t.ctx, t.item, t.err = ctx, items[next], nil
+			t.ctx, t.item, t.err, t.damage, t.sha256 = ctx, items[next], nil, nil, ""
 			j.tasks <- t
 		}
 		t := tasks[at%len(tasks)]
@@ -176,22 +116,9 @@ func (j *job) inOrder(ctx context.Context, tasks []*task, items []*source.Item, 
 func (j *job) newTasks() []*task {
 	tasks := make([]*task, j.window)
 	for i := range tasks {
-		tasks[i] = &task{done: make(chan struct{}, 1), pixels: make([]uint8, j.cfg.shape().Size())}
+		tasks[i] = &task{done: make(chan struct{}, 1), square: square{pixels: make([]uint8, j.cfg.Shape().Size())}}
 	}
 	return tasks
-}
-
-// rejected returns the reject that a task's error stands for, nil if there is
-// no error, and the error itself where it is not the picture's fault.
-func rejected(split string, t *task) (*Reject, error) {
-	var e *decode.Error
-	switch {
-	case t.err == nil:
-		return nil, nil
-	case errors.As(t.err, &e):
-		return &Reject{Split: split, Key: t.item.Key, Reason: e.Reason, Message: e.Err.Error(), Bytes: t.item.Size}, nil
-	}
-	return nil, t.err
 }
 
 // makeShards makes all shards that are not done yet.
@@ -256,7 +183,7 @@ func (j *job) lane(ctx context.Context, todo <-chan int) (err error) {
 
 // makeShard writes all rows of a shard, short of making the file appear.
 func (j *job) makeShard(ctx context.Context, tasks []*task, plan *shardPlan) (shardWriter, *part, error) {
-	opts := records.WriterOptions{Split: plan.split, Shape: j.cfg.shape(), Pixels: j.cfg.Pixels, Compression: j.cfg.Compression}
+	opts := records.WriterOptions{Split: plan.split, Shape: j.cfg.Shape(), Pixels: j.cfg.Pixels, Compression: j.cfg.Compression}
 	if j.cfg.Pixels == records.Int16 {
 		opts.Baseline = j.baseline
 	}
@@ -266,11 +193,11 @@ func (j *job) makeShard(ctx context.Context, tasks []*task, plan *shardPlan) (sh
 	}
 	p := &part{Seen: len(plan.items)}
 	var sums *stats.Sums
-	if shape := j.cfg.shape(); plan.sums {
+	if shape := j.cfg.Shape(); plan.sums {
 		sums = stats.New(shape.C, shape.H, shape.W)
 	}
 	err = j.inOrder(ctx, tasks, plan.items, func(t *task) error {
-		reject, err := rejected(plan.split, t)
+		reject, err := t.reject(plan.split)
 		if err != nil {
 			return err
 		}
@@ -281,6 +208,9 @@ func (j *job) makeShard(ctx context.Context, tasks []*task, plan *shardPlan) (sh
 			}
 		} else if err := j.write(w, t, sums); err != nil {
 			return err
+		}
+		if reject == nil && t.damage != nil {
+			p.Damaged = append(p.Damaged, *t.line(plan.split, t.damage))
 		}
 		j.work.Add(1)
 		j.report(func(p *Progress) { p.Done++ })
