@@ -333,6 +333,9 @@ func TestFailures(t *testing.T) {
 	if err := os.WriteFile(manifest, text, 0o666); err != nil {
 		t.Fatal(err)
 	}
+	grey := small
+	grey.Grey = true
+	greyDir := makeRecords(t, grey)
 	more := small
 	more.Classes = 5
 	foreign := filepath.Join(t.TempDir(), "run")
@@ -350,6 +353,7 @@ func TestFailures(t *testing.T) {
 		{"no GPU", base(dir, run, "--device", "gpu"), []string{"--device gpu: this build has no GPU engine; use --device cpu"}},
 		{"small records", []string{"--records", dir, "--run", run, "--batch", "1"},
 			[]string{dir + " has images of 72x72, too small for the 224x224 crops of net alexnet: ingest with a larger --size, or use a smaller net"}},
+		{"grey records", base(greyDir, run), []string{greyDir + " has images of 1 channels, and net alexnet-small takes 3"}},
 		{"weights that are not there", base(dir, run, "--init", missing), []string{"--init " + missing + ": ", "no such file"}},
 		{"weights of another net", base(dir, run, "--init", weights), []string{"--init " + weights + ": ", "fc8"}},
 		{"weights that are none", base(dir, run, "--init", manifest), []string{"--init " + manifest + ": ", "is damaged"}},

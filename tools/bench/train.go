@@ -8,6 +8,7 @@ import (
 
 	"alexnet/model"
 	"alexnet/model/cpu"
+	"alexnet/train/eval"
 )
 
 // train takes steps of the update rule, on streamed batches with --records and
@@ -46,6 +47,9 @@ func (b *bench) train() stage {
 
 // trainStreamed is train on the records.
 func (b *bench) trainStreamed(ctx context.Context, c *clock, step func([]float32, []int32, uint64) error) (err error) {
+	if err := eval.CheckFit(b.net, b.data); err != nil {
+		return err
+	}
 	p, err := b.openStream(ctx)
 	if err != nil {
 		return err

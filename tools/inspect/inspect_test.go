@@ -120,6 +120,22 @@ func TestSheet(t *testing.T) {
 	}
 }
 
+// TestGrey looks at records of one channel.
+func TestGrey(t *testing.T) {
+	dir := t.TempDir()
+	if err := (traintest.Data{Classes: 2, Size: 8, Train: 5, Val: 3, Grey: true}).Make(dir); err != nil {
+		t.Fatal(err)
+	}
+	status, out, msg := inspect(t, "records", dir)
+	if status != cli.Done || !strings.Contains(out, "records of 1x8x8") || strings.Contains(out, "eigenvalue") {
+		t.Errorf("status %d, %s%s", status, out, msg)
+	}
+	name := filepath.Join(t.TempDir(), "sheet.png")
+	if status, _, msg := inspect(t, "sheet", dir, "--png", name, "--pictures", "1", "--crops", "1"); status != cli.Done {
+		t.Errorf("sheet: status %d, %s", status, msg)
+	}
+}
+
 func TestMissingFolder(t *testing.T) {
 	for _, command := range []string{"records", "rows", "verify", "sheet"} {
 		status, out, msg := inspect(t, command, filepath.Join(t.TempDir(), "nowhere"))

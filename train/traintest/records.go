@@ -18,6 +18,7 @@ type Data struct {
 	Size       int // side of an image
 	Seed       uint64
 	Unlabelled bool // labels are -1
+	Grey       bool // one channel, and no principal components
 }
 
 // Make writes the records to a folder that exists. Images of a class are noise
@@ -27,6 +28,9 @@ func (d Data) Make(dir string) error {
 	m := &records.Manifest{Shape: shape, Pixels: records.Uint8, Compression: records.None, Seed: d.Seed,
 		Decoder: "none", Filter: "none", Splits: map[string]records.SplitInfo{},
 		PCA: &records.PCA{Eigenvalues: [3]float64{900, 400, 100}, Eigenvectors: [3][3]float64{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}, Pixels: 1}}
+	if d.Grey {
+		shape.C, m.Shape.C, m.PCA = 1, 1, nil
+	}
 	for c := range d.Classes {
 		m.Classes = append(m.Classes, records.Class{WNID: fmt.Sprintf("n%08d", c)})
 	}
