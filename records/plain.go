@@ -1,7 +1,6 @@
 package records
 
 import (
-	"encoding/binary"
 	"hash/crc32"
 	"slices"
 
@@ -22,10 +21,7 @@ func appendStored(dst []byte, pixels, baseline []uint8) []byte {
 	}
 	n := len(dst)
 	dst = slices.Grow(dst, 2*len(pixels))[:n+2*len(pixels)]
-	row := dst[n:]
-	for k, v := range pixels {
-		binary.LittleEndian.PutUint16(row[2*k:], uint16(v)-uint16(baseline[k]))
-	}
+	subtract(dst[n:], pixels, baseline)
 	return dst
 }
 

@@ -21,21 +21,22 @@ type Sums struct {
 	n       uint64 // pictures
 
 	// The sum of each sample position is high + low; low takes the additions,
-	// and is emptied into high before it could overflow.
+	// and is emptied into high before it could overflow. It is small because
+	// the time to add a picture is the time to get at it.
 	high     []uint64
-	low      []uint32
+	low      []uint16
 	lowCount int
 
 	products [6]uint64 // RR, RG, RB, GG, GB, BB over all pixels; c == 3 only
 }
 
-// lowLimit is how many samples of 255 fit into 32 bits.
-const lowLimit = math.MaxUint32 / 255
+// lowLimit is how many samples of 255 fit into 16 bits.
+const lowLimit = math.MaxUint16 / 255
 
 // New returns empty sums for pictures of c planes of h rows of w samples.
 func New(c, h, w int) *Sums {
 	n := c * h * w
-	return &Sums{c: c, h: h, w: w, high: make([]uint64, n), low: make([]uint32, n)}
+	return &Sums{c: c, h: h, w: w, high: make([]uint64, n), low: make([]uint16, n)}
 }
 
 // N returns how many pictures have been added.
@@ -51,40 +52,11 @@ func (s *Sums) Add(pixels []uint8) error {
 	}
 	s.lowCount++
 	s.n++
-	low := s.low[:len(pixels)]
-	for i, v := range pixels {
-		low[i] += uint32(v)
-	}
-	if s.c == 3 {
-		s.addProducts(pixels)
+	addSamples(s.low, pixels)
+	if plane := s.h * s.w; s.c == 3 {
+		addProducts(&s.products, pixels[:plane], pixels[plane:2*plane], pixels[2*plane:])
 	}
 	return nil
-}
-
-// addProducts adds the products of the colours of each pixel. A run of 4096
-// products of two samples fits into 32 bits.
-func (s *Sums) addProducts(pixels []uint8) {
-	const run = 4096
-	plane := s.h * s.w
-	for at := 0; at < plane; at += run {
-		n := min(run, plane-at)
-		r := pixels[at:][:n]
-		g := pixels[plane+at:][:n]
-		b := pixels[2*plane+at:][:n]
-		var rr, rg, rb, gg, gb, bb uint32
-		for i := range r {
-			x, y, z := uint32(r[i]), uint32(g[i]), uint32(b[i])
-			rr += x * x
-			rg += x * y
-			rb += x * z
-			gg += y * y
-			gb += y * z
-			bb += z * z
-		}
-		for i, v := range [6]uint32{rr, rg, rb, gg, gb, bb} {
-			s.products[i] += uint64(v)
-		}
-	}
 }
 
 // spill empties low into high.
