@@ -78,10 +78,11 @@ func WriteMean(path string, m *Mean) (FileInfo, error) {
 	var out *hashedWriter
 	err := atomicfile.Write(path, func(w io.Writer) error {
 		out = newHashedWriter(w)
+		defer out.abandon()
 		if err := writeMeanTo(out, m); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
-		return out.buffer.Flush()
+		return out.finish()
 	})
 	if err != nil {
 		return FileInfo{}, err

@@ -1,13 +1,9 @@
 package records
 
 import (
-	"bufio"
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"math"
 	"path/filepath"
@@ -98,8 +94,10 @@ type rowSink interface {
 
 // ShardWriter writes one shard. It is for one goroutine; different shards may
 // be written at the same time. The same rows and options give the same bytes.
-// A writer of compressed shards compresses on as many goroutines as there are
-// processors; they end with Commit, Abort or a failure.
+// A writer hashes and writes on a goroutine of its own, and one of compressed
+// shards compresses on as many as there are processors; they end with Commit,
+// Abort or a failure. What the disk refuses is reported a little later, at the
+// latest by Commit.
 type ShardWriter struct {
 	path    string
 	options WriterOptions
@@ -137,6 +135,7 @@ func newShardWriter(path string, file pending, o WriterOptions) (w *ShardWriter,
 		w.sink, err = newPackedBatches(w.out, o)
 	}
 	if err != nil {
+		w.out.abandon()
 		err = errors.Join(fmt.Errorf("shard %s: %w", path, err), file.Abort())
 		return nil, err
 	}
@@ -183,6 +182,7 @@ func (w *ShardWriter) checkRecord(r *Record) error {
 // fail ends the writer, removes the temporary and returns the error.
 func (w *ShardWriter) fail(err error) error {
 	w.sink.stop()
+	w.out.abandon()
 	err = fmt.Errorf("shard %s: %w", w.path, err)
 	if aerr := w.file.Abort(); aerr != nil {
 		err = errors.Join(err, aerr)
@@ -200,7 +200,7 @@ func (w *ShardWriter) Commit() (ShardInfo, error) {
 	if err := w.sink.close(); err != nil {
 		return ShardInfo{}, w.fail(err)
 	}
-	if err := w.out.buffer.Flush(); err != nil {
+	if err := w.out.finish(); err != nil {
 		return ShardInfo{}, w.fail(err)
 	}
 	if err := w.file.Commit(); err != nil {
@@ -222,39 +222,8 @@ func (w *ShardWriter) Abort() error {
 	if w.done == nil {
 		w.done = errAborted
 		w.sink.stop()
+		w.out.abandon()
 		return w.file.Abort()
 	}
 	return nil
 }
-
-// hashedWriter buffers what is written to a file, and counts and digests it.
-// It can tell Arrow's writer its position, but not change it.
-type hashedWriter struct {
-	buffer *bufio.Writer
-	sum    hash.Hash
-	bytes  int64
-}
-
-// newHashedWriter returns a writer of everything to w.
-func newHashedWriter(w io.Writer) *hashedWriter {
-	return &hashedWriter{buffer: bufio.NewWriterSize(w, 1<<16), sum: sha256.New()}
-}
-
-// Write takes p into account and passes it on.
-func (h *hashedWriter) Write(p []byte) (int, error) {
-	n, err := h.buffer.Write(p)
-	h.sum.Write(p[:n])
-	h.bytes += int64(n)
-	return n, err
-}
-
-// Seek returns the position; to go elsewhere is an error.
-func (h *hashedWriter) Seek(offset int64, whence int) (int64, error) {
-	if offset != 0 || whence != io.SeekCurrent {
-		return 0, errors.New("a shard is written from its start to its end")
-	}
-	return h.bytes, nil
-}
-
-// digest returns the SHA-256 of all that was written, in hexadecimal.
-func (h *hashedWriter) digest() string { return hex.EncodeToString(h.sum.Sum(nil)) }
