@@ -481,8 +481,8 @@ func TestShardNameAndSize(t *testing.T) {
 			t.Errorf("RowsPerShard(%d, %v, %s) = %d, want %d", c.bytes, c.shape, c.p, got, c.want)
 		}
 	}
-	if got := rowsPerBatch(Shape{3, 256, 256}, Int16, None); got != 21 {
-		t.Errorf("%d rows of 384 KiB in a batch, want 21", got)
+	if got := rowsPerBatch(Shape{3, 256, 256}, Int16, None); got != 2 {
+		t.Errorf("%d rows of 384 KiB in a batch, want 2", got)
 	}
 }
 
