@@ -1,0 +1,305 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"alexnet/records"
+	"alexnet/tools/drawn"
+)
+
+// killsARound bounds how often a job is killed before it is let run to its end,
+// so that many jobs are compared.
+const killsARound = 6
+
+// killer runs ingest and kills it.
+type killer struct {
+	flags  *flags
+	out    io.Writer
+	random *rand.Rand
+	bin    string
+	src    string
+
+	want   map[string]string // the digests of the files of the undisturbed run
+	digest string
+	shards int
+	took   time.Duration // of the undisturbed run
+
+	rounds, hits, late int            // jobs compared; kills that hit a running process, and that came too late
+	withShards         int            // hits that found finished shards
+	at                 map[string]int // hits by moment
+}
+
+// newKiller makes what is to be ingested and how it should come out.
+func newKiller(ctx context.Context, f *flags, dir string, out io.Writer) (*killer, error) {
+	k := &killer{flags: f, out: out, random: rand.New(rand.NewPCG(f.Seed, 0)), bin: f.Ingest, src: f.Src, at: map[string]int{}}
+	if k.bin == "" {
+		k.bin = filepath.Join(dir, "ingest")
+		if runtime.GOOS == "windows" {
+			k.bin += ".exe"
+		}
+		build := exec.CommandContext(ctx, "go", "build", "-o", k.bin, "alexnet/ingest")
+		if text, err := build.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("building ingest: %w: %s; start from the folder of the repository, or give --ingest", err, bytes.TrimSpace(text))
+		}
+	}
+	if k.src == "" {
+		k.src = filepath.Join(dir, "pictures")
+		if err := drawn.WriteFolder(ctx, k.src, drawn.Options{Classes: 6, TrainPerClass: 30, ValPerClass: 8, Seed: f.Seed}); err != nil {
+			return nil, fmt.Errorf("drawing pictures: %w", err)
+		}
+		if err := spoil(k.src); err != nil {
+			return nil, err
+		}
+	}
+	undisturbed := filepath.Join(dir, "undisturbed")
+	start := time.Now()
+	if err := k.finish(ctx, undisturbed); err != nil {
+		return nil, fmt.Errorf("undisturbed: %w", err)
+	}
+	k.took = time.Since(start)
+	var err error
+	if k.digest, k.want, err = content(undisturbed); err != nil {
+		return nil, err
+	}
+	k.shards = shardsIn(undisturbed)
+	fmt.Fprintf(out, "undisturbed: %d files, %d shards, %v, digest %s\n", len(k.want), k.shards, k.took.Round(time.Millisecond), k.digest)
+	return k, nil
+}
+
+// spoil replaces a drawn picture by something else, so that there is a reject.
+func spoil(src string) error {
+	files, err := filepath.Glob(filepath.Join(src, "train", "*", "*_3.JPEG"))
+	if err != nil || len(files) == 0 {
+		return errors.Join(err, errors.New("nothing to spoil among the drawn pictures"))
+	}
+	return os.WriteFile(files[0], []byte("not a picture"), 0o666)
+}
+
+// command is an ingest into a folder.
+func (k *killer) command(ctx context.Context, out string) *exec.Cmd {
+	f := k.flags
+	return exec.CommandContext(ctx, k.bin, "--src", k.src, "--out", out, "--size", strconv.Itoa(f.Size),
+		"--shard-size", f.ShardSize, "--jobs", strconv.Itoa(f.Jobs), "--max-rejects", "1")
+}
+
+// finish runs an ingest to its end.
+func (k *killer) finish(ctx context.Context, out string) error {
+	if text, err := k.command(ctx, out).CombinedOutput(); err != nil {
+		return fmt.Errorf("ingest: %w: %s", err, bytes.TrimSpace(text))
+	}
+	return nil
+}
+
+// round kills a job a few times, lets it run to its end and compares.
+func (k *killer) round(ctx context.Context, out string) error {
+	for range 1 + k.random.IntN(killsARound) {
+		if k.hits == k.flags.Kills {
+			break
+		}
+		ended, err := k.kill(ctx, out)
+		if err != nil {
+			return err
+		}
+		if ended {
+			break
+		}
+	}
+	if err := k.finish(ctx, out); err != nil {
+		return fmt.Errorf("going on after a kill: %w", err)
+	}
+	digest, got, err := content(out)
+	if err != nil {
+		return err
+	}
+	if err := differences(k.want, got); err != nil {
+		return err
+	}
+	if digest != k.digest {
+		return fmt.Errorf("the digest is %s", digest)
+	}
+	k.rounds++
+	return os.RemoveAll(out)
+}
+
+// moment waits until a process should be killed.
+type moment struct {
+	name string
+	wait func(stop <-chan struct{})
+}
+
+// next chooses a moment.
+func (k *killer) next(out string) moment {
+	after := func(d time.Duration) func(<-chan struct{}) {
+		return func(stop <-chan struct{}) {
+			select {
+			case <-stop:
+			case <-time.After(d):
+			}
+		}
+	}
+	// until looks again and again, which finds a moment to within a part of a
+	// millisecond, and then waits a little more.
+	until := func(reached func() bool, more time.Duration) func(<-chan struct{}) {
+		return func(stop <-chan struct{}) {
+			for !reached() {
+				select {
+				case <-stop:
+					return
+				case <-time.After(200 * time.Microsecond):
+				}
+			}
+			after(more)(stop)
+		}
+	}
+	switch k.random.IntN(3) {
+	case 0:
+		return moment{"after a time", after(time.Duration(k.random.Int64N(int64(k.took))))}
+	case 1:
+		n, more := k.random.IntN(k.shards)+1, time.Duration(k.random.Int64N(int64(5*time.Millisecond)))
+		return moment{"among the shards", until(func() bool { return shardsIn(out) >= n }, more)}
+	}
+	name := []string{records.MeanName, "rejects.jsonl", records.ManifestName}[k.random.IntN(3)]
+	more := time.Duration(k.random.Int64N(int64(2 * time.Millisecond)))
+	return moment{"at " + name, until(func() bool {
+		_, err := os.Stat(filepath.Join(out, name))
+		return err == nil
+	}, more)}
+}
+
+// kill starts an ingest and kills it at some moment. It reports whether the
+// ingest came to its end before.
+func (k *killer) kill(ctx context.Context, out string) (ended bool, err error) {
+	before := shardsIn(out)
+	m := k.next(out)
+	var text bytes.Buffer
+	cmd := k.command(ctx, out)
+	cmd.Stdout, cmd.Stderr = &text, &text
+	if err := cmd.Start(); err != nil {
+		return false, err
+	}
+	exited := make(chan struct{})
+	killed := make(chan error, 1)
+	go func() {
+		m.wait(exited)
+		killed <- cmd.Process.Kill()
+	}()
+	err = cmd.Wait()
+	close(exited)
+	if kill := <-killed; kill != nil && !errors.Is(kill, os.ErrProcessDone) {
+		return false, kill
+	}
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if err == nil {
+		k.late++
+		return true, nil
+	}
+	if code := cmd.ProcessState.ExitCode(); runtime.GOOS != "windows" && code != -1 {
+		return false, fmt.Errorf("ingest failed by itself, status %d: %s", code, bytes.TrimSpace(text.Bytes()))
+	}
+	k.hits++
+	k.at[m.name]++
+	after := shardsIn(out)
+	if after > 0 {
+		k.withShards++
+	}
+	if after < before {
+		return false, fmt.Errorf("killed %s: %d shards were there before, %d are now", m.name, before, after)
+	}
+	return false, k.readable(out)
+}
+
+// readable checks that a killed job's folder is either no data set yet, or whole.
+func (k *killer) readable(out string) error {
+	_, err := records.ReadManifest(out)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = records.Verify(context.Background(), out, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("after a kill the folder has a manifest, and is not whole: %w", err)
+	}
+	return nil
+}
+
+// summary prints what was hit.
+func (k *killer) summary() {
+	fmt.Fprintf(k.out, "%d kills hit a running ingest (%d came too late), %d of them found finished shards\n", k.hits, k.late, k.withShards)
+	for _, name := range slices.Sorted(maps.Keys(k.at)) {
+		fmt.Fprintf(k.out, "  %-20s %d\n", name, k.at[name])
+	}
+	fmt.Fprintf(k.out, "%d jobs went on to their end, and every file was as undisturbed\n", k.rounds)
+}
+
+// shardsIn counts the shards in a folder.
+func shardsIn(dir string) int {
+	entries, _ := os.ReadDir(dir) // a missing folder has none
+	n := 0
+	for _, e := range entries {
+		if strings.Contains(e.Name(), "-of-") && strings.HasSuffix(e.Name(), ".arrow") {
+			n++
+		}
+	}
+	return n
+}
+
+// content returns the digest of the records in a folder, and that of every file
+// below it.
+func content(dir string) (digest string, files map[string]string, err error) {
+	m, err := records.ReadManifest(dir)
+	if err != nil {
+		return "", nil, err
+	}
+	files = map[string]string{}
+	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		files[name] = fmt.Sprintf("%x", sha256.Sum256(data))
+		return err
+	})
+	return m.Digest, files, err
+}
+
+// differences compares the files of two folders.
+func differences(want, got map[string]string) error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		switch sum, there := got[name]; {
+		case !there:
+			errs = append(errs, fmt.Errorf("%s is missing", name))
+		case sum != want[name]:
+			errs = append(errs, fmt.Errorf("%s differs", name))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if _, there := want[name]; !there {
+			errs = append(errs, fmt.Errorf("%s is left over", name))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,66 @@
+// Command killtest kills ingest at random moments, lets it go on, and compares
+// what it makes in the end with what it makes undisturbed.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"alexnet/tools/cli"
+)
+
+const description = `Kills ingest (SIGKILL) at random moments, starts it again, and compares every
+byte of what it makes in the end with what it makes undisturbed.
+
+A third of the kills come after a random time, a third when a random number of
+shards are there, and a third while the job is being finished: when mean.arrow,
+rejects.jsonl or manifest.json appears. After a few kills the job is let run to
+its end and compared; then the next one begins in a fresh folder.
+
+Examples:
+  go run ./tools/killtest
+  go run ./tools/killtest --src ILSVRC2012 --kills 20
+
+Exit status 1 says that a file was different, or that a run went wrong.`
+
+// flags are the command's.
+type flags struct {
+	Src       string `placeholder:"DIR|TAR" help:"Pictures; none: drawn ones."`
+	Kills     int    `default:"100" help:"How many kills must hit a running ingest (${default})."`
+	Seed      uint64 `default:"1" help:"Chooses the moments."`
+	Size      int    `default:"64" help:"Side of the records (${default})."`
+	ShardSize string `default:"200kB" help:"Pixel bytes a shard (${default}): small, so that there are many shards."`
+	Jobs      int    `default:"2" help:"Pictures decoded at the same time (${default})."`
+	Ingest    string `placeholder:"FILE" help:"The ingest to kill; none: build it from ./ingest."`
+	Work      string `placeholder:"DIR" help:"Folder to work in, which is removed afterwards; none: a temporary one."`
+}
+
+// Run does the test and prints what was hit.
+func (f *flags) Run(ctx context.Context, out io.Writer) (err error) {
+	if f.Kills < 1 {
+		return cli.Usagef("--kills %d: must be at least 1", f.Kills)
+	}
+	dir, err := os.MkdirTemp(f.Work, "killtest-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	k, err := newKiller(ctx, f, dir, out)
+	if err != nil {
+		return err
+	}
+	for n := 0; k.hits < f.Kills; n++ {
+		if err := k.round(ctx, filepath.Join(dir, fmt.Sprint("out-", n))); err != nil {
+			k.summary()
+			return fmt.Errorf("round %d of --seed %d: %w", n+1, f.Seed, err)
+		}
+	}
+	k.summary()
+	return nil
+}
+
+func main() { cli.Main("killtest", description, &flags{}) }
