@@ -28,6 +28,8 @@ func newBench(f *flags) (*bench, error) {
 	switch {
 	case f.Stage == "ingest" && f.Src == "":
 		return nil, cli.Usagef("--stage ingest needs pictures: give --src")
+	case f.Result && f.JSON:
+		return nil, cli.Usagef("--result and --json exclude each other")
 	case f.Batch < 1:
 		return nil, cli.Usagef("--batch %d: must be at least 1", f.Batch)
 	case f.Size < 1 || f.Size > 4096:

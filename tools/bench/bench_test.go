@@ -125,6 +125,32 @@ func TestIngest(t *testing.T) {
 		t.Errorf("%v bytes an image, want about %d", b, size/3)
 	}
 
+	r := got[0]
+	if r.Read <= 0 || r.Decode <= 0 || r.Resize <= 0 || r.Write != 0 || r.Read+r.Decode+r.Resize > r.Seconds || !near(r.PerCore, r.Rate) {
+		t.Errorf("the parts of %+v", r)
+	}
+	_, stdout, _ = run(t, append(args, "--json", "--preload")...)
+	if got := results(t, stdout); len(got) != 1 || !strings.HasSuffix(got[0].Note, ", from memory") || got[0].Read >= got[0].Decode {
+		t.Errorf("--preload: %s", stdout)
+	}
+	_, stdout, _ = run(t, append(args, "--json", "--write", "--preload")...)
+	if got := results(t, stdout); len(got) != 1 || got[0].Images != 3 || got[0].Write <= 0 || got[0].Decode <= 0 || !near(perImage(got[0]), float64(size)/3) {
+		t.Errorf("--write: %s", stdout)
+	}
+	_, stdout, _ = run(t, append(args, "--result")...)
+	var threads, images int
+	var wall, cpu float64
+	if n, err := fmt.Sscanf(stdout, "RESULT alexnet_ingest %d %d %f %f\n", &threads, &images, &wall, &cpu); n != 4 || err != nil ||
+		threads != 1 || images < 1 || wall < 0.03 || strings.Count(stdout, "\n") != 1 {
+		t.Errorf("--result: %q", stdout)
+	}
+	_, stdout, _ = run(t, args...)
+	for _, want := range []string{" a core; read ", " %, decode ", " %, resize "} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("the table lacks %q:\n%s", want, stdout)
+		}
+	}
+
 	bad := t.TempDir()
 	write(t, filepath.Join(bad, "train", "n00000001", "n00000001_1.JPEG"), []byte("<html>not found</html>"))
 	status, _, stderr = run(t, "--stage", "ingest", "--src", bad, "--time", "1ms")
@@ -171,6 +197,7 @@ func TestErrors(t *testing.T) {
 		want   string
 	}{
 		{[]string{"--stage", "ingest"}, 2, "--stage ingest needs pictures: give --src"},
+		{[]string{"--result", "--json"}, 2, "--result and --json exclude each other"},
 		{[]string{"--batch", "0"}, 2, "--batch 0: must be at least 1"},
 		{[]string{"--size", "0"}, 2, "--size 0: must lie between 1 and 4096"},
 		{[]string{"--time=-1s"}, 2, "--time -1s: must not be negative"},

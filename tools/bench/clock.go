@@ -18,6 +18,23 @@ type clock struct {
 	cpuKnown bool
 	images   atomic.Int64
 	bytes    atomic.Int64
+	parts    [numParts]atomic.Int64 // nanoseconds, over all goroutines
+}
+
+// The parts of ingest's work.
+const (
+	partRead = iota
+	partDecode
+	partResize
+	partWrite
+	numParts
+)
+
+// spend counts the time since start for a part, and returns the time now.
+func (c *clock) spend(part int, start time.Time) time.Time {
+	now := time.Now()
+	c.parts[part].Add(int64(now.Sub(start)))
+	return now
 }
 
 // restart forgets what has been measured: the stage has warmed up. It must not
@@ -25,6 +42,9 @@ type clock struct {
 func (c *clock) restart() {
 	c.images.Store(0)
 	c.bytes.Store(0)
+	for i := range c.parts {
+		c.parts[i].Store(0)
+	}
 	c.cpu, c.cpuKnown = cpuTime()
 	c.began = time.Now()
 }
@@ -78,7 +98,15 @@ type result struct {
 	Seconds float64 `json:"seconds"`
 	CPU     float64 `json:"cpu_seconds,omitempty"`
 	Threads int     `json:"threads"`
-	Note    string  `json:"note"`
+	// PerCore is Rate for each processor that the threads can use.
+	PerCore float64 `json:"images_per_second_per_core"`
+	// Where the threads' time went, of ingest only; together they are the wall
+	// time of all threads, less what they waited for each other.
+	Read   float64 `json:"read_seconds,omitempty"`
+	Decode float64 `json:"decode_seconds,omitempty"`
+	Resize float64 `json:"resize_seconds,omitempty"`
+	Write  float64 `json:"write_seconds,omitempty"`
+	Note   string  `json:"note"`
 }
 
 // measure runs the stage for about the given time.
@@ -98,6 +126,9 @@ func (s stage) measure(ctx context.Context, duration time.Duration) (result, err
 		Stage: s.name, Images: c.images.Load(), Seconds: elapsed, Threads: s.threads, Note: s.note,
 		Rate: float64(c.images.Load()) / elapsed, Bytes: float64(c.bytes.Load()) / elapsed,
 	}
+	r.PerCore = r.Rate / float64(max(1, min(s.threads, runtime.GOMAXPROCS(0))))
+	part := func(i int) float64 { return time.Duration(c.parts[i].Load()).Seconds() }
+	r.Read, r.Decode, r.Resize, r.Write = part(partRead), part(partDecode), part(partResize), part(partWrite)
 	if cpu, ok := cpuTime(); ok && c.cpuKnown && cpu > c.cpu {
 		r.CPU = (cpu - c.cpu).Seconds()
 		r.CPURate = float64(r.Images) / r.CPU

@@ -7,61 +7,9 @@ import (
 	"sync/atomic"
 
 	"alexnet/augment"
-	"alexnet/ingest/decode"
-	"alexnet/ingest/resize"
-	"alexnet/ingest/source"
 	"alexnet/pipeline"
 	"alexnet/records"
 )
-
-// ingest reads, decodes and resizes the pictures of the source's first split,
-// over and over.
-func (b *bench) ingest() stage {
-	jobs := orAll(b.Jobs)
-	run := func(ctx context.Context, c *clock) (err error) {
-		src, err := source.Open(ctx, b.Src, source.Options{})
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, src.Close()) }()
-		items := src.Splits()[0].Items
-		order := records.Permutation("bench", b.Seed, 0, len(items))
-		var next atomic.Int64
-		c.restart() // listing the source is not what is measured
-		err = parallel(ctx, jobs, func(ctx context.Context) error {
-			var decoder decode.Decoder
-			var resizer resize.Resizer
-			var file []byte
-			square := make([]uint8, 3*b.Size*b.Size)
-			for done := false; !done; done = !c.running(ctx) {
-				item := &items[order[int(next.Add(1)-1)%len(order)]]
-				data, err := src.Read(ctx, item, file)
-				if err != nil {
-					return err
-				}
-				file = data
-				picture, err := decoder.Decode(data)
-				var bad *decode.Error
-				if errors.As(err, &bad) {
-					continue // a rejected picture is no image made
-				}
-				if err != nil {
-					return err
-				}
-				if err := resizer.CenterSquare(square, picture, b.Size); err != nil {
-					return err
-				}
-				c.add(1, len(data))
-			}
-			return nil
-		})
-		if err == nil && c.images.Load() == 0 && ctx.Err() == nil {
-			return fmt.Errorf("no picture of %s could be decoded in the time", b.Src)
-		}
-		return err
-	}
-	return stage{"ingest", jobs, fmt.Sprintf("%s, to %d x %d", decode.Name(), b.Size, b.Size), run}
-}
 
 // read visits rows in the order of a training epoch.
 func (b *bench) read() stage {

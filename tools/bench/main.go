@@ -18,6 +18,7 @@ Examples:
   bench                                  everything, on made-up pictures and batches
   bench --records out/ --stage stream
   bench --src ILSVRC2012 --stage ingest
+  bench --src ILSVRC2012 --stage ingest --write     the whole of the command ingest
   bench --stage train --net alexnet-small --json
 
 Stages, and what their bytes are:
@@ -46,6 +47,9 @@ type flags struct {
 	Threads   int           `placeholder:"N" help:"Threads of train (default: one a processor)."`
 	Seed      uint64        `default:"1" help:"Of orders, crops, made-up pictures and weights."`
 	Time      time.Duration `default:"3s" help:"How long to measure each stage; at least one unit of work is done."`
+	Preload   bool          `help:"ingest: read the pictures into memory before the clock starts, up to 1 GiB of them."`
+	Write     bool          `help:"ingest: do all that the command ingest does, once, with records in a temporary folder; --time does not count."`
+	Result    bool          `help:"Print RESULT alexnet_STAGE THREADS IMAGES SECONDS CPU_SECONDS lines instead of the table."`
 	JSON      bool          `name:"json" help:"One JSON object a line instead of the table."`
 
 	stdout, stderr io.Writer
