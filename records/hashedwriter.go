@@ -26,12 +26,19 @@ type hashedWriter struct {
 	sum    hash.Hash
 	bytes  int64
 
-	block []byte      // being filled; its capacity is blockBytes
-	full  chan []byte // to the goroutine
-	free  chan []byte // back from it
-	err   error       // of the goroutine; to be read after a block came back, or done
+	block []byte         // being filled; its capacity is blockBytes
+	full  chan []byte    // to the goroutine
+	free  chan usedBlock // back from it
+	err   error          // of the goroutine; it is the goroutine's until that is done
 	done  chan struct{}
 	ended bool // the goroutine has been joined
+}
+
+// usedBlock is a block to be filled again, nil for one that is yet to be made,
+// and what went wrong so far.
+type usedBlock struct {
+	block []byte
+	err   error
 }
 
 // directWriter is a file that can be written past the cache.
@@ -43,12 +50,12 @@ const blockBytes = 2 << 20
 // newHashedWriter returns a writer of everything to w. End it with finish or
 // abandon.
 func newHashedWriter(w io.Writer) *hashedWriter {
-	h := &hashedWriter{to: w, sum: sha256.New(), full: make(chan []byte), free: make(chan []byte, 2), done: make(chan struct{})}
+	h := &hashedWriter{to: w, sum: sha256.New(), full: make(chan []byte), free: make(chan usedBlock, 2), done: make(chan struct{})}
 	if d, ok := w.(directWriter); ok && d.Direct(true) == nil {
 		h.direct = d
 	}
 	h.block = alignedBlock()
-	h.free <- nil // a second block is made when there is use for it
+	h.free <- usedBlock{} // a second block is made when there is use for it
 	go h.work()
 	return h
 }
@@ -69,7 +76,7 @@ func (h *hashedWriter) work() {
 			h.sum.Write(block)
 			h.err = h.put(block)
 		}
-		h.free <- block[:0]
+		h.free <- usedBlock{block[:0], h.err}
 	}
 }
 
@@ -96,11 +103,12 @@ func (h *hashedWriter) Write(p []byte) (int, error) {
 			break
 		}
 		h.full <- h.block
-		h.block = <-h.free
-		if h.block == nil {
+		used := <-h.free
+		if h.block = used.block; h.block == nil {
 			h.block = alignedBlock()
-		} else if h.err != nil {
-			return size - len(p), h.err
+		}
+		if used.err != nil {
+			return size - len(p), used.err
 		}
 	}
 	h.bytes += int64(size)
