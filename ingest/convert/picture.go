@@ -77,7 +77,7 @@ func (m *maker) make(t *task) error {
 	m.job.times.decode.Add(int64(decoded.Sub(read)))
 	if err == nil {
 		t.damage = m.job.cfg.damage(img)
-		t.width, t.height = img.W, img.H
+		t.width, t.height = img.SourceW, img.SourceH
 		err = m.cut(t.pixels, img)
 		m.job.times.resize.Add(int64(time.Since(decoded)))
 	}

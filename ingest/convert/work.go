@@ -82,6 +82,7 @@ func (j *job) run(ctx context.Context) (*records.Manifest, error) {
 // worker does tasks until there are no more.
 func (j *job) worker() {
 	m := newMaker(j)
+	defer m.dec.Close()
 	for t := range j.tasks {
 		t.err = m.make(t)
 		t.done <- struct{}{}

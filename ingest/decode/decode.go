@@ -1,38 +1,39 @@
-// Package decode turns the bytes of a picture file into pixels: planar RGB,
-// eight bits a sample, as the records store them.
+// Package decode turns the bytes of a picture file into pixels: grey or colour,
+// eight bits a sample, in the layout that libjpeg-turbo writes fastest.
 //
 // ImageNet is less uniform than its file names promise. Among the files called
 // .JPEG there are a PNG (n02105855_2933, with an alpha channel), some twenty
 // CMYK photographs (n01739381_1309 is the first) and many grey ones; downloads
-// add files that are cut short, empty, or an HTML page. So the format is told by content and never by name, every colour space
-// becomes RGB, and each file that gives no picture gives an [Error] whose
-// Reason is one of a few classes that a report can count.
+// add files that are cut short, empty, or an HTML page. So the format is told
+// by content and never by name, every colour space becomes RGB, and each file
+// that gives no picture gives an [Error] whose Reason is one of a few classes
+// that a report can count.
 //
-// Pixels are taken as they are stored. An EXIF orientation is ignored, and so
-// are colour profiles: the paper (section 2) knows neither, and the networks
-// that people compare with were trained without them. Transparency is ignored
-// too, that is, the colour below a transparent pixel is what counts; this is
-// what Pillow's convert("RGB") does, and with it torchvision.
+// JPEG is decoded by libjpeg-turbo where the machine has it, see [Find], and by
+// image/jpeg elsewhere. libjpeg-turbo runs as Pillow and torchvision run it
+// (accurate DCT, smooth upsampling of chroma), so it gives their bytes.
+//
+// Pixels are taken as they are stored. An EXIF orientation is ignored unless
+// [Decoder.ExifRotate] is set, and colour profiles always are: the paper
+// (section 2) knows neither, and the networks that people compare with were
+// trained without them. Transparency is ignored too, that is, the colour below
+// a transparent pixel is what counts; this is what Pillow's convert("RGB")
+// does, and with it torchvision.
 //
 // The size of a picture is known from its header before anything is allocated
-// for its pixels, so that [Limits] protect against files that are made to
-// exhaust memory.
+// for its pixels, so that [Limits] and [Budget] protect against files that are
+// made to exhaust memory.
 package decode
 
 import (
 	"bytes"
 	"fmt"
-	"image"
-	"image/jpeg"
-	"image/png"
-	"regexp"
-	"runtime"
 )
 
 // Default limits on the size of a picture, see [Limits].
 const (
 	DefaultMaxSide   = 65_500      // libjpeg's JPEG_MAX_DIMENSION
-	DefaultMaxPixels = 100_000_000 // 300 MB as planar RGB
+	DefaultMaxPixels = 100_000_000 // 400 MB at four bytes a pixel
 )
 
 // Limits bound what a picture may cost before it is decoded. A zero field
@@ -62,71 +63,132 @@ func (l Limits) check(w, h int) error {
 	return nil
 }
 
-// Image is a decoded picture: three planes, red then green then blue, each of
-// H rows of W samples in 0..255, without padding.
+// Image is a decoded picture: H rows of W pixels, top to bottom, without
+// padding between rows.
 type Image struct {
-	W, H int
-	Pix  []uint8 // 3*W*H samples
+	W, H int     // of Pix
+	C    int     // 1: grey, one byte a pixel; 3: colour, four bytes a pixel: red, green, blue, and one without meaning
+	Pix  []uint8 // W*H bytes (C == 1) or 4*W*H (C == 3)
+
+	SourceW, SourceH int // as the file's header says, before [Decoder.Enough] and [Decoder.ExifRotate] have changed it
+
+	Damage error // nil, or what is wrong with a picture that [Decoder.KeepTruncated] kept
 }
 
-// Plane returns the samples of one channel: 0 red, 1 green, 2 blue.
-func (m *Image) Plane(c int) []uint8 {
-	n := m.W * m.H
-	return m.Pix[c*n : (c+1)*n : (c+1)*n]
+// PixelBytes returns how many bytes of Pix a pixel has: 1 or 4.
+func (m *Image) PixelBytes() int {
+	if m.C == 1 {
+		return 1
+	}
+	return 4
 }
 
-// reset gives m the size w x h and room for the pixels, whose values are
-// undefined. The memory of an earlier, larger picture is used again, unless
-// that was a giant.
-func (m *Image) reset(w, h int) {
-	const giant = 48 << 20 // samples of 16 million pixels
-	m.W, m.H = w, h
-	if n := 3 * w * h; cap(m.Pix) < n || cap(m.Pix) > giant && n <= giant {
-		m.Pix = make([]uint8, n)
-	} else {
-		m.Pix = m.Pix[:n]
+// large is how many bytes a Decoder may keep, and a picture may take, without
+// further ado: 8 megapixels in colour.
+const large = 32 << 20
+
+// letGo forgets the pixels when their memory is too small for n bytes, or far
+// too large.
+func (m *Image) letGo(n int) {
+	if cap(m.Pix) < n || cap(m.Pix) > large && n <= large {
+		m.Pix = nil
 	}
 }
 
+// reset gives m its size and room for the pixels, whose values are undefined.
+func (m *Image) reset(w, h, c int) {
+	m.W, m.H, m.C = w, h, c
+	n := w * h * m.PixelBytes()
+	m.letGo(n)
+	if m.Pix == nil {
+		m.Pix = make([]uint8, n)
+	}
+	m.Pix = m.Pix[:n]
+}
+
 // Decoder decodes one picture after another into the same memory. The zero
-// value is ready for use with the default limits. A Decoder belongs to one
-// goroutine at a time.
+// value is ready for use: the best library, the default limits, the pixels as
+// they are stored. A Decoder belongs to one goroutine at a time and must not be
+// copied once it has been used.
 type Decoder struct {
+	// Library decodes JPEG; nil stands for the one that Find returns.
+	Library *Library
+
+	// Limits are checked before memory is allocated.
 	Limits Limits
+
+	// KeepTruncated has a damaged JPEG give what could be decoded of it, with
+	// Image.Damage set, instead of an error. The missing part is grey. Only
+	// libjpeg-turbo can do this: image/jpeg and image/png give a whole picture
+	// or none.
+	KeepTruncated bool
+
+	// ExifRotate turns and mirrors the picture as the EXIF orientation says.
+	ExifRotate bool
+
+	// Enough, where it is positive, has a picture of more than 16 megapixels
+	// decoded at 1/8, 1/4 or 1/2 of its size: the smallest whose shorter side
+	// still has Enough pixels. All other pictures keep their size.
+	Enough int
+
+	// Budget bounds the memory that the large pictures of several Decoders take
+	// at a time; nil: it is not bounded.
+	Budget *Budget
+
 	img    Image
+	turned []uint8 // the memory that ExifRotate swaps with img's
+	turbo  *turboHandle
 }
 
 // Decode returns the picture in data, whatever the file's name said it was:
-// JPEG (baseline or progressive; grey, YCbCr, RGB, CMYK, YCCK) or PNG (all
-// kinds). The image is borrowed until the next call of Decode. Every error is
-// an *[Error]; no input makes Decode panic.
+// JPEG (baseline or progressive; grey, YCbCr, RGB, CMYK, YCCK), PNG (all
+// kinds), or binary netpbm (P5, P6) of eight bits. The image is borrowed until
+// the next call of Decode or Close. Every error is an *[Error]; no input makes
+// Decode panic.
 func (d *Decoder) Decode(data []byte) (m *Image, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			m, err = nil, &Error{Malformed, fmt.Errorf("the decoder gave up: %v", p)}
 		}
 	}()
-	format, err := sniff(data)
+	kind, err := sniff(data)
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := format.config(bytes.NewReader(data))
-	if err != nil {
-		return nil, classify(err)
+	d.img.Damage = nil
+	switch kind {
+	case jpegFile:
+		err = d.decodeJPEG(data)
+	case pngFile:
+		err = d.decodePNG(data)
+	default:
+		err = d.decodeNetpbm(data)
 	}
-	if err := d.Limits.check(cfg.Width, cfg.Height); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	src, err := format.decode(bytes.NewReader(data))
-	if err != nil {
-		return nil, classify(err)
-	}
-	if size := src.Bounds().Size(); size.X != cfg.Width || size.Y != cfg.Height {
-		return nil, &Error{Malformed, fmt.Errorf("the header says %dx%d pixels, the picture has %dx%d", cfg.Width, cfg.Height, size.X, size.Y)}
-	}
-	d.img.reset(cfg.Width, cfg.Height)
-	toPlanar(&d.img, src)
 	return &d.img, nil
+}
+
+// decodeJPEG decodes with the library of the Decoder.
+func (d *Decoder) decodeJPEG(data []byte) error {
+	head := readJPEGHeader(data)
+	lib := d.Library
+	if lib == nil {
+		lib = Find()
+	}
+	if lib.turbo != nil {
+		return d.withTurbo(lib.turbo, data, &head)
+	}
+	return d.withStandard(data, &head)
+}
+
+// Close frees what the Decoder holds at once, pixels that were lent included.
+// It may be used again after. A Decoder that is not closed is cleaned up by the
+// garbage collector.
+func (d *Decoder) Close() {
+	d.dropHandle()
+	d.img, d.turned = Image{}, nil
 }
 
 // Decode decodes one picture into memory of its own; see [Decoder.Decode].
@@ -135,48 +197,27 @@ func Decode(data []byte, lim Limits) (*Image, error) {
 	return d.Decode(data)
 }
 
-// Name says which library decodes JPEG, and its release, for the terminal and
-// for the manifest: two decoders differ by a level here and there, so shards
-// made with different ones are not the same.
-func Name() string {
-	v := runtime.Version()
-	if short := regexp.MustCompile(`go[0-9]+\.[0-9]+`).FindString(v); short != "" {
-		v = short
-	}
-	return "image/jpeg (" + v + ")"
-}
-
-// format is a kind of file that can be decoded.
-type format struct {
-	config func(*bytes.Reader) (image.Config, error)
-	decode func(*bytes.Reader) (image.Image, error)
-}
-
-func jpegFormat() format {
-	return format{
-		config: func(r *bytes.Reader) (image.Config, error) { return jpeg.DecodeConfig(r) },
-		decode: func(r *bytes.Reader) (image.Image, error) { return jpeg.Decode(r) },
-	}
-}
-
-func pngFormat() format {
-	return format{
-		config: func(r *bytes.Reader) (image.Config, error) { return png.DecodeConfig(r) },
-		decode: func(r *bytes.Reader) (image.Image, error) { return png.Decode(r) },
-	}
-}
+// Kinds of files that are decoded.
+const (
+	jpegFile = iota
+	pngFile
+	netpbmFile
+)
 
 // sniff tells the format by the first bytes of the file. A file of a known
 // kind that is not decoded is named in the error.
-func sniff(data []byte) (format, error) {
+func sniff(data []byte) (kind int, err error) {
 	starts := func(magic string) bool { return bytes.HasPrefix(data, []byte(magic)) }
+	netpbm := len(data) >= 3 && data[0] == 'P' && (isSpace(data[2]) || data[2] == '#')
 	switch {
 	case len(data) == 0:
-		return format{}, &Error{Empty, fmt.Errorf("the file has no bytes")}
+		return 0, &Error{Empty, fmt.Errorf("the file has no bytes")}
 	case starts("\xff\xd8"):
-		return jpegFormat(), nil
+		return jpegFile, nil
 	case starts("\x89PNG\r\n\x1a\n"):
-		return pngFormat(), nil
+		return pngFile, nil
+	case netpbm && (data[1] == '5' || data[1] == '6'):
+		return netpbmFile, nil
 	}
 	other := ""
 	switch {
@@ -190,9 +231,11 @@ func sniff(data []byte) (format, error) {
 		other = "BMP"
 	case len(data) >= 12 && string(data[4:8]) == "ftyp":
 		other = "HEIF or MP4"
+	case netpbm && data[1] >= '1' && data[1] <= '7':
+		other = "netpbm P" + string(data[1:2])
 	}
 	if other != "" {
-		return format{}, &Error{Unsupported, fmt.Errorf("a %s file; JPEG and PNG are read", other)}
+		return 0, &Error{Unsupported, fmt.Errorf("a %s file; JPEG, PNG and netpbm P5, P6 are read", other)}
 	}
-	return format{}, &Error{NotAnImage, fmt.Errorf("neither JPEG nor PNG: it starts with % x", data[:min(len(data), 4)])}
+	return 0, &Error{NotAnImage, fmt.Errorf("neither JPEG nor PNG: it starts with % x", data[:min(len(data), 4)])}
 }

@@ -37,6 +37,7 @@ const MaxSize = 4096
 // value is ready for use. A Resizer belongs to one goroutine at a time.
 type Resizer struct {
 	across, down weights
+	planes       planes
 	blocks       []block // four rows of the picture, as the filter takes them
 	strip        []uint8 // three planes of the rows that the square needs, filtered across
 }
@@ -46,6 +47,42 @@ type Resizer struct {
 // blue, of size rows each. It returns an error, and writes nothing, when dst is
 // not 3*size*size long, size is not within 1..MaxSize, or src has no pixels.
 func (r *Resizer) CenterSquare(dst []uint8, src *decode.Image, size int) error {
+	if src.W < 1 || src.H < 1 || len(src.Pix) != src.W*src.H*src.PixelBytes() {
+		return fmt.Errorf("resize: a picture of %dx%d pixels with %d bytes", src.W, src.H, len(src.Pix))
+	}
+	r.planes.set(src)
+	return r.centerSquare(dst, &r.planes, size)
+}
+
+// planes is a picture as three planes.
+type planes struct {
+	W, H int
+	Pix  []uint8
+}
+
+// Plane returns the samples of one channel.
+func (m *planes) Plane(c int) []uint8 {
+	n := m.W * m.H
+	return m.Pix[c*n : (c+1)*n : (c+1)*n]
+}
+
+// set takes the picture's channels apart.
+func (m *planes) set(src *decode.Image) {
+	n := src.W * src.H
+	m.W, m.H, m.Pix = src.W, src.H, grow(m.Pix, 3*n)
+	step := src.PixelBytes()
+	for c := range src.C {
+		for i := range n {
+			m.Pix[c*n+i] = src.Pix[i*step+c]
+		}
+	}
+	if src.C == 1 {
+		copy(m.Pix[n:], m.Pix[:n])
+		copy(m.Pix[2*n:], m.Pix[:n])
+	}
+}
+
+func (r *Resizer) centerSquare(dst []uint8, src *planes, size int) error {
 	switch {
 	case size < 1 || size > MaxSize:
 		return fmt.Errorf("resize: a square of %d pixels; 1 to %d are possible", size, MaxSize)
@@ -68,7 +105,7 @@ func (r *Resizer) CenterSquare(dst []uint8, src *decode.Image, size int) error {
 
 // filterAcross fills the strip with rows top..bottom of src, filtered across,
 // four rows at a time. Where fewer are left, the last one stands in.
-func (r *Resizer) filterAcross(src *decode.Image, size, top, bottom int) {
+func (r *Resizer) filterAcross(src *planes, size, top, bottom int) {
 	left, right := r.across.span()
 	plane := size * (bottom - top)
 	r.strip = grow(r.strip, 3*plane)

@@ -9,21 +9,19 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-
-	"alexnet/ingest/decode"
 )
 
 // noise is a picture of random samples.
-func noise(w, h int) *decode.Image {
+func noise(w, h int) *planes {
 	random := rand.NewChaCha8([32]byte{byte(w), byte(w >> 8), byte(h), byte(h >> 8)})
-	m := &decode.Image{W: w, H: h, Pix: make([]uint8, 3*w*h)}
+	m := &planes{W: w, H: h, Pix: make([]uint8, 3*w*h)}
 	random.Read(m.Pix)
 	return m
 }
 
 // extremes is a picture of samples that are 0 or 255, in blocks of odd size.
-func extremes(w, h int) *decode.Image {
-	m := &decode.Image{W: w, H: h, Pix: make([]uint8, 3*w*h)}
+func extremes(w, h int) *planes {
+	m := &planes{W: w, H: h, Pix: make([]uint8, 3*w*h)}
 	for c := range 3 {
 		for y := range h {
 			for x := range w {
@@ -56,7 +54,7 @@ func triangle(in, out, i int) (from int, weights []float64) {
 }
 
 // exact is the slow reference: both filters at once, in float64, not rounded.
-func exact(src *decode.Image, size int) []float64 {
+func exact(src *planes, size int) []float64 {
 	short, long := min(src.W, src.H), max(src.W, src.H)
 	newLong := int(float64(size) * float64(long) / float64(short)) // as in torchvision
 	w, h := newLong, size
@@ -97,9 +95,9 @@ func TestAgainstExact(t *testing.T) {
 		{255, 257, 256}, {257, 255, 256}, {256, 256, 256}, {512, 512, 256}, {300, 200, 256}, {500, 375, 256}, {375, 500, 224},
 		{640, 480, 32}, {333, 999, 17}, {1023, 767, 100}, {2000, 31, 8}, {33, 33, 1}, {7, 9, 1}, {400, 300, 3}, {100, 100, 12},
 	} {
-		for kind, src := range map[string]*decode.Image{"noise": noise(test.w, test.h), "extremes": extremes(test.w, test.h)} {
+		for kind, src := range map[string]*planes{"noise": noise(test.w, test.h), "extremes": extremes(test.w, test.h)} {
 			got := make([]uint8, 3*test.size*test.size)
-			if err := CenterSquare(got, src, test.size); err != nil {
+			if err := new(Resizer).centerSquare(got, src, test.size); err != nil {
 				t.Fatal(err)
 			}
 			want := exact(src, test.size)
@@ -125,14 +123,14 @@ func TestAgainstExact(t *testing.T) {
 func TestIdentity(t *testing.T) {
 	src := noise(48, 48)
 	got := make([]uint8, len(src.Pix))
-	if err := CenterSquare(got, src, 48); err != nil {
+	if err := new(Resizer).centerSquare(got, src, 48); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, src.Pix) {
 		t.Error("a picture of the right size was changed")
 	}
 	wide, high := noise(51, 48), noise(48, 53)
-	if err := CenterSquare(got, wide, 48); err != nil {
+	if err := new(Resizer).centerSquare(got, wide, 48); err != nil {
 		t.Fatal(err)
 	}
 	for y := range 48 {
@@ -141,7 +139,7 @@ func TestIdentity(t *testing.T) {
 			t.Fatalf("row %d is not the central part", y)
 		}
 	}
-	if err := CenterSquare(got, high, 48); err != nil {
+	if err := new(Resizer).centerSquare(got, high, 48); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got[:48*48], high.Pix[2*48:50*48]) { // 2.5 rounds to 2
@@ -173,9 +171,9 @@ func TestWeights(t *testing.T) {
 		}
 	}
 	for _, v := range []uint8{0, 1, 127, 255} {
-		flat := &decode.Image{W: 123, H: 77, Pix: bytes.Repeat([]byte{v}, 3*123*77)}
+		flat := &planes{W: 123, H: 77, Pix: bytes.Repeat([]byte{v}, 3*123*77)}
 		got := make([]uint8, 3*61*61)
-		if err := CenterSquare(got, flat, 61); err != nil {
+		if err := new(Resizer).centerSquare(got, flat, 61); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got, bytes.Repeat([]byte{v}, len(got))) {
@@ -206,10 +204,10 @@ func TestReuse(t *testing.T) {
 	for _, size := range [][3]int{{100, 80, 32}, {20, 30, 32}, {100, 80, 32}, {100, 80, 20}, {80, 100, 20}, {1, 1, 40}} {
 		src := noise(size[0], size[1])
 		got, want := make([]uint8, 3*size[2]*size[2]), make([]uint8, 3*size[2]*size[2])
-		if err := r.CenterSquare(got, src, size[2]); err != nil {
+		if err := r.centerSquare(got, src, size[2]); err != nil {
 			t.Fatal(err)
 		}
-		if err := CenterSquare(want, src, size[2]); err != nil {
+		if err := new(Resizer).centerSquare(want, src, size[2]); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got, want) {
@@ -224,7 +222,7 @@ func TestGolden(t *testing.T) {
 	sum := sha256.New()
 	for _, size := range [][3]int{{500, 375, 256}, {333, 500, 256}, {50, 70, 100}, {1600, 40, 33}, {64, 64, 64}} {
 		dst := make([]uint8, 3*size[2]*size[2])
-		if err := r.CenterSquare(dst, noise(size[0], size[1]), size[2]); err != nil {
+		if err := r.centerSquare(dst, noise(size[0], size[1]), size[2]); err != nil {
 			t.Fatal(err)
 		}
 		sum.Write(dst)
@@ -239,16 +237,16 @@ func TestRefusals(t *testing.T) {
 	good := noise(4, 4)
 	for _, test := range []struct {
 		room, size int
-		src        *decode.Image
+		src        *planes
 		text       string
 	}{
 		{3 * 16, 5, good, "room for 48 samples, a square of 5 needs 75"},
 		{0, 0, good, "a square of 0 pixels; 1 to 4096 are possible"},
 		{3, 5000, good, "a square of 5000 pixels"},
-		{3 * 16, 4, &decode.Image{W: 4, H: 0}, "a picture of 4x0 pixels"},
-		{3 * 16, 4, &decode.Image{W: 4, H: 4, Pix: make([]uint8, 47)}, "a picture of 4x4 pixels with 47 samples"},
+		{3 * 16, 4, &planes{W: 4, H: 0}, "a picture of 4x0 pixels"},
+		{3 * 16, 4, &planes{W: 4, H: 4, Pix: make([]uint8, 47)}, "a picture of 4x4 pixels with 47 samples"},
 	} {
-		if err := CenterSquare(make([]uint8, test.room), test.src, test.size); err == nil || !strings.Contains(err.Error(), test.text) {
+		if err := new(Resizer).centerSquare(make([]uint8, test.room), test.src, test.size); err == nil || !strings.Contains(err.Error(), test.text) {
 			t.Errorf("error %v, want %q", err, test.text)
 		}
 	}
@@ -262,7 +260,7 @@ func BenchmarkCenterSquare(b *testing.B) {
 			b.SetBytes(int64(len(src.Pix)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := r.CenterSquare(dst, src, 256); err != nil {
+				if err := r.centerSquare(dst, src, 256); err != nil {
 					b.Fatal(err)
 				}
 			}
