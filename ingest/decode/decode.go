@@ -76,12 +76,7 @@ type Image struct {
 }
 
 // PixelBytes returns how many bytes of Pix a pixel has: 1 or 4.
-func (m *Image) PixelBytes() int {
-	if m.C == 1 {
-		return 1
-	}
-	return 4
-}
+func (m *Image) PixelBytes() int { return pixelBytes(m.C) }
 
 // large is how many bytes a Decoder may keep, and a picture may take, without
 // further ado: 8 megapixels in colour.

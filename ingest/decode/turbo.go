@@ -152,6 +152,25 @@ type turboHandle struct {
 	cleanup runtime.Cleanup
 	scaled  int      // what the handle divides by, of release 3
 	found   [4]int32 // what the header says: width, height, subsampling, colour space
+
+	pinner runtime.Pinner
+	args   [9]uintptr // of a call, here because the runtime would allocate them for each
+}
+
+// call calls a function of the library whose first argument is the handle and
+// whose result is an int. Memory of Go that it is given must be pinned.
+func (h *turboHandle) call(function uintptr, args ...uintptr) int {
+	h.args[0] = h.handle
+	n := copy(h.args[1:], args)
+	rc, _, _ := purego.SyscallN(function, h.args[:n+1]...)
+	runtime.KeepAlive(h) // the collector frees the handle
+	return int(int32(rc))
+}
+
+// pin keeps what p points to where it is until unpin, and returns its address.
+func (h *turboHandle) pin(p unsafe.Pointer) uintptr {
+	h.pinner.Pin(p)
+	return uintptr(p)
 }
 
 // handleFor returns a handle of the library, which is made for the first
@@ -165,10 +184,10 @@ func (d *Decoder) handleFor(t *turbo) (*turboHandle, error) {
 	if handle == 0 {
 		return nil, &Error{TooLarge, fmt.Errorf("libjpeg-turbo has no memory for a decompressor")}
 	}
-	if t.three {
-		purego.SyscallN(t.set, handle, tjParamScanLimit, scanLimit)
-	}
 	h := &turboHandle{lib: t, handle: handle, scaled: 1}
+	if t.three {
+		h.call(t.set, tjParamScanLimit, scanLimit)
+	}
 	destroy := t.destroy
 	h.cleanup = runtime.AddCleanup(h, func(handle uintptr) { purego.SyscallN(destroy, handle) }, handle)
 	d.turbo = h
@@ -190,62 +209,51 @@ func (d *Decoder) dropHandle() {
 // says whether they could be told.
 func (h *turboHandle) readHeader(data []byte) (w, ht, colorspace int, ok bool) {
 	t := h.lib
-	h.found = [4]int32{0, 0, -1, -1}
+	defer h.pinner.Unpin()
+	file := h.pin(unsafe.Pointer(unsafe.SliceData(data)))
 	if !t.three {
 		// An unknown subsampling is an error here and none for decompression,
 		// so what counts is what has been filled in.
-		purego.SyscallN(t.header, h.handle, uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)),
-			uintptr(unsafe.Pointer(&h.found[0])), uintptr(unsafe.Pointer(&h.found[1])),
-			uintptr(unsafe.Pointer(&h.found[2])), uintptr(unsafe.Pointer(&h.found[3])))
-		runtime.KeepAlive(h)
-		return int(h.found[0]), int(h.found[1]), int(h.found[3]), h.found[0] > 0 && h.found[3] >= 0
-	}
-	rc, _, _ := purego.SyscallN(t.header, h.handle, uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)))
-	if int32(rc) != 0 {
-		if code, _, _ := purego.SyscallN(t.errorCode, h.handle); int32(code) != tjWarning {
+		h.found = [4]int32{0, 0, -1, -1}
+		found := h.pin(unsafe.Pointer(&h.found))
+		h.call(t.header, file, uintptr(len(data)), found, found+4, found+8, found+12)
+		w, ht, colorspace = int(h.found[0]), int(h.found[1]), int(h.found[3])
+	} else {
+		if h.call(t.header, file, uintptr(len(data))) != 0 && h.call(t.errorCode) != tjWarning {
 			return 0, 0, 0, false
 		}
+		w, ht, colorspace = h.call(t.get, tjParamWidth), h.call(t.get, tjParamHeight), h.call(t.get, tjParamColorspace)
 	}
-	param := func(which uintptr) int {
-		v, _, _ := purego.SyscallN(t.get, h.handle, which)
-		return int(int32(v))
-	}
-	w, ht, colorspace = param(tjParamWidth), param(tjParamHeight), param(tjParamColorspace)
-	runtime.KeepAlive(h)
 	return w, ht, colorspace, w > 0 && ht > 0 && colorspace >= 0
 }
 
-// read decompresses the picture that readHeader has seen, divided by reduce, to
-// pix, which has toW x toH pixels of the format. It returns whether the library
-// is content.
-func (h *turboHandle) read(data, pix []uint8, p *plan, pixelBytes, format int) bool {
+// read decompresses the picture that readHeader has seen, divided by p.reduce,
+// to pix, which has p.toW x p.toH pixels of the format. It returns whether the
+// library is content.
+func (h *turboHandle) read(data, pix []uint8, p *plan, format int) bool {
 	t := h.lib
-	pitch := p.toW * pixelBytes
+	pitch := p.toW * pixelBytes(p.c)
 	if len(pix) < pitch*p.toH {
-		return false // never: more would be written than there is room for
+		panic("decode: less room for pixels than libjpeg-turbo will write")
 	}
-	var rc uintptr
-	if t.three {
-		if h.scaled != p.reduce {
-			// A struct of two ints, which travels in one register.
-			purego.SyscallN(t.setScale, h.handle, 1|uintptr(p.reduce)<<32)
-			h.scaled = p.reduce
-		}
-		rc, _, _ = purego.SyscallN(t.decompress, h.handle, uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)),
-			uintptr(unsafe.Pointer(unsafe.SliceData(pix))), uintptr(pitch), uintptr(format))
-	} else {
-		rc, _, _ = purego.SyscallN(t.decompress, h.handle, uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)),
-			uintptr(unsafe.Pointer(unsafe.SliceData(pix))), uintptr(p.toW), uintptr(pitch), uintptr(p.toH), uintptr(format), tjFlagLimitScans)
+	defer h.pinner.Unpin()
+	file, to := h.pin(unsafe.Pointer(unsafe.SliceData(data))), h.pin(unsafe.Pointer(unsafe.SliceData(pix)))
+	if !t.three {
+		return h.call(t.decompress, file, uintptr(len(data)), to, uintptr(p.toW), uintptr(pitch), uintptr(p.toH), uintptr(format), tjFlagLimitScans) == 0
 	}
-	runtime.KeepAlive(h)
-	return int32(rc) == 0
+	if h.scaled != p.reduce {
+		// A struct of two ints, which travels in one register.
+		h.call(t.setScale, 1|uintptr(p.reduce)<<32)
+		h.scaled = p.reduce
+	}
+	return h.call(t.decompress, file, uintptr(len(data)), to, uintptr(pitch), uintptr(format)) == 0
 }
 
 // complaint returns the text of the last failure, and whether it was only a
 // warning: there are pixels.
 func (h *turboHandle) complaint() (text string, warning bool) {
-	code, _, _ := purego.SyscallN(h.lib.errorCode, h.handle)
+	warning = h.call(h.lib.errorCode) == tjWarning
 	text = h.lib.errorText(h.handle)
 	runtime.KeepAlive(h)
-	return text, int32(code) == tjWarning
+	return text, warning
 }

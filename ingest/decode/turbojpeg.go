@@ -43,14 +43,14 @@ func (d *Decoder) withTurbo(t *turbo, data []byte, head *jpegHeader) error {
 	if head.progressive() || head.scanned < head.components {
 		need += 2 * head.coefficients() // all are kept until the last scan
 	}
-	d.img.letGo(p.toW * p.toH * (1 + 3*(c/3)))
+	d.img.letGo(p.toW * p.toH * pixelBytes(c)) // before it waits for more
 	held, err := d.Budget.acquire(need)
 	if err != nil {
 		return err
 	}
 	defer d.Budget.release(held)
 	d.img.reset(p.toW, p.toH, c)
-	if !h.read(data, d.img.Pix, &p, d.img.PixelBytes(), format) {
+	if !h.read(data, d.img.Pix, &p, format) {
 		if err := d.judge(h, data, head); err != nil {
 			return err
 		}
@@ -137,7 +137,8 @@ func failure(text string) *Error {
 	case strings.Contains(text, "nsupported"), strings.Contains(text, "not supported"), strings.Contains(text, "not implemented"),
 		strings.Contains(text, "Could not determine"):
 		reason = Unsupported
-	case strings.Contains(text, "memory"), strings.Contains(text, "Memory"), strings.Contains(text, "Maximum supported"):
+	case strings.Contains(text, "memory"), strings.Contains(text, "Memory"), strings.Contains(text, "Maximum supported"),
+		strings.HasPrefix(text, "Progressive JPEG image has more than"):
 		reason = TooLarge
 	}
 	return &Error{reason, errors.New(text)}
