@@ -29,7 +29,7 @@ func (b *Budget) acquire(need int64) (held int64, err error) {
 		return 0, nil
 	}
 	if need > b.bytes {
-		return 0, &Error{TooLarge, fmt.Errorf("decoding takes %d MB of memory, all large pictures together may take %d MB", need>>20, b.bytes>>20)}
+		return 0, &Error{TooLarge, fmt.Errorf("decoding takes %d MB of memory, all large pictures together may take %d MB", (need+1<<20-1)>>20, b.bytes>>20)}
 	}
 	// The others finish whatever happens to this one, so waiting has an end.
 	if err := b.free.Acquire(context.Background(), need); err != nil {

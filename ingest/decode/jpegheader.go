@@ -131,24 +131,18 @@ func (head *jpegHeader) progressive() bool {
 	return head.process == 0xc2 || head.process == 0xca
 }
 
-// coefficients returns how many DCT coefficients the picture has.
+// coefficients returns how many DCT coefficients the first four components
+// have: each is rounded up to whole units of all.
 func (head *jpegHeader) coefficients() int64 {
-	return head.overComponents(func(across, down int64) int64 { return across * down })
-}
-
-// overComponents sums size over the first four components, given their width
-// and height in samples, rounded up to whole units of all components.
-func (head *jpegHeader) overComponents(size func(across, down int64) int64) int64 {
 	n := min(head.components, len(head.sampling))
 	widest, highest := 1, 1
 	for _, s := range head.sampling[:n] {
 		widest, highest = max(widest, int(s>>4)), max(highest, int(s&15))
 	}
-	across := (head.w + 8*widest - 1) / (8 * widest)
-	down := (head.h + 8*highest - 1) / (8 * highest)
+	units := int64(up(head.w, 8*widest)) * int64(up(head.h, 8*highest))
 	sum := int64(0)
 	for _, s := range head.sampling[:n] {
-		sum += size(int64(across*8)*int64(s>>4), int64(down*8)*int64(s&15))
+		sum += units * 64 * int64(s>>4) * int64(s&15)
 	}
 	return sum
 }

@@ -44,16 +44,17 @@ func (d *Decoder) notKept(err error) error {
 	return err
 }
 
-// standardJPEGBytes returns how much memory image/jpeg takes: the planes, a
-// second copy for pictures that are not YCbCr, and all coefficients, four bytes
-// each, when the picture is progressive.
+// standardJPEGBytes returns how much memory image/jpeg takes: the planes, all
+// coefficients, four bytes each, when the picture is progressive, and a second
+// copy for CMYK and RGB. Of three components of the same size it is not known
+// whether they are RGB, so they count as such.
 func standardJPEGBytes(head *jpegHeader) int64 {
 	need := head.coefficients() // as many samples
 	if head.progressive() {
 		need += 4 * head.coefficients()
 	}
-	if head.components != 1 {
-		need += 4 * int64(head.w) * int64(head.h) * int64(head.components&4/4)
+	if s := head.sampling; head.components == 4 || head.components == 3 && s[0] == s[1] && s[0] == s[2] {
+		need += 4 * int64(head.w) * int64(head.h)
 	}
 	return need
 }
