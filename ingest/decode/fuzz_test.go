@@ -21,7 +21,7 @@ func addPictures(f *testing.F) {
 	f.Add([]byte("\xff\xd8\xff\xdb"))
 }
 
-var fuzzLimits = Limits{MaxSide: 2000, MaxPixels: 1 << 18}
+var fuzzLimits = Limits{MaxSide: 2000, MaxPixels: 1 << 14}
 
 // checkFuzzed finds out that a result is one that may be.
 func checkFuzzed(t *testing.T, d *Decoder, m *Image, err error) {

@@ -352,6 +352,29 @@ func TestManyDecoders(t *testing.T) {
 	})
 }
 
+// TestManyComplaints has many decoders fail at once. The library keeps the text
+// of a failure for the thread, and the scheduler moves goroutines between them.
+func TestManyComplaints(t *testing.T) {
+	l := turboOrSkip(t)
+	data := encodeJPEG(t, drawn(600, 400))
+	data = data[:len(data)*9/10]
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			d := Decoder{Library: l}
+			for range 25 {
+				_, err := d.Decode(data)
+				var e *Error
+				if !errors.As(err, &e) || e.Reason != Truncated {
+					t.Errorf("error %v", err)
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
 func BenchmarkDecode(b *testing.B) {
 	for _, l := range []*Library{Find(), Standard()} {
 		for _, size := range [][2]int{{500, 375}, {1600, 1200}} {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 )
 
@@ -19,6 +20,9 @@ func (d *Decoder) withTurbo(t *turbo, data []byte, head *jpegHeader) error {
 	if err != nil {
 		return err
 	}
+	// The library keeps the text of an error for the thread that met it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	w, ht, colorspace, ok := h.readHeader(data)
 	if !ok {
 		text, _ := h.complaint()
