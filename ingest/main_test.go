@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"alexnet/ingest/convert"
+	"alexnet/ingest/decode"
 	"alexnet/records"
 	"alexnet/tools/cli"
 	"alexnet/tools/drawn"
@@ -46,7 +47,7 @@ func TestCommand(t *testing.T) {
 		`(?m)^ *train +6 +6 +0 +1 +[0-9.]+ kB$`,
 		`(?m)^ *val +4 +4 +0 +1 +[0-9.]+ kB$`,
 		`(?m)^classes: +2$`,
-		`(?m)^decoder: +image/jpeg \(`,
+		`(?m)^decoder: +` + regexp.QuoteMeta(decode.Name()) + `$`,
 		`(?m)^baseline: +mean of all training pictures$`,
 		`(?m)^mean RGB: +[0-9]+\.[0-9]{2} [0-9]+\.[0-9]{2} [0-9]+\.[0-9]{2}$`,
 		`(?m)^colours: +standard deviations [0-9.]+ [0-9.]+ [0-9.]+ `,
@@ -57,7 +58,7 @@ func TestCommand(t *testing.T) {
 			t.Errorf("the summary lacks %s:\n%s", want, stdout)
 		}
 	}
-	if !strings.Contains(stderr, "source:  "+src) || !strings.Contains(stderr, "decoder: image/jpeg") {
+	if !strings.Contains(stderr, "source:  "+src) || !strings.Contains(stderr, "decoder: "+decode.Name()) {
 		t.Errorf("standard error: %s", stderr)
 	}
 	m, err := records.ReadManifest(out)

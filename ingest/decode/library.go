@@ -94,8 +94,6 @@ func installHint() string {
 		return slow + "brew install jpeg-turbo"
 	case "linux":
 		return slow + "apt-get install libturbojpeg0 (Debian), apt-get install libturbojpeg (Ubuntu), dnf install turbojpeg (Fedora)"
-	case "freebsd":
-		return slow + "pkg install libjpeg-turbo"
 	}
 	return ""
 }

@@ -187,6 +187,43 @@ func TestOddFiles(t *testing.T) {
 	})
 }
 
+// TestOddPixels has both libraries decode what both can. They differ where
+// chroma is subsampled, but not so much as for a colour space taken wrongly.
+func TestOddPixels(t *testing.T) {
+	dir := realdata.Path(t, "odd-jpegs")
+	limits := Limits{MaxPixels: 10_000_000}
+	turbo, standard := Decoder{Library: turboOrSkip(t), Limits: limits}, Decoder{Library: Standard(), Limits: limits}
+	compared := 0
+	for _, row := range strings.Split(strings.TrimSpace(oddFiles), "\n") {
+		name := strings.Fields(row)[0]
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, errA := turbo.Decode(data)
+		b, errB := standard.Decode(data)
+		if errA != nil || errB != nil {
+			continue
+		}
+		sum := 0
+		for y := range a.H {
+			for x := range a.W {
+				p, q := pixel(a, x, y), pixel(b, x, y)
+				for c := range p {
+					sum += max(int(p[c])-int(q[c]), int(q[c])-int(p[c]))
+				}
+			}
+		}
+		if mean := float64(sum) / float64(a.W*a.H*a.C); mean > 8 {
+			t.Errorf("%s: the libraries differ by %.2f levels on average", name, mean)
+		}
+		compared++
+	}
+	if compared < 60 {
+		t.Errorf("only %d files compared", compared)
+	}
+}
+
 // outcome describes a result as the table does.
 func outcome(m *Image, err error) string {
 	var e *Error

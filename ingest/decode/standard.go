@@ -74,10 +74,10 @@ func (d *Decoder) decodePNG(data []byte) error {
 	deep, kind := data[depthAt] == 16, data[typeAt]
 	pixel := int64(4)
 	c := 3
-	switch {
-	case kind == 0: // grey without alpha
+	switch kind {
+	case 0: // grey without alpha
 		pixel, c = 1, 1
-	case kind == 3: // palette
+	case 3: // palette
 		pixel = 1
 	}
 	if deep {

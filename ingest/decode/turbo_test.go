@@ -44,7 +44,7 @@ func TestLibraries(t *testing.T) {
 	if _, err := Open("/no/such/libturbojpeg.so"); err == nil {
 		t.Error("a file that is not there was loaded")
 	}
-	if Find() != Find() || Name() != Find().Name() {
+	if again := Find(); again != Find() || Name() != again.Name() {
 		t.Error("the library changes")
 	}
 	if Find().turbo == nil {
@@ -313,6 +313,30 @@ func TestUnsupported(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestManyScans has a progressive picture of a single block refined more often
+// than any encoder would.
+func TestManyScans(t *testing.T) {
+	d := Decoder{Library: turboOrSkip(t)}
+	head, _ := segments(t, encodeJPEG(t, planesOf(1, 8, 8)[0]))
+	picture := func(scans int) []byte {
+		data := append([]byte{0xff, markerSOI}, head[0xdb]...)
+		data = append(data, segment(0xc2, 8, 0, 8, 0, 8, 1, 1, 0x11, 0)...)
+		data = append(data, head[markerDHT]...)
+		for range scans {
+			data = append(data, segment(markerSOS, 1, 1, 0, 0, 0, 0)...)
+			data = append(data, 0x3f) // the first code, no difference of DC, and padding
+		}
+		return append(data, 0xff, markerEOI)
+	}
+	if _, err := d.Decode(picture(scanLimit / 2)); err != nil {
+		t.Errorf("%d scans: %v", scanLimit/2, err)
+	}
+	var e *Error
+	if _, err := d.Decode(picture(2 * scanLimit)); !errors.As(err, &e) || e.Reason != TooLarge {
+		t.Errorf("%d scans: %v", 2*scanLimit, err)
+	}
 }
 
 // TestManyDecoders decodes at once, and leaves decoders to the collector.
