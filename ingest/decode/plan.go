@@ -4,6 +4,10 @@ package decode
 // matters.
 const reduceAbove = 16_000_000
 
+// scanLimit is how many scans a progressive picture may have: what TurboJPEG
+// itself takes for TJFLAG_LIMITSCANS. Usual are ten; thousands take for ever.
+const scanLimit = 500
+
 // plan says how a picture is decoded.
 type plan struct {
 	w, h    int // of the header

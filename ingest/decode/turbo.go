@@ -28,10 +28,6 @@ const (
 	tjWarning = 0 // an error code
 )
 
-// scanLimit is how many scans a progressive picture may have: what TurboJPEG
-// itself takes for TJFLAG_LIMITSCANS. Usual are ten; thousands take for ever.
-const scanLimit = 500
-
 // turbo is a loaded libjpeg-turbo. The functions of release 3 are used where
 // they are, those of 2 otherwise; both give the same pixels.
 type turbo struct {
