@@ -3,10 +3,10 @@
 package decode
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"unsafe"
 
@@ -129,10 +129,14 @@ func fileOf(function uintptr) string {
 // line that jpeg programs show for -verbose. What is not found is not said.
 func (t *turbo) name() string {
 	name := "libjpeg-turbo"
-	if content, err := os.ReadFile(t.file); err == nil {
-		line := regexp.MustCompile(`(libjpeg-turbo|mozjpeg) version ([0-9][0-9.]*)`).FindSubmatch(content)
-		if line != nil {
-			name = string(line[1]) + " " + string(line[2])
+	content, err := os.ReadFile(t.file)
+	for _, maker := range []string{"libjpeg-turbo", "mozjpeg"} {
+		if _, line, ok := bytes.Cut(content, []byte(maker+" version ")); ok && err == nil {
+			release := bytes.TrimRight(line[:len(line)-len(bytes.TrimLeft(line, "0123456789."))], ".")
+			if len(release) > 0 {
+				name = maker + " " + string(release)
+				break
+			}
 		}
 	}
 	if t.file != "" {
