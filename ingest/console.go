@@ -53,7 +53,18 @@ func (c *console) start(source string, shape records.Shape) {
 	f := c.flags
 	fmt.Fprintf(c.stderr, "source:  %s\n", source)
 	fmt.Fprintf(c.stderr, "decoder: %s\n", decode.Name())
+	if hint := decode.Find().Hint(); hint != "" {
+		fmt.Fprintf(c.stderr, "         %s\n", hint)
+	}
 	fmt.Fprintf(c.stderr, "records: %s, %v, %s, compression %s\n", f.Out, shape, f.Pixels, f.Compress)
+}
+
+// checking shows how far the comparison of an archive with its MD5 sum is.
+func (c *console) checking(file string, done, size int64) {
+	if now := c.now(); now.Sub(c.last) >= lineEvery {
+		c.last = now
+		c.note(fmt.Sprintf("%s: %s of %s read for its MD5", file, bytesText(done), bytesText(size)))
+	}
 }
 
 // progress shows how far the job is.

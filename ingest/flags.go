@@ -9,19 +9,22 @@ import (
 
 	"alexnet/ingest/convert"
 	"alexnet/ingest/decode"
+	"alexnet/ingest/resize"
 	"alexnet/ingest/source"
 	"alexnet/records"
 )
 
 // flags are the command's.
 type flags struct {
-	Src           string    `required:"" placeholder:"DIR|TAR" help:"Photographs: a folder, a folder with archives, or one archive."`
+	Src           string    `required:"" placeholder:"DIR|TAR" help:"Pictures: a folder, a folder with archives, or one archive."`
 	Out           string    `default:"out" placeholder:"DIR" help:"Folder for the records (${default})."`
-	Layout        string    `default:"auto" enum:"auto,ilsvrc,folder" help:"How the source is laid out: ${enum} (${default})."`
+	Layout        string    `default:"auto" enum:"auto,ilsvrc,kaggle,folder,cifar10,cifar100,mnist" help:"How the source is laid out: ${enum} (${default})."`
 	Classes       string    `placeholder:"FILE" help:"Class list: one WNID or folder name a line."`
 	Pixels        string    `default:"int16" enum:"int16,uint8" help:"Store differences to the mean picture (int16) or raw values (uint8) (${default})."`
 	Compress      string    `default:"none" enum:"none,lz4,zstd" help:"Compression of the pixels: ${enum} (${default})."`
 	Size          int       `placeholder:"N" help:"Side of the squares, in pixels (the source's own where its pictures have one, else 256)."`
+	Filter        string    `default:"triangle" enum:"triangle,box,bicubic" help:"Filter that scales: ${enum} (${default})."`
+	Warp          bool      `help:"Squeeze the whole picture into the square, as Caffe did, instead of cutting its centre out."`
 	ShardSize     byteCount `default:"256MB" placeholder:"BYTES" help:"Pixel bytes a shard, before compression (${default})."`
 	Jobs          int       `placeholder:"N" help:"Pictures decoded at the same time; one for each processor if not given."`
 	Seed          uint64    `default:"1" help:"Seed of the order of the pictures (${default})."`
@@ -30,6 +33,7 @@ type flags struct {
 	Mean          string    `placeholder:"DIR" help:"Take the mean picture from these records, where the source has no train."`
 	KeepTruncated bool      `help:"Take pictures whose files end too early, with what is missing in grey, and list them in damaged.jsonl."`
 	ExifRotate    bool      `help:"Turn pictures as their EXIF orientation says."`
+	CheckMD5      bool      `name:"check-md5" help:"First compare the archives with the MD5 sums that were published for them."`
 	MaxPixels     int       `default:"100000000" help:"Reject larger pictures, in pixels (${default})."`
 	Strict        bool      `help:"Stop at the first file that gives no picture."`
 	MaxRejects    float64   `default:"0.01" placeholder:"SHARE" help:"Stop when more than this share of all files gives no picture (${default}; one is always let pass)."`
@@ -40,18 +44,19 @@ type flags struct {
 }
 
 // source is what the source has to know.
-func (f *flags) source() source.Options {
-	return source.Options{Layout: f.Layout, ClassesFile: f.Classes, Limit: f.Limit, Seed: f.Seed}
+func (f *flags) source(c *console) source.Options {
+	return source.Options{Layout: f.Layout, ClassesFile: f.Classes, Limit: f.Limit, Seed: f.Seed, CheckMD5: f.CheckMD5, OnCheck: c.checking}
 }
 
 // config is what the job has to know.
 func (f *flags) config(src source.Source) convert.Config {
+	filter, _ := resize.ParseFilter(f.Filter) // the flag's enum has only those that are known
 	return convert.Config{
 		Source: src, Out: f.Out,
 		Pixels: records.PixelType(f.Pixels), Compression: records.Compression(f.Compress),
 		Size: f.Size, ShardBytes: int64(f.ShardSize), Seed: f.Seed, ValFraction: f.ValFraction,
 		Limits: decode.Limits{MaxPixels: f.MaxPixels}, MeanFrom: f.Mean,
-		KeepTruncated: f.KeepTruncated, ExifRotate: f.ExifRotate,
+		KeepTruncated: f.KeepTruncated, ExifRotate: f.ExifRotate, Resize: resize.Options{Filter: filter, Warp: f.Warp},
 		Jobs: f.Jobs, Strict: f.Strict, MaxRejects: f.MaxRejects, Restart: f.Restart,
 	}
 }

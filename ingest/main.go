@@ -18,13 +18,15 @@ import (
 
 const description = `Turns photographs into records for training.
 
-The source is a folder with train/ and val/, the official archives of ILSVRC 2012
-(never unpacked), or a folder with one folder a class.
+The source is ILSVRC 2012 as it was downloaded (archives are never unpacked), unpacked
+or as Kaggle has it; ImageNet's fall11_whole.tar; a folder with one folder a class; or
+the files of CIFAR-10, CIFAR-100, MNIST and Fashion-MNIST. What it is, is found out.
 
 Examples:
   ingest --src ILSVRC2012 --out out/
   ingest --src ILSVRC2012 --out small/ --size 128 --pixels uint8 --limit 10000
-  ingest --src flowers --out flowers-records/ --val-fraction 0.1
+  ingest --src flowers --out flowers-records/ --val-fraction 0.1 --exif-rotate
+  ingest --src cifar-10-batches-bin --out cifar/
 
 Run again on an unfinished --out, it goes on where it stopped. Ctrl-C keeps the
 shards that are finished.`
@@ -44,7 +46,7 @@ func main() {
 // Run makes the records.
 func (f *flags) Run(ctx context.Context) (err error) {
 	c := newConsole(f)
-	src, err := source.Open(ctx, f.Src, f.source())
+	src, err := source.Open(ctx, f.Src, f.source(c))
 	if err != nil {
 		return err
 	}

@@ -70,6 +70,7 @@ type Config struct {
 	// ExifRotate turns pictures as their EXIF orientation says. Without it they
 	// are taken as they are stored.
 	ExifRotate bool
+	Resize     resize.Options // how a picture becomes a square
 
 	// MeanFrom is a folder of records whose mean picture, baseline and colour
 	// components are taken. It is for sources without a training split.
@@ -210,7 +211,7 @@ func (c *Config) complete() error {
 		c.create = func(path string, o records.WriterOptions) (shardWriter, error) { return records.CreateShard(path, o) }
 	}
 	if c.damage == nil {
-		c.damage = func(*decode.Image) error { return nil }
+		c.damage = func(m *decode.Image) error { return m.Damage }
 	}
 	if c.Limits.MaxSide == 0 {
 		c.Limits.MaxSide = decode.DefaultMaxSide
@@ -243,10 +244,7 @@ const DefaultSize = 256
 // the source's own size or of DefaultSize, of three colours, or of one plane
 // where the source has only grey pictures.
 func (c *Config) Shape() records.Shape {
-	var own records.Shape
-	if s, ok := c.Source.(interface{ Shape() records.Shape }); ok {
-		own = s.Shape()
-	}
+	own := c.Source.Shape()
 	shape := records.Shape{C: 3, H: c.Size, W: c.Size}
 	if own.C == 1 {
 		shape.C = 1
@@ -264,18 +262,17 @@ func (c *Config) Shape() records.Shape {
 // published is how many files each split of the source has as it was
 // published, nil where that is not known or not what is converted.
 func (c *Config) published() map[string]int {
-	s, ok := c.Source.(interface{ Official() map[string]int })
-	if !ok || c.ValFraction > 0 {
+	if c.ValFraction > 0 {
 		return nil
 	}
-	return s.Official()
+	return c.Source.Official()
 }
 
 // manifest is what the manifest says before there is a shard.
 func (c *Config) manifest(p *plan) *records.Manifest {
 	return &records.Manifest{
 		Shape: c.Shape(), Pixels: c.Pixels, Compression: c.Compression, Seed: c.Seed,
-		Decoder: decode.Name(), Filter: resize.Name, Classes: p.classes, Splits: map[string]records.SplitInfo{},
+		Decoder: decode.Name(), Filter: c.Resize.Name(), Classes: p.classes, Splits: map[string]records.SplitInfo{},
 	}
 }
 

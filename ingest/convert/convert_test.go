@@ -74,7 +74,7 @@ func expected(t *testing.T, src source.Source, size int) map[string]map[string]r
 			r := row{pixels: make([]uint8, 3*size*size)}
 			r.Label, r.ILSVRCID, r.Width, r.Height = it.Label, it.ILSVRCID, uint16(img.SourceW), uint16(img.SourceH)
 			r.SourceXXH3 = xxh3.Hash(data)
-			if err := resize.CenterSquare(r.pixels, img, size); err != nil {
+			if err := resize.Square(r.pixels, img, size); err != nil {
 				t.Fatal(err)
 			}
 			all[s.Name][it.Key] = r

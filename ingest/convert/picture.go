@@ -39,12 +39,24 @@ type maker struct {
 	job   *job
 	dec   decode.Decoder
 	scale resize.Resizer
-	file  []byte  // memory for the file's bytes
-	color []uint8 // memory for three planes where one is wanted
+	file  []byte // memory for the file's bytes
 }
 
-func newMaker(j *job) *maker {
-	return &maker{job: j, dec: decode.Decoder{Limits: j.cfg.Limits}}
+// decodeBytes bounds what the giants among the pictures take while they are
+// decoded, all workers together: enough for 100 megapixels of the usual
+// progressive kind, and little enough for the whole command to stay below
+// 600 MB.
+const decodeBytes = 448 << 20
+
+func newMaker(j *job, giants *decode.Budget) *maker {
+	return &maker{
+		job: j,
+		dec: decode.Decoder{
+			Limits: j.cfg.Limits, KeepTruncated: j.cfg.KeepTruncated, ExifRotate: j.cfg.ExifRotate,
+			Enough: 2 * j.cfg.Size, Budget: giants,
+		},
+		scale: resize.Resizer{Options: j.cfg.Resize},
+	}
 }
 
 // make reads, decodes and scales the file of a task. An error is for the task
@@ -78,28 +90,13 @@ func (m *maker) make(t *task) error {
 	if err == nil {
 		t.damage = m.job.cfg.damage(img)
 		t.width, t.height = img.SourceW, img.SourceH
-		err = m.cut(t.pixels, img)
+		err = m.scale.Square(t.pixels, img, m.job.cfg.Size)
 		m.job.times.resize.Add(int64(time.Since(decoded)))
 	}
 	if err != nil || t.damage != nil {
 		sum := sha256.Sum256(data)
 		t.sha256 = hex.EncodeToString(sum[:])
 	}
-	return err
-}
-
-// cut makes the square of a decoded picture. Records of one plane are of
-// sources whose pictures are grey: their three colours are the same.
-func (m *maker) cut(pixels []uint8, img *decode.Image) error {
-	shape := m.job.cfg.Shape()
-	if shape.C == 3 {
-		return m.scale.CenterSquare(pixels, img, shape.H)
-	}
-	if m.color == nil {
-		m.color = make([]uint8, 3*shape.H*shape.W)
-	}
-	err := m.scale.CenterSquare(m.color, img, shape.H)
-	copy(pixels, m.color)
 	return err
 }
 

@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	"alexnet/ingest/decode"
-	"alexnet/ingest/resize"
 	"alexnet/ingest/source"
 	"alexnet/records"
 )
@@ -176,7 +175,7 @@ func newRequest(cfg *Config, p *plan) *request {
 		{"keep-truncated", strconv.FormatBool(cfg.KeepTruncated)},
 		{"exif-rotate", strconv.FormatBool(cfg.ExifRotate)},
 		{"decoder", decode.Name()},
-		{"filter", resize.Name},
+		{"filter", cfg.Resize.Name()},
 	}}
 	sum := sha256.New()
 	for _, c := range p.classes {

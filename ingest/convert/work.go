@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"alexnet/ingest/decode"
 	"alexnet/ingest/source"
 	"alexnet/ingest/stats"
 	"alexnet/records"
@@ -64,8 +65,9 @@ func newJob(cfg *Config, p *plan, s *state, lent *records.Dataset) *job {
 // run does what is left of the job and returns the manifest it has written.
 func (j *job) run(ctx context.Context) (*records.Manifest, error) {
 	var workers sync.WaitGroup
+	giants := decode.NewBudget(decodeBytes)
 	for range j.cfg.Jobs {
-		workers.Go(j.worker)
+		workers.Go(func() { j.worker(giants) })
 	}
 	err := j.makeBaseline(ctx)
 	if err == nil {
@@ -80,8 +82,8 @@ func (j *job) run(ctx context.Context) (*records.Manifest, error) {
 }
 
 // worker does tasks until there are no more.
-func (j *job) worker() {
-	m := newMaker(j)
+func (j *job) worker(giants *decode.Budget) {
+	m := newMaker(j, giants)
 	defer m.dec.Close()
 	for t := range j.tasks {
 		t.err = m.make(t)

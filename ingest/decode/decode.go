@@ -33,7 +33,7 @@ import (
 // Default limits on the size of a picture, see [Limits].
 const (
 	DefaultMaxSide   = 65_500      // libjpeg's JPEG_MAX_DIMENSION
-	DefaultMaxPixels = 100_000_000 // 400 MB at four bytes a pixel
+	DefaultMaxPixels = 100_000_000 // 300 MB at three bytes a pixel
 )
 
 // Limits bound what a picture may cost before it is decoded. A zero field
@@ -67,25 +67,26 @@ func (l Limits) check(w, h int) error {
 // padding between rows.
 type Image struct {
 	W, H int     // of Pix
-	C    int     // 1: grey, one byte a pixel; 3: colour, four bytes a pixel: red, green, blue, and one without meaning
-	Pix  []uint8 // W*H bytes (C == 1) or 4*W*H (C == 3)
+	C    int     // 1: grey, one byte a pixel; 3: colour, three bytes a pixel: red, green, blue
+	Pix  []uint8 // W*H*C bytes, and room for Slack more
 
 	SourceW, SourceH int // as the file's header says, before [Decoder.Enough] and [Decoder.ExifRotate] have changed it
 
 	Damage error // nil, or what is wrong with a picture that [Decoder.KeepTruncated] kept
 }
 
-// PixelBytes returns how many bytes of Pix a pixel has: 1 or 4.
-func (m *Image) PixelBytes() int { return pixelBytes(m.C) }
+// Slack is how many bytes of memory lie behind the pixels of a decoded picture,
+// so that vectors may be loaded beyond the last one.
+const Slack = 16
 
 // large is how many bytes a Decoder may keep, and a picture may take, without
-// further ado: 8 megapixels in colour.
+// further ado: 10 megapixels in colour.
 const large = 32 << 20
 
 // letGo forgets the pixels when their memory is too small for n bytes, or far
 // too large.
 func (m *Image) letGo(n int) {
-	if cap(m.Pix) < n || cap(m.Pix) > large && n <= large {
+	if cap(m.Pix) < n+Slack || cap(m.Pix) > large && n <= large {
 		m.Pix = nil
 	}
 }
@@ -93,12 +94,16 @@ func (m *Image) letGo(n int) {
 // reset gives m its size and room for the pixels, whose values are undefined.
 func (m *Image) reset(w, h, c int) {
 	m.W, m.H, m.C = w, h, c
-	n := w * h * m.PixelBytes()
+	m.Pix = m.room(w * h * c)
+}
+
+// room returns n bytes of m's memory, which is made if there is too little.
+func (m *Image) room(n int) []uint8 {
 	m.letGo(n)
 	if m.Pix == nil {
-		m.Pix = make([]uint8, n)
+		m.Pix = make([]uint8, n, n+Slack)
 	}
-	m.Pix = m.Pix[:n]
+	return m.Pix[:n]
 }
 
 // Decoder decodes one picture after another into the same memory. The zero

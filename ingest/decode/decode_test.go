@@ -80,13 +80,13 @@ func slow(src image.Image) *Image {
 
 // pixel returns the samples of a pixel: one or three.
 func pixel(m *Image, x, y int) []uint8 {
-	return m.Pix[(y*m.W+x)*m.PixelBytes():][:m.C]
+	return m.Pix[(y*m.W+x)*m.C:][:m.C]
 }
 
 // check finds out that m is a picture as its comment says.
 func check(t *testing.T, m *Image) {
 	t.Helper()
-	if m.W < 1 || m.H < 1 || m.C != 1 && m.C != 3 || len(m.Pix) != m.W*m.H*m.PixelBytes() || m.SourceW < 1 || m.SourceH < 1 {
+	if m.W < 1 || m.H < 1 || m.C != 1 && m.C != 3 || len(m.Pix) != m.W*m.H*m.C || m.SourceW < 1 || m.SourceH < 1 {
 		t.Fatalf("a picture of %dx%d pixels (in the file %dx%d), %d channels, %d bytes", m.W, m.H, m.SourceW, m.SourceH, m.C, len(m.Pix))
 	}
 }
@@ -132,7 +132,7 @@ func TestYCbCr(t *testing.T) {
 	for i := range luma {
 		luma[i] = uint8(i)
 	}
-	full, half := make([]uint8, 4*256), make([]uint8, 4*256)
+	full, half := make([]uint8, 3*256), make([]uint8, 3*256)
 	cb, cr := make([]uint8, 256), make([]uint8, 256)
 	step := 1
 	if testing.Short() {
@@ -147,8 +147,8 @@ func TestYCbCr(t *testing.T) {
 			halfChroma(half, luma, cb[:128], cr[:128])
 			for y := range 256 {
 				r, g, b := color.YCbCrToRGB(uint8(y), uint8(u), uint8(w))
-				if want := []uint8{r, g, b}; !bytes.Equal(full[4*y:4*y+3], want) || !bytes.Equal(half[4*y:4*y+3], want) {
-					t.Fatalf("colour %d %d %d: full chroma %d, half %d, want %d", y, u, w, full[4*y:4*y+3], half[4*y:4*y+3], want)
+				if want := []uint8{r, g, b}; !bytes.Equal(full[3*y:3*y+3], want) || !bytes.Equal(half[3*y:3*y+3], want) {
+					t.Fatalf("colour %d %d %d: full chroma %d, half %d, want %d", y, u, w, full[3*y:3*y+3], half[3*y:3*y+3], want)
 				}
 			}
 		}
@@ -238,7 +238,7 @@ func TestKinds(t *testing.T) {
 		for _, v := range cmyk.Pix {
 			adobe.Pix = append(adobe.Pix, 255-v)
 		}
-		inverted(adobe.Pix)
+		adobe.Pix = inverted(adobe.Pix)
 		same(t, adobe, slow(cmyk))
 	})
 }

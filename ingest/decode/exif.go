@@ -88,9 +88,9 @@ func (d *Decoder) turn(orientation int) {
 			}
 			continue
 		}
-		row := to.Pix[4*y*w:][:4*w]
+		row := to.Pix[3*y*w:][:3*w]
 		for x := range w {
-			copy(row[4*x:4*x+4], m.Pix[4*from:4*from+4])
+			copy(row[3*x:3*x+3], m.Pix[3*from:3*from+3])
 			from += right
 		}
 	}

@@ -62,7 +62,7 @@ func TestTurn(t *testing.T) {
 			var d Decoder
 			d.img.reset(3, 2, c)
 			for i := range d.img.Pix {
-				d.img.Pix[i] = "abcdef"[i/pixelBytes(c)]
+				d.img.Pix[i] = "abcdef"[i/c]
 			}
 			d.turn(o)
 			m, got := &d.img, ""

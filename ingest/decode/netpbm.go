@@ -36,16 +36,7 @@ func (d *Decoder) decodeNetpbm(data []byte) error {
 	case len(pixels) > n:
 		return &Error{Malformed, fmt.Errorf("%d bytes of pixels, a picture of %dx%d has %d", len(pixels), w, h, n)}
 	}
-	row := func(dst []uint8, y int) { copy(dst, pixels[y*w:][:w]) }
-	if c == 3 {
-		row = func(dst []uint8, y int) {
-			from := pixels[3*y*w:][:3*w]
-			for x := range w {
-				p := from[3*x : 3*x+3 : 3*x+3]
-				put(dst[4*x:], p[0], p[1], p[2])
-			}
-		}
-	}
+	row := func(dst []uint8, y int) { copy(dst, pixels[c*y*w:][:c*w]) }
 	p := d.newPlan(w, h, c)
 	held, err := d.Budget.acquire(p.out())
 	if err != nil {

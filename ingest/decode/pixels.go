@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"encoding/binary"
 	"image"
 	"image/color"
 )
@@ -12,22 +11,21 @@ import (
 // the bottom over what there is of them.
 func (m *Image) fill(p *plan, row func(dst []uint8, y int)) {
 	m.reset(p.toW, p.toH, p.c)
-	bytes := m.PixelBytes()
-	stride := m.W * bytes
+	stride := m.W * m.C
 	if p.reduce == 1 {
 		for y := range m.H {
 			row(m.Pix[y*stride:][:stride:stride], y)
 		}
 		return
 	}
-	line, sums := make([]uint8, p.w*bytes), make([]uint32, stride)
+	line, sums := make([]uint8, p.w*m.C), make([]uint32, stride)
 	for y := range m.H {
 		clear(sums)
 		rows := min(p.reduce, p.h-y*p.reduce)
 		for k := range rows {
 			row(line, y*p.reduce+k)
 			for x := range p.w {
-				to, from := sums[x/p.reduce*bytes:][:bytes], line[x*bytes:][:bytes]
+				to, from := sums[x/p.reduce*m.C:][:m.C], line[x*m.C:][:m.C]
 				for c, v := range from {
 					to[c] += uint32(v)
 				}
@@ -35,7 +33,7 @@ func (m *Image) fill(p *plan, row func(dst []uint8, y int)) {
 		}
 		out := m.Pix[y*stride:][:stride]
 		for i, sum := range sums {
-			n := uint32(rows * min(p.reduce, p.w-i/bytes*p.reduce))
+			n := uint32(rows * min(p.reduce, p.w-i/m.C*p.reduce))
 			out[i] = uint8((sum + n/2) / n)
 		}
 	}
@@ -64,13 +62,13 @@ func rows(src image.Image) (c int, row func(dst []uint8, y int)) {
 			for x := range w {
 				p := from[4*x : 4*x+4 : 4*x+4]
 				r, g, b := color.CMYKToRGB(p[0], p[1], p[2], p[3])
-				put(dst[4*x:], r, g, b)
+				put(dst[3*x:], r, g, b)
 			}
 		}
 	case *image.RGBA: // always opaque: RGB in JPEG, RGB without alpha in PNG
-		return 3, func(dst []uint8, y int) { copy(dst, src.Pix[y*src.Stride:][:4*w]) }
+		return 3, func(dst []uint8, y int) { firstThree(dst, src.Pix[y*src.Stride:][:4*w]) }
 	case *image.NRGBA:
-		return 3, func(dst []uint8, y int) { copy(dst, src.Pix[y*src.Stride:][:4*w]) }
+		return 3, func(dst []uint8, y int) { firstThree(dst, src.Pix[y*src.Stride:][:4*w]) }
 	case *image.Paletted:
 		return 3, palettedRows(src, w)
 	}
@@ -78,14 +76,23 @@ func rows(src image.Image) (c int, row func(dst []uint8, y int)) {
 	return 3, func(dst []uint8, y int) {
 		for x := range w {
 			c := opaque(src.At(at.X+x, at.Y+y))
-			put(dst[4*x:], c[0], c[1], c[2])
+			put(dst[3*x:], c[0], c[1], c[2])
 		}
 	}
 }
 
 // put writes a pixel of colour.
 func put(dst []uint8, r, g, b uint8) {
-	binary.LittleEndian.PutUint32(dst, uint32(r)|uint32(g)<<8|uint32(b)<<16|0xff<<24)
+	_ = dst[2]
+	dst[0], dst[1], dst[2] = r, g, b
+}
+
+// firstThree leaves the fourth byte of each pixel out.
+func firstThree(dst, from []uint8) {
+	for len(from) >= 4 {
+		put(dst, from[0], from[1], from[2])
+		dst, from = dst[3:], from[4:]
+	}
 }
 
 func palettedRows(src *image.Paletted, w int) func(dst []uint8, y int) {
@@ -96,7 +103,7 @@ func palettedRows(src *image.Paletted, w int) func(dst []uint8, y int) {
 	return func(dst []uint8, y int) {
 		for x, i := range src.Pix[y*src.Stride:][:w] {
 			c := &table[i]
-			put(dst[4*x:], c[0], c[1], c[2])
+			put(dst[3*x:], c[0], c[1], c[2])
 		}
 	}
 }
@@ -115,15 +122,18 @@ func opaque(c color.Color) [3]uint8 {
 }
 
 // inverted turns pixels of four inks, 255 for none as Adobe stores them, into
-// colours in place, with exactly the arithmetic of [color.CMYKToRGB].
-func inverted(pix []uint8) {
-	for ; len(pix) >= 4; pix = pix[4:] {
-		k := uint32(pix[3]) * 0x101
-		put(pix,
-			uint8(uint32(pix[0])*0x101*k/0xffff>>8),
-			uint8(uint32(pix[1])*0x101*k/0xffff>>8),
-			uint8(uint32(pix[2])*0x101*k/0xffff>>8))
+// colours, with exactly the arithmetic of [color.CMYKToRGB]. It returns them,
+// and they begin where the inks did.
+func inverted(inks []uint8) []uint8 {
+	dst := inks[:0]
+	for ; len(inks) >= 4; inks = inks[4:] {
+		k := uint32(inks[3]) * 0x101
+		dst = append(dst,
+			uint8(uint32(inks[0])*0x101*k/0xffff>>8),
+			uint8(uint32(inks[1])*0x101*k/0xffff>>8),
+			uint8(uint32(inks[2])*0x101*k/0xffff>>8))
 	}
+	return dst
 }
 
 // ycbcrRow converts a row with exactly the arithmetic of [color.YCbCrToRGB].
@@ -143,7 +153,7 @@ func ycbcrRow(dst []uint8, src *image.YCbCr, w, y int) {
 	default:
 		for x, v := range luma {
 			r, g, b := color.YCbCrToRGB(v, cb[x>>across], cr[x>>across])
-			put(dst[4*x:], r, g, b)
+			put(dst[3*x:], r, g, b)
 		}
 	}
 }
@@ -169,11 +179,11 @@ func chromaShifts(s image.YCbCrSubsampleRatio) (across, down uint) {
 // fullChroma converts a row in which each pixel has its own chroma samples.
 func fullChroma(dst, luma, cb, cr []uint8) {
 	n := len(luma)
-	dst, cb, cr = dst[:4*n], cb[:n], cr[:n]
+	dst, cb, cr = dst[:3*n], cb[:n], cr[:n]
 	for x, v := range luma {
 		u, w := int32(cb[x])-128, int32(cr[x])-128
 		yy := int32(v) * 0x10101
-		put(dst[4*x:4*x+4:4*x+4], clamp(yy+91881*w), clamp(yy-22554*u-46802*w), clamp(yy+116130*u))
+		put(dst[3*x:3*x+3:3*x+3], clamp(yy+91881*w), clamp(yy-22554*u-46802*w), clamp(yy+116130*u))
 	}
 }
 
@@ -184,15 +194,15 @@ func halfChroma(dst, luma, cb, cr []uint8) {
 	for i := range pairs {
 		u, w := int32(cb[i])-128, int32(cr[i])-128
 		toR, toG, toB := 91881*w, -22554*u-46802*w, 116130*u
-		l, to := luma[2*i:2*i+2:2*i+2], dst[8*i:8*i+8:8*i+8]
+		l, to := luma[2*i:2*i+2:2*i+2], dst[6*i:6*i+6:6*i+6]
 		yy := int32(l[0]) * 0x10101
 		put(to, clamp(yy+toR), clamp(yy+toG), clamp(yy+toB))
 		yy = int32(l[1]) * 0x10101
-		put(to[4:], clamp(yy+toR), clamp(yy+toG), clamp(yy+toB))
+		put(to[3:], clamp(yy+toR), clamp(yy+toG), clamp(yy+toB))
 	}
 	if x := 2 * pairs; x < len(luma) {
 		r, g, b := color.YCbCrToRGB(luma[x], cb[pairs], cr[pairs])
-		put(dst[4*x:], r, g, b)
+		put(dst[3*x:], r, g, b)
 	}
 }
 

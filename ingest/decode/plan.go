@@ -41,19 +41,11 @@ func (d *Decoder) turnBy(p *plan, exif []byte) {
 // out returns how many bytes the pixels take that the Decoder will lend, with
 // the copy that turning makes.
 func (p *plan) out() int64 {
-	n := int64(p.toW) * int64(p.toH) * int64(pixelBytes(p.c))
+	n := int64(p.toW) * int64(p.toH) * int64(p.c)
 	if p.turning > 1 {
 		n *= 2
 	}
 	return n
-}
-
-// pixelBytes returns how many bytes a pixel of c channels takes in an Image.
-func pixelBytes(c int) int {
-	if c == 1 {
-		return 1
-	}
-	return 4
 }
 
 // up divides and rounds up.

@@ -17,7 +17,7 @@ import (
 const (
 	tjInitDecompress = 1 // of tj3Init
 
-	tjRGBX, tjGray, tjCMYK = 2, 6, 11 // pixel formats
+	tjRGB, tjGray, tjCMYK = 0, 6, 11 // pixel formats
 
 	tjColorGray, tjColorCMYK, tjColorYCCK = 2, 3, 4 // colour spaces of a JPEG
 
@@ -228,11 +228,11 @@ func (h *turboHandle) readHeader(data []byte) (w, ht, colorspace int, ok bool) {
 }
 
 // read decompresses the picture that readHeader has seen, divided by p.reduce,
-// to pix, which has p.toW x p.toH pixels of the format. It returns whether the
-// library is content.
-func (h *turboHandle) read(data, pix []uint8, p *plan, format int) bool {
+// to pix, which has p.toW x p.toH pixels of the format and so many bytes each.
+// It returns whether the library is content.
+func (h *turboHandle) read(data, pix []uint8, p *plan, format, each int) bool {
 	t := h.lib
-	pitch := p.toW * pixelBytes(p.c)
+	pitch := p.toW * each
 	if len(pix) < pitch*p.toH {
 		panic("decode: less room for pixels than libjpeg-turbo will write")
 	}

@@ -34,12 +34,12 @@ func (d *Decoder) withTurbo(t *turbo, data []byte, head *jpegHeader) error {
 		d.dropHandle()
 		return &Error{Malformed, fmt.Errorf("the header says %dx%d pixels, libjpeg-turbo reads %dx%d", head.w, head.h, w, ht)}
 	}
-	c, format := 3, tjRGBX
+	c, format, each := 3, tjRGB, 3
 	switch colorspace {
 	case tjColorGray:
-		c, format = 1, tjGray
+		c, format, each = 1, tjGray, 1
 	case tjColorCMYK, tjColorYCCK:
-		format = tjCMYK
+		format, each = tjCMYK, 4
 	}
 	p := d.newPlan(w, ht, c)
 	d.turnBy(&p, head.exif)
@@ -47,20 +47,22 @@ func (d *Decoder) withTurbo(t *turbo, data []byte, head *jpegHeader) error {
 	if head.progressive() || head.scanned < head.components {
 		need += 2 * head.coefficients() // all are kept until the last scan
 	}
-	d.img.letGo(p.toW * p.toH * pixelBytes(c)) // before it waits for more
+	size := p.toW * p.toH * each
+	need += int64(size - p.toW*p.toH*c)
+	d.img.letGo(size) // before it waits for more
 	held, err := d.Budget.acquire(need)
 	if err != nil {
 		return err
 	}
 	defer d.Budget.release(held)
-	d.img.reset(p.toW, p.toH, c)
-	if !h.read(data, d.img.Pix, &p, format) {
-		if err := d.judge(h, data, head); err != nil {
+	d.img.W, d.img.H, d.img.C, d.img.Pix = p.toW, p.toH, c, d.img.room(size)
+	if !h.read(data, d.img.Pix, &p, format, each) {
+		if err := d.judge(h, data, head, each); err != nil {
 			return err
 		}
 	}
 	if format == tjCMYK {
-		inverted(d.img.Pix)
+		d.img.Pix = inverted(d.img.Pix)
 	}
 	d.turn(p.turning)
 	return nil
@@ -88,8 +90,9 @@ func (head *jpegHeader) check(limits Limits) error {
 }
 
 // judge decides what to do with a picture about which the library complained:
-// nil means that it is taken. Only the first warning of a picture is told.
-func (d *Decoder) judge(h *turboHandle, data []byte, head *jpegHeader) error {
+// nil means that it is taken. Only the first warning of a picture is told. The
+// pixels have so many bytes each.
+func (d *Decoder) judge(h *turboHandle, data []byte, head *jpegHeader, each int) error {
 	text, warning := h.complaint()
 	if !warning {
 		d.dropHandle()
@@ -107,7 +110,7 @@ func (d *Decoder) judge(h *turboHandle, data []byte, head *jpegHeader) error {
 	if !d.KeepTruncated {
 		return damage
 	}
-	if !head.begun(data) || flat(d.img.Pix, d.img.PixelBytes()) {
+	if !head.begun(data) || flat(d.img.Pix, each) {
 		return &Error{damage.Reason, fmt.Errorf("%w, and nothing of the picture could be decoded", damage.Err)}
 	}
 	d.img.Damage = damage
@@ -150,6 +153,6 @@ func failure(text string) *Error {
 
 // flat says whether all pixels are the same, as they are when not one has been
 // decoded.
-func flat(pix []uint8, pixelBytes int) bool {
-	return bytes.Equal(pix[pixelBytes:], pix[:len(pix)-pixelBytes])
+func flat(pix []uint8, each int) bool {
+	return bytes.Equal(pix[each:], pix[:len(pix)-each])
 }

@@ -124,7 +124,7 @@ func (w *squareWorker) next(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = w.resizer.CenterSquare(w.square, picture, m.size)
+	err = w.resizer.Square(w.square, picture, m.size)
 	m.clock.spend(partResize, start)
 	if err == nil {
 		m.clock.add(1, len(data))
