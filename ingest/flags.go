@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -57,7 +59,7 @@ func (f *flags) config(src source.Source) convert.Config {
 		Size: f.Size, ShardBytes: int64(f.ShardSize), Seed: f.Seed, ValFraction: f.ValFraction,
 		Limits: decode.Limits{MaxPixels: f.MaxPixels}, MeanFrom: f.Mean,
 		KeepTruncated: f.KeepTruncated, ExifRotate: f.ExifRotate, Resize: resize.Options{Filter: filter, Warp: f.Warp},
-		Jobs: f.Jobs, Strict: f.Strict, MaxRejects: f.MaxRejects, Restart: f.Restart,
+		Jobs: cmp.Or(f.Jobs, runtime.GOMAXPROCS(0)), Strict: f.Strict, MaxRejects: f.MaxRejects, Restart: f.Restart,
 	}
 }
 

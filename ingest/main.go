@@ -54,6 +54,7 @@ func (f *flags) Run(ctx context.Context) (err error) {
 	cfg := f.config(src)
 	c.start(src.Describe(), cfg.Shape())
 	cfg.Progress = c.progress
+	defer cli.SpareProcessor()()
 	s, err := convert.Run(ctx, cfg)
 	c.stop()
 	var wrong *convert.ConfigError

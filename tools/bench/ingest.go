@@ -14,6 +14,7 @@ import (
 	"alexnet/ingest/resize"
 	"alexnet/ingest/source"
 	"alexnet/records"
+	"alexnet/tools/cli"
 )
 
 // preloadBytes bounds how much of a source --preload reads into memory.
@@ -39,6 +40,7 @@ func (b *bench) ingest() stage {
 				return err
 			}
 		}
+		defer cli.SpareProcessor()()
 		if b.Write {
 			return b.wholeIngest(ctx, c, src, jobs)
 		}
