@@ -17,7 +17,6 @@ import (
 
 	"alexnet/ingest/convert"
 	"alexnet/ingest/decode"
-	"alexnet/records"
 )
 
 // lineEvery is how often a line tells of the progress where there is no
@@ -49,19 +48,23 @@ func newConsole(f *flags) *console {
 }
 
 // start says what is about to happen.
-func (c *console) start(source string, shape records.Shape) {
+func (c *console) start(source string, cfg *convert.Config) {
 	f := c.flags
 	fmt.Fprintf(c.stderr, "source:  %s\n", source)
-	fmt.Fprintf(c.stderr, "decoder: %s\n", decode.Name())
-	if hint := decode.Find().Hint(); hint != "" {
+	fmt.Fprintf(c.stderr, "decoder: %s\n", cfg.Decoder())
+	if hint := decode.Find().Hint(); hint != "" && cfg.Decoder() == decode.Name() {
 		fmt.Fprintf(c.stderr, "         %s\n", hint)
 	}
-	fmt.Fprintf(c.stderr, "records: %s, %v, %s, compression %s\n", f.Out, shape, f.Pixels, f.Compress)
+	fmt.Fprintf(c.stderr, "records: %s, %v, %s, compression %s\n", f.Out, cfg.Shape(), f.Pixels, f.Compress)
 }
 
 // checking shows how far the comparison of an archive with its MD5 sum is.
 func (c *console) checking(file string, done, size int64) {
-	if now := c.now(); now.Sub(c.last) >= lineEvery {
+	now := c.now()
+	if c.last.IsZero() {
+		c.last = now
+	}
+	if now.Sub(c.last) >= lineEvery {
 		c.last = now
 		c.note(fmt.Sprintf("%s: %s of %s read for its MD5", file, bytesText(done), bytesText(size)))
 	}
@@ -235,7 +238,7 @@ func summaryText(f *flags, s convert.Summary) string {
 	fmt.Fprintf(&b, "digest:    %s\n", s.Digest)
 	if s.Files > 0 && s.Decoded > 0 && s.Elapsed > 0 {
 		each := func(d time.Duration, n int) time.Duration {
-			return (d / time.Duration(n)).Round(10 * time.Microsecond)
+			return (d / time.Duration(n)).Round(time.Microsecond)
 		}
 		fmt.Fprintf(&b, "time:      %d files in %v, %.0f images/s\n", s.Files, s.Elapsed.Round(10*time.Millisecond), float64(s.Files)/s.Elapsed.Seconds())
 		fmt.Fprintf(&b, "a file:    read %v, decode %v, resize %v, write %v\n",

@@ -52,7 +52,7 @@ func (f *flags) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
 	cfg := f.config(src)
-	c.start(src.Describe(), cfg.Shape())
+	c.start(src.Describe(), &cfg)
 	cfg.Progress = c.progress
 	defer cli.SpareProcessor()()
 	s, err := convert.Run(ctx, cfg)

@@ -259,6 +259,15 @@ func (c *Config) Shape() records.Shape {
 	return shape
 }
 
+// Decoder says what decodes the source's pictures, for the terminal and for the
+// manifest.
+func (c *Config) Decoder() string {
+	if c.Source.Shape().C > 0 {
+		return "none, the source has pixels"
+	}
+	return decode.Name()
+}
+
 // published is how many files each split of the source has as it was
 // published, nil where that is not known or not what is converted.
 func (c *Config) published() map[string]int {
@@ -272,7 +281,7 @@ func (c *Config) published() map[string]int {
 func (c *Config) manifest(p *plan) *records.Manifest {
 	return &records.Manifest{
 		Shape: c.Shape(), Pixels: c.Pixels, Compression: c.Compression, Seed: c.Seed,
-		Decoder: decode.Name(), Filter: c.Resize.Name(), Classes: p.classes, Splits: map[string]records.SplitInfo{},
+		Decoder: c.Decoder(), Filter: c.Resize.Name(), Classes: p.classes, Splits: map[string]records.SplitInfo{},
 	}
 }
 

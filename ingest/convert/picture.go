@@ -46,7 +46,7 @@ type maker struct {
 // decoded, all workers together: enough for 100 megapixels of the usual
 // progressive kind, and little enough for the whole command to stay below
 // 600 MB.
-const decodeBytes = 448 << 20
+const decodeBytes = 432 << 20
 
 func newMaker(j *job, giants *decode.Budget) *maker {
 	return &maker{

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 
-	"alexnet/ingest/decode"
 	"alexnet/ingest/source"
 	"alexnet/records"
 )
@@ -174,7 +173,7 @@ func newRequest(cfg *Config, p *plan) *request {
 		{"max-pixels", number(int64(cfg.Limits.MaxPixels))},
 		{"keep-truncated", strconv.FormatBool(cfg.KeepTruncated)},
 		{"exif-rotate", strconv.FormatBool(cfg.ExifRotate)},
-		{"decoder", decode.Name()},
+		{"decoder", cfg.Decoder()},
 		{"filter", cfg.Resize.Name()},
 	}}
 	sum := sha256.New()
