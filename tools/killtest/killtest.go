@@ -23,10 +23,6 @@ import (
 	"alexnet/tools/drawn"
 )
 
-// killsARound bounds how often a job is killed before it is let run to its end,
-// so that many jobs are compared.
-const killsARound = 6
-
 // killer runs ingest and kills it.
 type killer struct {
 	flags  *flags
@@ -108,7 +104,7 @@ func (k *killer) finish(ctx context.Context, out string) error {
 
 // round kills a job a few times, lets it run to its end and compares.
 func (k *killer) round(ctx context.Context, out string) error {
-	for range 1 + k.random.IntN(killsARound) {
+	for range 1 + k.random.IntN(k.flags.PerJob) {
 		if k.hits == k.flags.Kills {
 			break
 		}

@@ -24,7 +24,7 @@ func TestKills(t *testing.T) {
 		t.Skip("builds and runs ingest")
 	}
 	work := t.TempDir()
-	status, stdout, stderr := run(t, "--kills", "10", "--work", work)
+	status, stdout, stderr := run(t, "--kills", "10", "--per-job", "3", "--work", work)
 	if status != cli.Done || !strings.Contains(stdout, "10 kills hit a running ingest") || !strings.Contains(stdout, "every file was as undisturbed") {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)
 	}
@@ -50,7 +50,7 @@ func TestWrongIngest(t *testing.T) {
 	if status, _, stderr := run(t, "--ingest", filepath.Join(t.TempDir(), "none"), "--src", t.TempDir()); status != cli.Failed || !strings.Contains(stderr, "undisturbed: ingest: ") {
 		t.Errorf("status %d, %s", status, stderr)
 	}
-	if status, _, stderr := run(t, "--kills", "0"); status != cli.Usage || !strings.Contains(stderr, "--kills 0: must be at least 1") {
+	if status, _, stderr := run(t, "--kills", "0"); status != cli.Usage || !strings.Contains(stderr, "--kills 0, --per-job 1: must be at least 1") {
 		t.Errorf("status %d, %s", status, stderr)
 	}
 }

@@ -18,8 +18,9 @@ byte of what it makes in the end with what it makes undisturbed.
 
 A third of the kills come after a random time, a third when a random number of
 shards are there, and a third while the job is being finished: when mean.arrow,
-rejects.jsonl or manifest.json appears. After a few kills the job is let run to
-its end and compared; then the next one begins in a fresh folder.
+rejects.jsonl or manifest.json appears. Then the job is let run to its end and
+compared, and the next one begins in a fresh folder; with --per-job N it is killed
+up to N times before.
 
 Examples:
   go run ./tools/killtest
@@ -31,6 +32,7 @@ Exit status 1 says that a file was different, or that a run went wrong.`
 type flags struct {
 	Src       string `placeholder:"DIR|TAR" help:"Pictures; none: drawn ones."`
 	Kills     int    `default:"100" help:"How many kills must hit a running ingest (${default})."`
+	PerJob    int    `default:"1" help:"How often a job is killed at the most before it may end (${default})."`
 	Seed      uint64 `default:"1" help:"Chooses the moments."`
 	Size      int    `default:"64" help:"Side of the records (${default})."`
 	ShardSize string `default:"200kB" help:"Pixel bytes a shard (${default}): small, so that there are many shards."`
@@ -41,8 +43,8 @@ type flags struct {
 
 // Run does the test and prints what was hit.
 func (f *flags) Run(ctx context.Context, out io.Writer) (err error) {
-	if f.Kills < 1 {
-		return cli.Usagef("--kills %d: must be at least 1", f.Kills)
+	if f.Kills < 1 || f.PerJob < 1 {
+		return cli.Usagef("--kills %d, --per-job %d: must be at least 1", f.Kills, f.PerJob)
 	}
 	dir, err := os.MkdirTemp(f.Work, "killtest-")
 	if err != nil {
