@@ -86,8 +86,11 @@ func Standard() *Library {
 // Name is the name of the library that a Decoder uses which was not given one.
 func Name() string { return Find().Name() }
 
-// installHint says how to install libjpeg-turbo.
+// installHint says how to install libjpeg-turbo, where it could be loaded.
 func installHint() string {
+	if len(turboPaths()) == 0 {
+		return ""
+	}
 	const slow = "libjpeg-turbo, which decodes JPEG several times as fast, is not here; install it: "
 	switch runtime.GOOS {
 	case "darwin":

@@ -1,4 +1,4 @@
-//go:build !((linux || darwin) && (amd64 || arm64))
+//go:build !((linux || darwin) && (amd64 || arm64)) || static
 
 package decode
 
@@ -15,7 +15,7 @@ type turboHandle struct{}
 func turboPaths() []string { return nil }
 
 func openTurbo(string) (*turbo, error) {
-	return nil, errors.New("not used on " + runtime.GOOS + "/" + runtime.GOARCH)
+	return nil, errors.New("not used on " + runtime.GOOS + "/" + runtime.GOARCH + " or by a static build")
 }
 
 func (t *turbo) name() string { return "" }
