@@ -13,6 +13,12 @@
 // but for samples where the last bits of the weights decide the rounding and one
 // level is the difference: fewer than one in a hundred on noise.
 //
+// To filter the planes that JPEG holds, chroma at its own resolution, and convert
+// only the result would save a tenth of the time. It was tried on 452 photographs,
+// exactly, with the decoder's upsampling of chroma folded into the filter: 0.13 %
+// of the samples were off by more than two levels, and up to 45, where bright or
+// saturated pixels are clipped before they are averaged. So RGB is filtered.
+//
 // Sizes follow torchvision: the longer side becomes size*long/short rounded
 // down, and the square begins at half the excess, rounded to even when that is
 // a half.

@@ -147,6 +147,45 @@ func (w width) transpose(in [4]VecVirtual, n int) []VecVirtual {
 	return out
 }
 
+// rowsOf addresses the rows of a band: a pointer for each four of them, and the
+// distance between rows, once and three times.
+type rowsOf struct {
+	quarter   [4]Register
+	one, more Register
+}
+
+// newRows takes the pointer to the first row, which it will move, and the
+// distance.
+func newRows(first, distance Register) rowsOf {
+	r := rowsOf{quarter: [4]Register{first, GP64(), GP64(), GP64()}, one: distance, more: GP64()}
+	LEAQ(Mem{Base: distance, Index: distance, Scale: 2}, r.more)
+	for i := 1; i < 4; i++ {
+		LEAQ(Mem{Base: r.quarter[i-1], Index: distance, Scale: 4}, r.quarter[i])
+	}
+	return r
+}
+
+// row is where the current column of row i lies.
+func (r rowsOf) row(i int) Mem {
+	m := Mem{Base: r.quarter[i/4]}
+	switch i % 4 {
+	case 1:
+		m.Index, m.Scale = r.one, 1
+	case 2:
+		m.Index, m.Scale = r.one, 2
+	case 3:
+		m.Index, m.Scale = r.more, 1
+	}
+	return m
+}
+
+// advance moves on by so many bytes in every row.
+func (r rowsOf) advance(bytes uint8) {
+	for _, p := range r.quarter {
+		ADDQ(U8(bytes), p)
+	}
+}
+
 // pairs sets out four columns of a band after the other.
 func (w width) pairs(order Mem) {
 	TEXT("pairs"+w.name, NOSPLIT, "func(dst *uint32, src *uint8, pitch, columns int)")
@@ -154,8 +193,6 @@ func (w width) pairs(order Mem) {
 	Doc(fmt.Sprintf("pairs%s sets out the samples of a band: for each two columns, for each plane, for each of 16 rows the two samples as 16-bit numbers. It reads and writes a multiple of 4 columns.", w.name))
 	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
 	pitch, columns := Load(Param("pitch"), GP64()), Load(Param("columns"), GP64())
-	pitch3 := GP64()
-	LEAQ(Mem{Base: pitch, Index: pitch, Scale: 2}, pitch3)
 	shuffle, low := w.reg(), w.reg()
 	if w.lanes == 4 {
 		VBROADCASTI32X4(order, shuffle)
@@ -165,11 +202,7 @@ func (w width) pairs(order Mem) {
 	mask := GP32()
 	MOVL(U32(0x00ff00ff), mask)
 	w.broadcast(mask, low)
-	// A pointer for each four rows.
-	quarter := [4]Register{src, GP64(), GP64(), GP64()}
-	for i := 1; i < 4; i++ {
-		LEAQ(Mem{Base: quarter[i-1], Index: pitch, Scale: 4}, quarter[i])
-	}
+	band := newRows(src, pitch)
 	label := "pairs_" + w.name
 	Label(label)
 	for half := range w.halves() {
@@ -177,16 +210,7 @@ func (w width) pairs(order Mem) {
 		for k := range in {
 			in[k] = w.reg()
 			for l := range w.lanes {
-				m := Mem{Base: quarter[half*w.lanes+l]}
-				switch k {
-				case 1:
-					m.Index, m.Scale = pitch, 1
-				case 2:
-					m.Index, m.Scale = pitch, 2
-				case 3:
-					m.Index, m.Scale = pitch3, 1
-				}
-				w.insert(m, l, in[k])
+				w.insert(band.row(4*(half*w.lanes+l)+k), l, in[k])
 			}
 			VPSHUFB(shuffle, in[k], in[k])
 		}
@@ -199,9 +223,7 @@ func (w width) pairs(order Mem) {
 			w.store(odd, at.Offset(pairBytes))
 		}
 	}
-	for _, p := range quarter {
-		ADDQ(U8(pixels*pixelBytes), p)
-	}
+	band.advance(pixels * pixelBytes)
 	ADDQ(U32(2*pairBytes), dst)
 	SUBQ(U8(pixels), columns)
 	JG(LabelRef(label))
@@ -317,12 +339,7 @@ func (w width) rows() {
 	Doc(fmt.Sprintf("rows%s writes one plane of a band, 16 rows that are stride apart, from the groups of four samples that across%s makes. It writes a multiple of 16 columns.", w.name, w.name))
 	dst, stride := Load(Param("dst"), GP64()), Load(Param("stride"), GP64())
 	groups, columns := Load(Param("groups"), GP64()), Load(Param("columns"), GP64())
-	stride3 := GP64()
-	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, stride3)
-	quarter := [4]Register{dst, GP64(), GP64(), GP64()}
-	for i := 1; i < 4; i++ {
-		LEAQ(Mem{Base: quarter[i-1], Index: stride, Scale: 4}, quarter[i])
-	}
+	band := newRows(dst, stride)
 	label := "rows_" + w.name
 	Label(label)
 	for h := range w.halves() {
@@ -333,22 +350,11 @@ func (w width) rows() {
 		}
 		for k, v := range w.transpose(in, 4) {
 			for l := range w.lanes {
-				m := Mem{Base: quarter[h*w.lanes+l]}
-				switch k {
-				case 1:
-					m.Index, m.Scale = stride, 1
-				case 2:
-					m.Index, m.Scale = stride, 2
-				case 3:
-					m.Index, m.Scale = stride3, 1
-				}
-				w.extract(v, l, m)
+				w.extract(v, l, band.row(4*(h*w.lanes+l)+k))
 			}
 		}
 	}
-	for _, p := range quarter {
-		ADDQ(U8(lane), p)
-	}
+	band.advance(lane)
 	ADDQ(U32(4*groupBytes), groups)
 	SUBQ(U8(16), columns)
 	JG(LabelRef(label))
