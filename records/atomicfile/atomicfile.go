@@ -74,8 +74,8 @@ func (a *File) Write(p []byte) (int, error) {
 const BlockSize = 4096
 
 // Direct says how Write works from now on: through the operating system's cache,
-// as at first, or straight to the disk, which costs a tenth of the processor
-// time and leaves the cache to others, but waits for the disk and wants memory,
+// as at first, or straight to the disk, which spares the processor a copy of
+// every byte and leaves the cache to others, but waits for the disk and wants memory,
 // places and lengths that are multiples of BlockSize. Not every file system can
 // do that: on an error nothing has changed.
 func (a *File) Direct(on bool) error {
