@@ -488,13 +488,14 @@ func TestShardCutWhileOpen(t *testing.T) {
 		for _, read := range []func() error{
 			func() error { _, err := s.row(3, nil); return err },
 			func() error { _, err := s.label(3); return err },
+			func() error { _, err := s.key(3); return err },
 		} {
 			err := read()
 			var failed *fs.PathError
 			if !errors.As(err, &failed) || failed.Path != path {
 				t.Fatalf("error %v (%T) is no *fs.PathError of %s", err, err, path)
 			}
-			wantError(t, err, "the disk failed, or the file was cut while it was open")
+			wantError(t, err, "row 3: ", "the disk failed, or the file was cut while it was open")
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // Dataset is a folder of records, with what its manifest and its mean picture
@@ -70,19 +71,53 @@ func digestError(got, want string) error {
 // OpenSplit opens and maps all shards of a split, whose sizes and numbers of
 // rows must be those of the manifest. Close it when no row of it is in use.
 func (d *Dataset) OpenSplit(name string) (*Split, error) {
+	return d.openSplit(name, func(error) bool { return false })
+}
+
+// OpenSplitLenient is OpenSplit for those who would rather lose some rows than
+// all: a shard that is missing, cut short, damaged in its structure or on a
+// part of a disk that fails does not fail the opening. Split.Broken lists such
+// shards; their rows keep their numbers, and to ask for one is an error.
+//
+// What is no damage still fails the opening: a shard of another version of the
+// format, one that this process may not read, too many open files.
+func (d *Dataset) OpenSplitLenient(name string) (*Split, error) {
+	return d.openSplit(name, lostShard)
+}
+
+// lostShard says whether an error of openListed is one that OpenSplitLenient
+// lives with.
+func lostShard(err error) bool {
+	var corrupt *CorruptError
+	var fault *mapFault
+	return errors.As(err, &corrupt) || errors.As(err, &fault) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EIO)
+}
+
+// openSplit opens a split. A shard whose error the caller tolerates takes part
+// with the number of rows that the manifest gives it.
+func (d *Dataset) openSplit(name string, tolerate func(error) bool) (*Split, error) {
 	info, ok := d.Manifest.Splits[name]
 	if !ok {
 		return nil, fmt.Errorf("%s has no split %q; it has %s", d.Dir, name, splitNames(d.Manifest))
 	}
-	s := &Split{name: name, starts: make([]int, 1, len(info.Shards)+1)}
+	s := &Split{
+		name:     name,
+		starts:   make([]int, 1, len(info.Shards)+1),
+		rowBytes: d.Manifest.Shape.Size() * d.Manifest.Pixels.Size(),
+		packed:   d.Manifest.Compression != None,
+	}
 	for _, si := range info.Shards {
 		sh, err := openListed(d.Dir, d.Manifest, name, si)
-		if err != nil {
+		switch {
+		case err != nil && tolerate(err):
+			sh = &shard{file: filepath.Join(d.Dir, si.File), rows: si.Rows, lost: err}
+		case err != nil:
 			return nil, errors.Join(err, s.Close())
 		}
 		s.shards = append(s.shards, sh)
 		s.files = append(s.files, si.File)
 		s.starts = append(s.starts, s.Len()+sh.rows)
+		s.packed = s.packed || sh.packed
 	}
 	return s, nil
 }
@@ -143,6 +178,9 @@ type Split struct {
 	files  []string
 	shards []*shard
 	starts []int // starts[k]: number of shard k's first row; one more for the end
+
+	rowBytes int
+	packed   bool
 }
 
 // Name returns the split's name.
@@ -150,6 +188,37 @@ func (s *Split) Name() string { return s.name }
 
 // Len returns the number of rows.
 func (s *Split) Len() int { return s.starts[len(s.starts)-1] }
+
+// RowBytes returns how many bytes the pixels of a row take, decompressed: those
+// of Row.U8 or Row.I16.
+func (s *Split) RowBytes() int { return s.rowBytes }
+
+// Packed says whether rows have to be decompressed: the manifest says so, or
+// the shards themselves do. Row copies such rows into a Scratch.
+func (s *Split) Packed() bool { return s.packed }
+
+// BrokenShard is a shard that OpenSplitLenient could not open.
+type BrokenShard struct {
+	// File is the shard's file name.
+	File string
+	// First is the number of its first row in the split, Rows how many there
+	// are according to the manifest.
+	First, Rows int
+	// Err is what OpenSplit would have returned.
+	Err error
+}
+
+// Broken returns the shards that could not be opened, in their order; none
+// unless the split was opened with OpenSplitLenient.
+func (s *Split) Broken() []BrokenShard {
+	var list []BrokenShard
+	for k, sh := range s.shards {
+		if sh.lost != nil {
+			list = append(list, BrokenShard{File: s.files[k], First: s.starts[k], Rows: sh.rows, Err: sh.lost})
+		}
+	}
+	return list
+}
 
 // Close unmaps the shards. Rows that were handed out must not be touched any
 // more. Closing twice is harmless.
@@ -202,6 +271,16 @@ func (s *Split) Label(i int) (int32, error) {
 	return s.shards[k].label(i - s.starts[k])
 }
 
+// Key returns the key of row i without touching its pixels. It is borrowed
+// until the Split closes.
+func (s *Split) Key(i int) (string, error) {
+	if err := s.check(i); err != nil {
+		return "", err
+	}
+	k := s.shardOf(i)
+	return s.shards[k].key(i - s.starts[k])
+}
+
 // Row is a row as it is stored. Its key and its pixels are borrowed: from an
 // uncompressed shard until the Split closes; from a compressed one until the
 // Scratch is used again (or the Split closes). Nobody may write to them.
@@ -227,7 +306,9 @@ type Row struct {
 //
 // The first time that a row is read its checksum is verified; a mismatch is a
 // *CorruptError, as is anything else that is not as it was written. A disk that
-// fails under the mapping gives an error that wraps *fs.PathError.
+// fails under the mapping gives an error that wraps *fs.PathError. A row of a
+// shard that could not be opened (see OpenSplitLenient) gives what the opening
+// gave. All of these name the file and the row within it.
 func (s *Split) Row(i int, sc *Scratch) (Row, error) {
 	if err := s.check(i); err != nil {
 		return Row{}, err

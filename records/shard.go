@@ -51,7 +51,9 @@ type shard struct {
 	arrow   *arrowFile
 	spec    shardSpec
 	rows    int
+	packed  bool            // its batches are compressed
 	checked []atomic.Uint64 // bit i: row i's checksum was found right
+	lost    error           // why it could not be opened; then it has only file and rows
 }
 
 // openShard maps the shard at path. Errors are *CorruptError, *VersionError,
@@ -109,6 +111,15 @@ func (s *shard) fault(row int, key string, cause error) error {
 	return faultOf(s.file, row, key, cause)
 }
 
+// lostRow is the error for row i of a shard that could not be opened.
+func (s *shard) lostRow(i int) error {
+	var corrupt *CorruptError
+	if errors.As(s.lost, &corrupt) {
+		return &CorruptError{File: s.file, Row: i, Cause: corrupt.Cause}
+	}
+	return fmt.Errorf("%s: row %d: %w", s.file, i, s.lost)
+}
+
 // faultOf makes a cause an error of the package: an error that wraps
 // *fs.PathError for a mapping that failed, unsupported and version errors as
 // they are, and a *CorruptError for all else.
@@ -118,7 +129,10 @@ func faultOf(file string, row int, key string, cause error) error {
 	var version *VersionError
 	switch {
 	case errors.As(cause, &fault):
-		return &fs.PathError{Op: "read", Path: file, Err: fault}
+		if row < 0 {
+			return &fs.PathError{Op: "read", Path: file, Err: fault}
+		}
+		return &fs.PathError{Op: "read", Path: file, Err: fmt.Errorf("row %d: %w", row, fault)}
 	case errors.As(cause, &unsupported), errors.As(cause, &version):
 		return cause
 	}
@@ -160,6 +174,7 @@ func (s *shard) parse(data []byte) (err error) {
 		return fmt.Errorf("its last batch has %d rows, and should have 1 to %d", last.rows, s.spec.rowsPerBatch)
 	}
 	s.rows = (n-1)*s.spec.rowsPerBatch + int(last.rows)
+	s.packed = last.codec != None
 	return nil
 }
 
@@ -266,6 +281,9 @@ func (s *shard) rowBatch(i int) (b arrowBatch, at int, err error) {
 
 // label returns the label of row i.
 func (s *shard) label(i int) (int32, error) {
+	if s.lost != nil {
+		return 0, s.lostRow(i)
+	}
 	label, err := s.readLabel(i)
 	if err != nil {
 		return 0, s.fault(i, "", err)
@@ -285,8 +303,36 @@ func (s *shard) readLabel(i int) (label int32, err error) {
 	return int32(r.uint32At(bufLabel, at)), r.err
 }
 
+// key returns the key of row i: in the mapping, or in memory of its own where
+// it is compressed.
+func (s *shard) key(i int) (string, error) {
+	if s.lost != nil {
+		return "", s.lostRow(i)
+	}
+	key, err := s.readKey(i)
+	if err != nil {
+		return "", s.fault(i, "", err)
+	}
+	return key, nil
+}
+
+// readKey does the work of key.
+func (s *shard) readKey(i int) (key string, err error) {
+	defer caught(&err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	b, at, err := s.rowBatch(i)
+	if err != nil {
+		return "", err
+	}
+	r := bufferReader{batch: b}
+	return r.key(at), r.err
+}
+
 // row returns row i, which must be in range.
 func (s *shard) row(i int, sc *Scratch) (Row, error) {
+	if s.lost != nil {
+		return Row{}, s.lostRow(i)
+	}
 	row, err := s.readRow(i, sc)
 	if err != nil {
 		if sc != nil {
