@@ -21,7 +21,7 @@ func BenchmarkStream(b *testing.B) {
 		b.Run(fmt.Sprintf("%s/%s", r.pixels, r.compression), func(b *testing.B) {
 			const batch = 32
 			ds, split := open(b, r.write(b))
-			p, err := Open(b.Context(), ds, split, Options{
+			p, err := OpenSplit(b.Context(), ds, split, Options{
 				Batch: batch, Crop: 224, Seed: 1, Train: true, Color: &testColor, Epochs: 1 << 30,
 			})
 			if err != nil {

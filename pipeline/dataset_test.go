@@ -140,9 +140,9 @@ func open(t testing.TB, dir string) (*records.Dataset, *records.Split) {
 // what it did not give.
 type counter struct {
 	sync.Mutex
-	live     map[*float32]int
-	floats   int // live now
-	peak     int // most floats live at a time
+	live     map[*byte]int
+	bytes    int // live now
+	peak     int // most bytes live at a time
 	allocs   int
 	failAt   int // number of the Alloc that fails, from 1
 	short    bool
@@ -150,36 +150,36 @@ type counter struct {
 	badFrees int
 }
 
-func (c *counter) Alloc(floats int) ([]float32, error) {
+func (c *counter) Alloc(bytes int) ([]byte, error) {
 	c.Lock()
 	defer c.Unlock()
 	c.allocs++
 	if c.allocs == c.failAt {
 		if !c.short {
-			return nil, fmt.Errorf("no memory left for %d floats", floats)
+			return nil, fmt.Errorf("no memory left for %d bytes", bytes)
 		}
-		floats--
+		bytes--
 	}
 	if c.live == nil {
-		c.live = map[*float32]int{}
+		c.live = map[*byte]int{}
 	}
-	buf := make([]float32, floats)
-	c.live[&buf[0]] = floats
-	c.floats += floats
-	c.peak = max(c.peak, c.floats)
-	return buf, nil
+	buf, err := HostAllocator{}.Alloc(bytes)
+	c.live[&buf[0]] = bytes
+	c.bytes += bytes
+	c.peak = max(c.peak, c.bytes)
+	return buf, err
 }
 
-func (c *counter) Free(buf []float32) error {
+func (c *counter) Free(buf []byte) error {
 	c.Lock()
 	defer c.Unlock()
 	n, ok := c.live[&buf[0]]
 	if !ok || n != len(buf) {
 		c.badFrees++
-		return fmt.Errorf("free of %d floats that were not allocated", len(buf))
+		return fmt.Errorf("free of %d bytes that were not allocated", len(buf))
 	}
 	delete(c.live, &buf[0])
-	c.floats -= n
+	c.bytes -= n
 	return c.freeErr
 }
 
@@ -227,13 +227,13 @@ func stream(t testing.TB, dir string, o Options) []seen {
 	ds, split := open(t, dir)
 	var memory counter
 	o.Allocator = &memory
-	p, err := Open(t.Context(), ds, split, o)
+	p, err := OpenSplit(t.Context(), ds, split, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var all []seen
 	for b := range p.Batches() {
-		all = append(all, remember(b))
+		all = append(all, remember(&b))
 		b.Release()
 	}
 	if err := p.Err(); err != nil {

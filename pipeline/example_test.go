@@ -34,7 +34,7 @@ func Example() {
 	defer split.Close()
 
 	color := augment.EigenColor(ds.Manifest.PCA.Eigenvectors, ds.Manifest.PCA.Eigenvalues, augment.ScaleStdDev)
-	p, err := pipeline.Open(context.Background(), ds, split, pipeline.Options{
+	p, err := pipeline.OpenSplit(context.Background(), ds, split, pipeline.Options{
 		Batch: 4, Crop: 24, Seed: 1, Train: true, Color: &color, Epochs: 2,
 	})
 	if err != nil {

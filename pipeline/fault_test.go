@@ -8,29 +8,22 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"unsafe"
 )
 
 // readOnly allocates memory that faults when it is written to.
 type readOnly struct{}
 
-func (readOnly) Alloc(floats int) ([]float32, error) {
-	page, err := syscall.Mmap(-1, 0, 4*floats, syscall.PROT_READ, syscall.MAP_ANON|syscall.MAP_PRIVATE)
-	if err != nil {
-		return nil, err
-	}
-	return unsafe.Slice((*float32)(unsafe.Pointer(&page[0])), floats), nil
+func (readOnly) Alloc(bytes int) ([]byte, error) {
+	return syscall.Mmap(-1, 0, bytes, syscall.PROT_READ, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 }
 
-func (readOnly) Free(pixels []float32) error {
-	return syscall.Munmap(unsafe.Slice((*byte)(unsafe.Pointer(&pixels[0])), 4*len(pixels)))
-}
+func (readOnly) Free(pixels []byte) error { return syscall.Munmap(pixels) }
 
 // TestFaultIsAnError makes the hardware object in the middle of a picture, as
 // it does when a disk fails under a mapped row whose checksum was good.
 func TestFaultIsAnError(t *testing.T) {
 	ds, split := open(t, usual.write(t))
-	p, err := Open(t.Context(), ds, split, Options{Batch: 8, Crop: 9, Workers: 3, Allocator: readOnly{}})
+	p, err := OpenSplit(t.Context(), ds, split, Options{Batch: 8, Crop: 9, Workers: 3, Allocator: readOnly{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
+	"math"
 	"sync"
 	"time"
 
@@ -39,74 +39,30 @@ import (
 // batch was taken.
 var ErrClosed = errors.New("pipeline: closed before the end of the stream")
 
-// OptionError reports an option that cannot work, alone or with the data.
-type OptionError struct {
-	// Option is the name of the field of Options.
-	Option string
-	// Reason says what is wrong with it and what would do.
-	Reason string
-}
-
-// Error names the option and the reason.
-func (e *OptionError) Error() string { return "pipeline: " + e.Option + ": " + e.Reason }
-
-// Options say what to stream. Batch and Crop must be given; everything else has
-// a useful zero.
-type Options struct {
-	// Batch is the number of records in a batch: 128 in the paper. The last
-	// batch of an epoch holds what is left.
-	Batch int
-	// Crop is the side of the squares cut from the pictures: 224 in the paper.
-	Crop int
-	// Inclusive draws crops at the last offset too (augment.Geometry).
-	Inclusive bool
-	// Seed decides the order of the epochs and every crop, flip and colour.
-	Seed uint64
-	// Train permutes the records in each epoch and augments them. Without it
-	// they come in stored order, in fixed views, with their own colours.
-	Train bool
-	// Views is the number of images made of a record without Train: 1 for the
-	// centre, 10 for the paper's corners, centre and mirrors (augment.View).
-	// The images of a record follow one another. 0 means 1.
-	Views int
-	// Color is the distribution of the colour shifts in training; nil for none.
-	Color *augment.Color
-	// Workers is the number of goroutines that read and augment; 0 means
-	// GOMAXPROCS.
-	Workers int
-	// Depth is the number of batches in the ring: those being filled, those
-	// that are ready and those that the consumer holds. A consumer that holds k
-	// batches while it waits for another needs more than k. 0 chooses between 2
-	// and 8, by the machine's memory.
-	Depth int
-	// Allocator provides the batches' memory; nil means HostAllocator.
-	Allocator Allocator
-	// Epoch is the number of the first epoch, from 0.
-	Epoch int
-	// Skip is the number of batches of the first epoch that have been consumed
-	// already: the stream begins with step Skip. StepsPerEpoch skips it all.
-	Skip int
-	// Epochs is the number of epochs to deliver, the first one included, back
-	// to back. 0 means 1.
-	Epochs int
-}
-
 // Pipeline is a running stream. Its methods are safe for concurrent use.
 type Pipeline struct {
-	split    *records.Split
-	o        Options // as given, zeros replaced
-	shape    records.Shape
-	geometry augment.Geometry
-	sub      []float32 // what is left to subtract from a stored value
-	views    []augment.Params
-	image    int // floats in one image
-	steps    int
-	total    int64 // batches to deliver
+	split       *records.Split
+	owned       bool    // the split is closed with the stream
+	o           Options // as given, zeros replaced
+	shape       records.Shape
+	pixels      records.PixelType
+	compression records.Compression
+	rowBytes    int // stored bytes of a record's pixels
+	geometry    augment.Geometry
+	kernel      *augment.Kernel
+	views       []augment.Params
+	image       int // bytes in one image
+	order       Ordering
+	steps       int
+	slots       int   // records in a full batch, of this rank
+	total       int64 // batches to deliver
 
 	ring  *ring
+	ahead *ahead
+	cache *records.Cache // nil for uncompressed records
 	tasks chan task
 	queue chan *buffer // buffers in the order of delivery
-	out   chan *Batch
+	out   chan Batch
 	meter meter
 
 	stop   context.CancelCauseFunc
@@ -115,30 +71,70 @@ type Pipeline struct {
 		err error
 	}
 	done chan struct{}
+	// freed is what closing the split and the cache brought, once done.
+	freed error
 }
 
-// Open starts a stream of the records of split, which must be one of ds and
-// stay open until Close has returned. The stream ends when all epochs have been
-// delivered, when ctx is done, at an error, or at Close.
+// Open opens the records in dir and starts a stream of a split of them. With
+// OnCorrupt Skip, shards that are missing or damaged do not keep it from
+// opening. The stream ends when all epochs have been delivered, when ctx is done,
+// at an error, or at Close; then the records are closed too, and held batches
+// stay valid until they are released.
 //
 // An option that cannot work is an *OptionError.
-func Open(ctx context.Context, ds *records.Dataset, split *records.Split, o Options) (*Pipeline, error) {
-	p := &Pipeline{split: split, shape: ds.Manifest.Shape}
-	if err := p.configure(o); err != nil {
+func Open(ctx context.Context, dir string, o Options) (*Pipeline, error) {
+	ds, err := records.Open(dir)
+	if err != nil {
 		return nil, err
 	}
-	p.sub = ds.Mean.Subtrahend(ds.Manifest.Pixels)
-	if len(p.sub) != p.shape.Size() {
+	name := o.Split
+	if name == "" {
+		name = "train"
+	}
+	open := ds.OpenSplit
+	if o.OnCorrupt == Skip {
+		open = ds.OpenSplitLenient
+	}
+	split, err := open(name)
+	if err != nil {
+		return nil, err
+	}
+	p, err := start(ctx, ds, split, o, true)
+	if err != nil {
+		return nil, errors.Join(err, split.Close())
+	}
+	return p, nil
+}
+
+// OpenSplit is Open for a split that is open already: it must be one of ds and
+// stay open until Close has returned. Options.Split does not count.
+func OpenSplit(ctx context.Context, ds *records.Dataset, split *records.Split, o Options) (*Pipeline, error) {
+	return start(ctx, ds, split, o, false)
+}
+
+// start starts a stream, which closes the split at its end if it owns it.
+func start(ctx context.Context, ds *records.Dataset, split *records.Split, o Options, owned bool) (*Pipeline, error) {
+	m := ds.Manifest
+	p := &Pipeline{
+		split: split, owned: owned, shape: m.Shape, pixels: m.Pixels, compression: m.Compression, rowBytes: split.RowBytes(),
+	}
+	sub := ds.Mean.Subtrahend(m.Pixels)
+	if len(sub) != p.shape.Size() {
 		return nil, fmt.Errorf("pipeline: the mean image of %s has %d values, its pictures (%v) %d: ingest the data again",
-			ds.Dir, len(p.sub), p.shape, p.shape.Size())
+			ds.Dir, len(sub), p.shape, p.shape.Size())
+	}
+	if err := p.configure(o, sub); err != nil {
+		return nil, err
 	}
 	var err error
-	if p.ring, err = newRing(p.o, p.image*len(p.views)); err != nil {
+	if p.ring, err = newRing(p.o, p.slots, p.image*len(p.views)); err != nil {
 		return nil, err
 	}
+	p.useCache()
+	p.ahead = newAhead(p)
 	p.tasks = make(chan task, 4*p.o.Workers)
 	p.queue = make(chan *buffer, p.o.Depth)
-	p.out = make(chan *Batch)
+	p.out = make(chan Batch)
 	p.done = make(chan struct{})
 	p.meter.start()
 	ctx, p.stop = context.WithCancelCause(ctx)
@@ -146,71 +142,17 @@ func Open(ctx context.Context, ds *records.Dataset, split *records.Split, o Opti
 	return p, nil
 }
 
-// configure checks the options against the data and fills in the defaults.
-func (p *Pipeline) configure(o Options) error {
-	n := p.split.Len()
-	p.geometry = augment.Geometry{Height: p.shape.H, Width: p.shape.W, Crop: o.Crop, Inclusive: o.Inclusive}
-	if err := p.geometry.Check(); err != nil {
-		return &OptionError{"Crop", err.Error()}
+// useCache gives the split a cache for decompressed rows, if it has any.
+func (p *Pipeline) useCache() {
+	budget := p.o.Cache
+	if budget == 0 {
+		budget = int64(min(availableMemory()/cacheShare, math.MaxInt64))
 	}
-	switch {
-	case o.Batch < 1:
-		return &OptionError{"Batch", fmt.Sprintf("%d records: there must be at least 1", o.Batch)}
-	case o.Views != 0 && o.Views != 1 && o.Views != augment.Views:
-		return &OptionError{"Views", fmt.Sprintf("%d: use 1 or %d", o.Views, augment.Views)}
-	case o.Train && o.Views > 1:
-		return &OptionError{"Views", fmt.Sprintf("%d views of a picture are for evaluation; training has one", o.Views)}
-	case o.Train && o.Color != nil && p.shape.C != 3:
-		return &OptionError{"Color", fmt.Sprintf("colour shifts need pictures of 3 channels; these have %d", p.shape.C)}
-	case n == 0:
-		return &OptionError{"Split", fmt.Sprintf("%q holds no records", p.split.Name())}
+	if p.compression == records.None || budget <= 0 {
+		return
 	}
-	o.Views = max(o.Views, 1)
-	if o.Epochs == 0 {
-		o.Epochs = 1
-	}
-	o.Batch = min(o.Batch, n) // no buffer need be larger than an epoch
-	p.steps = (n + o.Batch - 1) / o.Batch
-	for _, f := range []struct {
-		name     string
-		value    int
-		low, top int
-	}{
-		{"Workers", o.Workers, 0, 1 << 16},
-		{"Depth", o.Depth, 0, 1 << 16},
-		{"Epoch", o.Epoch, 0, 1 << 30},
-		{"Epochs", o.Epochs, 1, 1 << 30},
-		{"Skip", o.Skip, 0, p.steps},
-	} {
-		if f.value < f.low || f.value > f.top {
-			return &OptionError{f.name, fmt.Sprintf("%d: it must lie between %d and %d", f.value, f.low, f.top)}
-		}
-	}
-	p.image = p.shape.C * o.Crop * o.Crop
-	if o.Workers == 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
-	}
-	if o.Allocator == nil {
-		o.Allocator = HostAllocator{}
-	}
-	if o.Color != nil {
-		c := *o.Color
-		o.Color = &c
-	}
-	if o.Depth == 0 {
-		o.Depth = defaultDepth(4 * o.Batch * o.Views * p.image)
-	}
-	p.total = int64(p.steps)*int64(o.Epochs) - int64(o.Skip)
-	o.Depth = int(max(1, min(int64(o.Depth), p.total)))
-	p.views = make([]augment.Params, o.Views)
-	for v := range p.views {
-		p.views[v] = augment.View(p.geometry, v)
-	}
-	if o.Views == 1 {
-		p.views[0] = augment.Center(p.geometry)
-	}
-	p.o = o
-	return nil
+	p.cache = records.NewCache(budget)
+	p.split.UseCache(p.cache)
 }
 
 // run owns the stream: it starts the feeder and the workers, delivers, and when
@@ -219,6 +161,7 @@ func (p *Pipeline) run(ctx context.Context) {
 	defer close(p.done)
 	var crew sync.WaitGroup
 	crew.Go(func() { p.feed(ctx) })
+	crew.Go(func() { p.ahead.run(ctx) })
 	for range p.o.Workers {
 		crew.Go(func() { p.work(ctx) })
 	}
@@ -231,6 +174,9 @@ func (p *Pipeline) run(ctx context.Context) {
 	p.stop(err)
 	crew.Wait()
 	p.ring.retire()
+	if p.owned {
+		p.freed = p.split.Close()
+	}
 }
 
 // deliver hands out the batches in order until the last, the first that failed,
@@ -277,12 +223,12 @@ func stopped(ctx context.Context) error {
 // It is closed after the last one, and early when the stream fails, is
 // cancelled or is closed: when it is, ask Err. Every batch received must be
 // released.
-func (p *Pipeline) Batches() <-chan *Batch { return p.out }
+func (p *Pipeline) Batches() <-chan Batch { return p.out }
 
 // Next receives the next batch, and reports false when the channel is closed.
 // It does what receiving from Batches does and measures how long that took, so
 // that Stats.ConsumerWait is exact.
-func (p *Pipeline) Next() (*Batch, bool) {
+func (p *Pipeline) Next() (Batch, bool) {
 	begin := time.Now()
 	b, ok := <-p.out
 	p.meter.asked(time.Since(begin))
@@ -306,9 +252,13 @@ func (p *Pipeline) Err() error {
 func (p *Pipeline) Close() error {
 	p.stop(ErrClosed)
 	<-p.done
-	return p.ring.err()
+	return errors.Join(p.ring.err(), p.freed)
 }
 
 // StepsPerEpoch returns the number of batches in an epoch, the short one
 // included.
 func (p *Pipeline) StepsPerEpoch() int { return p.steps }
+
+// Window returns the number of records that ShuffleBlock mixes at a time, 0 with
+// ShuffleGlobal. Who resumes the stream must give it.
+func (p *Pipeline) Window() int { return p.order.Window }

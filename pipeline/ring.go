@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
-	"github.com/pbnjay/memory"
+	"alexnet/augment"
 )
 
 // Allocator provides the memory of the batches: ordinary memory, or memory that
@@ -18,64 +18,41 @@ import (
 // not necessarily the one that opened the pipeline; each slice that Alloc gave
 // is freed exactly once.
 type Allocator interface {
-	// Alloc returns a slice of at least that many floats, of any content.
-	Alloc(floats int) ([]float32, error)
+	// Alloc returns a slice of at least that many bytes, of any content, at an
+	// address that is a multiple of Alignment.
+	Alloc(bytes int) ([]byte, error)
 	// Free takes back a slice that Alloc returned.
-	Free([]float32) error
+	Free([]byte) error
 }
 
-// HostAllocator allocates from Go's heap.
+// Alignment is what the address of a batch's memory is a multiple of: a line of
+// the processor's cache, so that images can be written past it.
+const Alignment = 64
+
+// HostAllocator allocates from Go's heap, in huge pages where the system gives
+// them when asked.
 type HostAllocator struct{}
 
 // Alloc returns a new slice.
-func (HostAllocator) Alloc(floats int) ([]float32, error) { return make([]float32, floats), nil }
+func (HostAllocator) Alloc(bytes int) ([]byte, error) {
+	buf := make([]byte, bytes+Alignment)
+	skip := -uintptr(unsafe.Pointer(unsafe.SliceData(buf))) % Alignment
+	buf = buf[skip : int(skip)+bytes : int(skip)+bytes]
+	hugePages(buf)
+	return buf, nil
+}
 
 // Free leaves the slice to the garbage collector.
-func (HostAllocator) Free([]float32) error { return nil }
-
-// Limits of the ring's default depth. Two batches let the workers fill one
-// while the consumer has the other; beyond eight, more only smooth out
-// stalls that are longer than any disk's.
-const (
-	minDepth = 2
-	maxDepth = 8
-	// memoryShare is the part of the available memory that a ring of default
-	// depth may take: one in memoryShare.
-	memoryShare = 8
-)
-
-// defaultDepth chooses the number of batches of the given size for this
-// machine.
-func defaultDepth(batchBytes int) int {
-	return depthFor(batchBytes, availableMemory())
-}
-
-// depthFor is defaultDepth's arithmetic.
-func depthFor(batchBytes int, available uint64) int {
-	depth := available / memoryShare / uint64(max(batchBytes, 1))
-	return int(max(minDepth, min(depth, maxDepth)))
-}
-
-// availableMemory returns the bytes that the machine has free, or half of all
-// it has where the system does not tell, but no more than GOMEMLIMIT.
-func availableMemory() uint64 {
-	free := memory.FreeMemory()
-	if free == 0 {
-		free = memory.TotalMemory() / 2
-	}
-	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
-		free = min(free, uint64(limit))
-	}
-	return free
-}
+func (HostAllocator) Free([]byte) error { return nil }
 
 // buffer is a batch's memory and its state while it is being filled.
 type buffer struct {
-	pixels  []float32 // as Alloc returned it
+	pixels  []byte // as Alloc returned it
 	labels  []int32
 	indices []int64
+	params  []augment.Params
 
-	epoch, step, n int
+	epoch, step, n, global int
 
 	pending atomic.Int64  // slots not yet written
 	ready   chan struct{} // receives once when pending gets to 0
@@ -83,30 +60,61 @@ type buffer struct {
 	mu      sync.Mutex
 	badSlot int // the lowest slot that failed
 	err     error
+	skipped []Skipped // in the order of the slots
+	keys    Digest
 
-	lent bool // the consumer has it; guarded by ring.mu
+	// lease counts up when the buffer is lent and when it is given back. A
+	// Batch knows the count of its lending, so that a stale one cannot release
+	// what it no longer has.
+	lease atomic.Uint64
+	lent  bool // the consumer has it; guarded by ring.mu
 }
 
-// begin makes the buffer ready for n records.
-func (b *buffer) begin(epoch, step, n int) {
-	b.epoch, b.step, b.n = epoch, step, n
+// begin makes the buffer ready for n of a batch's records.
+func (b *buffer) begin(epoch, step, n, global int) {
+	b.epoch, b.step, b.n, b.global = epoch, step, n, global
+	b.skipped, b.keys = b.skipped[:0], Digest{}
 	b.pending.Store(int64(n))
-}
-
-// finish notes that a slot has been written, or why it could not be. Of several
-// failures the one in the lowest slot stays, so that the error of a stream does
-// not depend on which worker was faster.
-func (b *buffer) finish(slot int, err error) {
-	if err != nil {
-		b.mu.Lock()
-		if b.err == nil || slot < b.badSlot {
-			b.badSlot, b.err = slot, err
-		}
-		b.mu.Unlock()
-	}
-	if b.pending.Add(-1) == 0 {
+	if n == 0 {
 		b.ready <- struct{}{}
 	}
+}
+
+// fail notes that a slot cannot be written. Of several failures the one in the
+// lowest slot stays, so that the error of a stream does not depend on which
+// worker was faster.
+func (b *buffer) fail(slot int, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil || slot < b.badSlot {
+		b.badSlot, b.err = slot, err
+	}
+}
+
+// skip notes that a slot is left empty.
+func (b *buffer) skip(slot int, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at := len(b.skipped)
+	for at > 0 && b.skipped[at-1].Slot > slot {
+		at--
+	}
+	b.skipped = append(b.skipped, Skipped{})
+	copy(b.skipped[at+1:], b.skipped[at:])
+	b.skipped[at] = Skipped{Slot: slot, Err: err}
+}
+
+// finish notes that n slots are done, with those keys. It reports whether they
+// were the last.
+func (b *buffer) finish(n int, keys Digest) bool {
+	b.mu.Lock()
+	b.keys = b.keys.Add(keys)
+	b.mu.Unlock()
+	if b.pending.Add(-int64(n)) != 0 {
+		return false
+	}
+	b.ready <- struct{}{}
+	return true
 }
 
 // ring is the fixed set of buffers that go round between feeder, workers and
@@ -121,29 +129,45 @@ type ring struct {
 	errs    error
 }
 
-// newRing allocates o.Depth buffers for o.Batch records of perRecord floats, or
-// none.
-func newRing(o Options, perRecord int) (*ring, error) {
-	if perRecord > math.MaxInt/8/o.Batch {
-		return nil, &OptionError{"Batch", fmt.Sprintf("%d records of %d values do not fit into memory", o.Batch, perRecord)}
+// newRing allocates o.Depth buffers for so many records of perRecord bytes in
+// o.Views images, or none.
+func newRing(o Options, slots, perRecord int) (*ring, error) {
+	if perRecord > math.MaxInt/8/slots {
+		return nil, &OptionError{"Batch", fmt.Sprintf("%d records of %d bytes do not fit into memory", slots, perRecord)}
 	}
-	floats := o.Batch * perRecord
+	bytes := slots * perRecord
 	r := &ring{allocator: o.Allocator, free: make(chan *buffer, o.Depth)}
 	for i := range o.Depth {
-		pixels, err := r.allocator.Alloc(floats)
-		if err == nil && len(pixels) < floats {
-			err = errors.Join(fmt.Errorf("the allocator gave %d floats", len(pixels)), r.allocator.Free(pixels))
+		pixels, err := r.allocator.Alloc(bytes)
+		if err == nil {
+			if err = suits(pixels, bytes); err != nil {
+				err = errors.Join(err, r.allocator.Free(pixels))
+			}
 		}
 		if err != nil {
 			r.retire()
-			return nil, errors.Join(fmt.Errorf("pipeline: batch buffer %d of %d, %d floats: %w (a smaller Batch or Depth needs less)",
-				i+1, o.Depth, floats, err), r.err())
+			return nil, errors.Join(fmt.Errorf("pipeline: batch buffer %d of %d, %d bytes: %w (a smaller Batch or Depth needs less)",
+				i+1, o.Depth, bytes, err), r.err())
 		}
-		b := &buffer{pixels: pixels, labels: make([]int32, o.Batch), indices: make([]int64, o.Batch), ready: make(chan struct{}, 1)}
+		b := &buffer{
+			pixels: pixels, labels: make([]int32, slots), indices: make([]int64, slots),
+			params: make([]augment.Params, slots*o.Views), ready: make(chan struct{}, 1),
+		}
 		r.all = append(r.all, b)
 		r.free <- b
 	}
 	return r, nil
+}
+
+// suits says what is wrong with memory from an Allocator.
+func suits(pixels []byte, bytes int) error {
+	switch at := uintptr(unsafe.Pointer(unsafe.SliceData(pixels))); {
+	case len(pixels) < bytes:
+		return fmt.Errorf("the allocator gave %d bytes", len(pixels))
+	case at%Alignment != 0:
+		return fmt.Errorf("the allocator gave an address, %#x, that is no multiple of %d", at, Alignment)
+	}
+	return nil
 }
 
 // takeBuffer takes a free buffer, waiting for one; it reports false when ctx is
@@ -164,11 +188,12 @@ func (p *Pipeline) takeBuffer(ctx context.Context) (*buffer, bool) {
 	}
 }
 
-// lend marks the buffer as the consumer's.
-func (r *ring) lend(b *buffer) {
+// lend marks the buffer as the consumer's and returns the number of its lease.
+func (r *ring) lend(b *buffer) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b.lent = true
+	return b.lease.Add(1)
 }
 
 // reclaim takes back a buffer that was marked but not delivered; retire, which

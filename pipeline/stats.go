@@ -7,10 +7,8 @@ import (
 )
 
 // Stats says what a stream has done and where its time went, since Open. To see
-// an epoch or a minute, subtract an earlier one.
-//
-// Together they tell which side is slow: ConsumerWait grows when the records
-// come too slowly, BufferWait when the consumer does.
+// an epoch or a minute, subtract an earlier one. Pipeline.Diagnose says what
+// follows from it.
 type Stats struct {
 	// Elapsed is the time from Open to now, or until the stream had ended and
 	// the last batch was released.
@@ -20,51 +18,83 @@ type Stats struct {
 	// is the time during which it held no batch and none was ready, which is
 	// the same unless it holds one batch while it waits for another.
 	ConsumerWait time.Duration
-	// BufferWait is the time during which no more records could be assigned
-	// because all buffers of the ring were full or held.
-	BufferWait time.Duration
-	// Read and Augment are the times that the workers, all together, spent
-	// reading (and decompressing) records and making images of them.
-	Read, Augment time.Duration
-	// Records, Images and Bytes count what the workers have made: Bytes those
-	// of the float32 images.
-	Records, Images, Bytes int64
+	// Order is the time that the feeder spent drawing orders, BufferWait that
+	// during which it could assign no more records because all buffers of the
+	// ring were full or held, TaskWait that during which it had to wait for the
+	// workers to take what it had assigned.
+	Order, BufferWait, TaskWait time.Duration
+	// Fetch, Read and Augment are the times that the workers, all together,
+	// spent waiting for records to be in memory, reading them (checksums,
+	// decompression), and making images of them.
+	Fetch, Read, Augment time.Duration
+	// Records, Images, Bytes and StoredBytes count what the workers have made:
+	// Bytes those of the images, StoredBytes those of the records' pixels,
+	// decompressed.
+	Records, Images, Bytes, StoredBytes int64
+	// DiskBytes counts what the whole process has had read from disks, where the
+	// system tells (Linux), page cache not included.
+	DiskBytes int64
+	// Skipped counts the records that could not be read and were skipped.
+	Skipped int64
+	// Asked counts the records that the system was asked to read ahead.
+	Asked int64
+	// CacheHits and CacheMisses count the records that came, and did not come,
+	// from the cache of decompressed rows.
+	CacheHits, CacheMisses int64
 	// Batches and Delivered count the batches that the consumer was given and
-	// the records in them.
-	Batches, Delivered int64
-	// Held is the number of batches that the consumer holds at this moment.
-	Held int64
+	// the records in them. ReadySum adds up how many were ready each time that
+	// one was given, itself included.
+	Batches, Delivered, ReadySum int64
 	// DoubleReleases counts calls of Release on batches that had been released.
 	DoubleReleases int64
-	// Workers and Depth are those that the pipeline runs with.
+	// Held is the number of batches that the consumer holds at this moment,
+	// Ready that of those waiting for it, Queued that of runs of records waiting
+	// for a worker, Ahead how many batches beyond the ring are read ahead.
+	Held, Ready, Queued, Ahead int64
+	// Workers and Depth are those that the pipeline runs with, CacheBytes the
+	// memory that the cache has taken.
 	Workers, Depth int
+	CacheBytes     int64
 }
 
-// Busy is the time that the workers, all together, spent working.
-func (s Stats) Busy() time.Duration { return s.Read + s.Augment }
+// Busy is the time that the workers, all together, spent on records.
+func (s Stats) Busy() time.Duration { return s.Fetch + s.Read + s.Augment }
 
 // WaitShare is the share of the elapsed time that the consumer spent waiting
 // for data: from 0, never, to 1, always.
-func (s Stats) WaitShare() float64 {
-	if s.Elapsed <= 0 {
+func (s Stats) WaitShare() float64 { return shareOf(s.ConsumerWait, s.Elapsed) }
+
+// shareOf returns the part that d is of all, from 0 to 1.
+func shareOf(d, all time.Duration) float64 {
+	if all <= 0 {
 		return 0
 	}
-	return min(1, float64(s.ConsumerWait)/float64(s.Elapsed))
+	return max(0, min(1, float64(d)/float64(all)))
 }
 
 // Sub returns what happened between an earlier Stats of the same pipeline and
-// s. Held, Workers and Depth are those of s.
+// s. What is of a moment, Held and what follows it, is that of s.
 func (s Stats) Sub(earlier Stats) Stats {
 	s.Elapsed -= earlier.Elapsed
 	s.ConsumerWait -= earlier.ConsumerWait
+	s.Order -= earlier.Order
 	s.BufferWait -= earlier.BufferWait
+	s.TaskWait -= earlier.TaskWait
+	s.Fetch -= earlier.Fetch
 	s.Read -= earlier.Read
 	s.Augment -= earlier.Augment
 	s.Records -= earlier.Records
 	s.Images -= earlier.Images
 	s.Bytes -= earlier.Bytes
+	s.StoredBytes -= earlier.StoredBytes
+	s.DiskBytes -= earlier.DiskBytes
+	s.Skipped -= earlier.Skipped
+	s.Asked -= earlier.Asked
+	s.CacheHits -= earlier.CacheHits
+	s.CacheMisses -= earlier.CacheMisses
 	s.Batches -= earlier.Batches
 	s.Delivered -= earlier.Delivered
+	s.ReadySum -= earlier.ReadySum
 	s.DoubleReleases -= earlier.DoubleReleases
 	return s
 }
@@ -73,17 +103,29 @@ func (s Stats) Sub(earlier Stats) Stats {
 func (p *Pipeline) Stats() Stats {
 	s := p.meter.stats()
 	s.Workers, s.Depth = p.o.Workers, p.o.Depth
+	s.Queued, s.Ready = int64(len(p.tasks)), max(0, p.meter.filled.Load())
+	s.Ahead, s.Asked = p.ahead.batches.Load(), p.ahead.asked.Load()
+	if p.cache != nil {
+		c := p.cache.Stats()
+		s.CacheHits, s.CacheMisses, s.CacheBytes = c.Hits, c.Misses, c.Bytes
+	}
 	return s
 }
 
 // meter collects Stats.
 type meter struct {
-	bufferWait, read, augment, records, images, bytes, doubleReleases atomic.Int64
+	order, bufferWait, taskWait, fetch, read, augment atomic.Int64
+	records, images, bytes, storedBytes               atomic.Int64
+	skipped, doubleReleases                           atomic.Int64
+	// filled counts the batches that are complete and not yet delivered.
+	filled atomic.Int64
 
-	mu             sync.Mutex
-	began, ended   time.Time
-	batches, taken int64
-	held           int64
+	mu              sync.Mutex
+	began, ended    time.Time
+	batches, taken  int64
+	readySum, held  int64
+	disk, diskBegan int64   // bytes read by the process: last known, at the start
+	diskPeak        float64 // bytes a second
 	// out counts the batches that are held or ready to be taken. While it is 0
 	// a consumer has nothing to do, since idle.
 	out       int64
@@ -97,6 +139,8 @@ type meter struct {
 func (m *meter) start() {
 	m.began = time.Now()
 	m.idle = m.began
+	m.diskBegan = diskBytes()
+	m.disk = m.diskBegan
 }
 
 // end stops the clock, at the latest Release if one is to come.
@@ -104,15 +148,18 @@ func (m *meter) end() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.ended = time.Now()
+	m.disk = diskBytes()
 }
 
 // worked adds one record's work.
-func (m *meter) worked(read, augment time.Duration, images, bytes int) {
-	m.read.Add(int64(read))
-	m.augment.Add(int64(augment))
+func (m *meter) worked(t times, images, bytes, stored int) {
+	m.fetch.Add(int64(t.fetch))
+	m.read.Add(int64(t.read))
+	m.augment.Add(int64(t.augment))
 	m.records.Add(1)
 	m.images.Add(int64(images))
 	m.bytes.Add(int64(bytes))
+	m.storedBytes.Add(int64(stored))
 }
 
 // ready notes that a batch can be taken.
@@ -127,11 +174,13 @@ func (m *meter) ready() {
 
 // delivered notes that a batch of n records has been taken.
 func (m *meter) delivered(n int) {
+	ready := max(1, m.filled.Add(-1)+1)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.held++
 	m.batches++
 	m.taken += int64(n)
+	m.readySum += ready
 }
 
 // released notes that the consumer is done with a batch.
@@ -159,12 +208,17 @@ func (m *meter) asked(d time.Duration) {
 // stats reads the meter.
 func (m *meter) stats() Stats {
 	s := Stats{
+		Order:          time.Duration(m.order.Load()),
 		BufferWait:     time.Duration(m.bufferWait.Load()),
+		TaskWait:       time.Duration(m.taskWait.Load()),
+		Fetch:          time.Duration(m.fetch.Load()),
 		Read:           time.Duration(m.read.Load()),
 		Augment:        time.Duration(m.augment.Load()),
 		Records:        m.records.Load(),
 		Images:         m.images.Load(),
 		Bytes:          m.bytes.Load(),
+		StoredBytes:    m.storedBytes.Load(),
+		Skipped:        m.skipped.Load(),
 		DoubleReleases: m.doubleReleases.Load(),
 	}
 	m.mu.Lock()
@@ -172,14 +226,30 @@ func (m *meter) stats() Stats {
 	end := m.ended
 	if end.IsZero() {
 		end = time.Now()
+		m.disk = diskBytes()
 	}
+	s.DiskBytes = m.disk - m.diskBegan
 	s.Elapsed = end.Sub(m.began)
 	s.ConsumerWait = m.idled
 	if m.next {
 		s.ConsumerWait = m.nextWaits
 	}
-	s.Batches, s.Delivered = m.batches, m.taken
+	s.Batches, s.Delivered, s.ReadySum = m.batches, m.taken, m.readySum
 	// A consumer may release a batch before its delivery has been noted.
 	s.Held = max(0, m.held)
 	return s
 }
+
+// peak returns the highest rate of reading from disks that it was told of, in
+// bytes a second. Times too short to measure a rate do not count.
+func (m *meter) peak(s Stats) float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.Elapsed >= minRateTime {
+		m.diskPeak = max(m.diskPeak, float64(s.DiskBytes)/s.Elapsed.Seconds())
+	}
+	return m.diskPeak
+}
+
+// minRateTime is the shortest time that a disk's rate is measured over.
+const minRateTime = 100 * time.Millisecond

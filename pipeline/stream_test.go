@@ -70,7 +70,7 @@ func TestShapes(t *testing.T) {
 // own, and labels that follow their pictures into it.
 func TestEpochSeesEveryRecordOnce(t *testing.T) {
 	ds, split := open(t, usual.write(t))
-	p, err := Open(t.Context(), ds, split, Options{Batch: 8, Crop: 9, Seed: 1, Train: true, Epochs: 4, Workers: 3})
+	p, err := OpenSplit(t.Context(), ds, split, Options{Batch: 8, Crop: 9, Seed: 1, Train: true, Epochs: 4, Workers: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestSkipIsTheTail(t *testing.T) {
 func TestBatchLargerThanSplit(t *testing.T) {
 	ds, split := open(t, usual.write(t))
 	var memory counter
-	p, err := Open(t.Context(), ds, split, Options{Batch: 1000, Crop: 9, Allocator: &memory})
+	p, err := OpenSplit(t.Context(), ds, split, Options{Batch: 1000, Crop: 9, Allocator: &memory})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,8 +140,8 @@ func TestBatchLargerThanSplit(t *testing.T) {
 	if !ok || b.N != usual.rows {
 		t.Fatalf("first batch: %t, want %d records (%v)", ok, usual.rows, p.Err())
 	}
-	if memory.peak != usual.rows*3*9*9 {
-		t.Errorf("%d floats allocated, want %d", memory.peak, usual.rows*3*9*9)
+	if memory.peak != usual.rows*3*9*9*4 {
+		t.Errorf("%d bytes allocated, want %d", memory.peak, usual.rows*3*9*9*4)
 	}
 	b.Release()
 	if b, ok := p.Next(); ok {
@@ -176,7 +176,7 @@ func TestOptionErrors(t *testing.T) {
 		{"skip back", Options{Batch: 8, Crop: 9, Skip: -1}, "pipeline: Skip: -1: it must lie between 0 and 5"},
 	}
 	check := func(name string, ds *records.Dataset, split *records.Split, o Options, want string) {
-		p, err := Open(t.Context(), ds, split, o)
+		p, err := OpenSplit(t.Context(), ds, split, o)
 		if err == nil {
 			p.Close()
 			t.Errorf("%s: no error", name)
@@ -197,7 +197,7 @@ func TestMeanOfAnotherSize(t *testing.T) {
 	ds, split := open(t, usual.write(t))
 	other := *ds
 	other.Mean = &records.Mean{Shape: records.Shape{C: 1, H: 1, W: 2}, Mean: []float32{1, 2}, Baseline: []uint8{1, 2}}
-	_, err := Open(t.Context(), &other, split, Options{Batch: 8, Crop: 9})
+	_, err := OpenSplit(t.Context(), &other, split, Options{Batch: 8, Crop: 9})
 	if err == nil || !strings.Contains(err.Error(), "has 2 values, its pictures (3x12x14) 504: ingest the data again") {
 		t.Errorf("got %v", err)
 	}
@@ -208,7 +208,7 @@ func TestInclusiveCropsReachTheEdge(t *testing.T) {
 	r.rows = 200
 	ds, split := open(t, r.write(t))
 	g := augment.Geometry{Height: r.shape.H, Width: r.shape.W, Crop: 11, Inclusive: true}
-	p, err := Open(t.Context(), ds, split, Options{Batch: 200, Crop: 11, Train: true, Inclusive: true, Seed: 4})
+	p, err := OpenSplit(t.Context(), ds, split, Options{Batch: 200, Crop: 11, Train: true, Inclusive: true, Seed: 4})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime/debug"
+	"runtime/pprof"
+	"runtime/trace"
 	"time"
 
 	"alexnet/augment"
@@ -17,6 +19,16 @@ type worker struct {
 	*Pipeline
 	scratch records.Scratch
 	sampler augment.Sampler
+	// The contexts carry the labels of the stages, for profiles and traces.
+	fetching, reading, augmenting context.Context
+}
+
+// labelled labels this goroutine, for profiles, with the stage that it works
+// for.
+func labelled(ctx context.Context, stage string) context.Context {
+	ctx = pprof.WithLabels(ctx, pprof.Labels("stage", stage))
+	pprof.SetGoroutineLabels(ctx)
+	return ctx
 }
 
 // work serves tasks until there are no more or ctx is done.
@@ -25,56 +37,107 @@ func (p *Pipeline) work(ctx context.Context) {
 	// fill turns into an error.
 	debug.SetPanicOnFault(true)
 	w := &worker{Pipeline: p}
+	w.augmenting, w.reading, w.fetching = labelled(ctx, "augment"), labelled(ctx, "read"), labelled(ctx, "fetch")
 	for t := range p.tasks {
-		if ctx.Err() != nil {
-			return
+		var keys Digest
+		for slot := t.from; slot < t.to; slot++ {
+			if ctx.Err() != nil {
+				return
+			}
+			if err := w.fill(t.buffer, slot, &keys); err == nil {
+				continue
+			} else if p.o.OnCorrupt == Skip {
+				w.leaveOut(t.buffer, slot, err)
+			} else {
+				t.buffer.fail(slot, err)
+			}
 		}
-		t.buffer.finish(t.slot, w.fill(t.buffer, t.slot))
+		if t.buffer.finish(t.to-t.from, keys) {
+			p.meter.filled.Add(1)
+		}
 	}
 }
 
 // fill reads the record that belongs into a slot and writes its images, label
 // and all, straight into the buffer.
-func (w *worker) fill(b *buffer, slot int) (err error) {
+func (w *worker) fill(b *buffer, slot int, keys *Digest) (err error) {
 	index := b.indices[slot]
 	defer func() {
 		if r := recover(); r != nil {
 			err = w.fault(index, r)
 		}
 	}()
-	begin := time.Now()
-	row, err := w.split.Row(int(index), &w.scratch)
+	row, spent, err := w.read(index)
 	if err != nil {
 		return fmt.Errorf("record %d of split %q: %w", index, w.split.Name(), err)
 	}
-	if got := len(row.U8) + len(row.I16); got != w.shape.Size() {
-		file, at, _ := w.split.Locate(int(index)) // Row found it
-		return fmt.Errorf("record %d of split %q: %w", index, w.split.Name(), &records.CorruptError{
-			File: file, Row: at, Key: row.Key,
-			Cause: fmt.Errorf("%d values, but a picture of %v has %d", got, w.shape, w.shape.Size()),
-		})
-	}
-	read := time.Now()
+	defer trace.StartRegion(w.augmenting, "augment").End()
+	pprof.SetGoroutineLabels(w.augmenting)
+	begin := time.Now()
 	b.labels[slot] = row.Label
-	images := b.pixels[slot*len(w.views)*w.image : (slot+1)*len(w.views)*w.image]
+	views := len(w.views)
+	params := b.params[slot*views : (slot+1)*views]
 	if w.o.Train {
-		w.apply(images, row, w.sampler.Draw(w.o.Seed, b.epoch, index, w.geometry, w.o.Color))
+		params[0] = w.sampler.Draw(w.o.Seed, b.epoch, index, w.geometry, w.o.Color)
 	} else {
-		for v, params := range w.views {
-			w.apply(images[v*w.image:(v+1)*w.image], row, params)
+		copy(params, w.views)
+	}
+	images := b.pixels[slot*views*w.image : (slot+1)*views*w.image]
+	for v := range params {
+		image := images[v*w.image : (v+1)*w.image]
+		if row.U8 != nil {
+			w.kernel.Uint8(image, row.U8, params[v])
+		} else {
+			w.kernel.Int16(image, row.I16, params[v])
 		}
 	}
-	w.meter.worked(read.Sub(begin), time.Since(read), len(w.views), 4*len(images))
+	keys.add(row.Key)
+	spent.augment = time.Since(begin)
+	w.meter.worked(spent, views, len(images), w.rowBytes)
 	return nil
 }
 
-// apply writes one image of a row in either encoding.
-func (w *worker) apply(dst []float32, row records.Row, params augment.Params) {
-	if row.U8 != nil {
-		augment.Apply(dst, row.U8, w.sub, w.shape.C, w.geometry, params)
-	} else {
-		augment.Apply(dst, row.I16, w.sub, w.shape.C, w.geometry, params)
+// times says where a record's time went.
+type times struct{ fetch, read, augment time.Duration }
+
+// read brings a record into memory, and then reads it: verifies its checksum
+// the first time, decompresses it.
+func (w *worker) read(index int64) (row records.Row, spent times, err error) {
+	pprof.SetGoroutineLabels(w.fetching)
+	region, begin := trace.StartRegion(w.fetching, "fetch"), time.Now()
+	err = w.split.Fetch(int(index))
+	region.End()
+	fetched := time.Now()
+	spent.fetch = fetched.Sub(begin)
+	w.ahead.fetched(spent.fetch)
+	if err != nil {
+		return records.Row{}, spent, err
 	}
+	pprof.SetGoroutineLabels(w.reading)
+	defer trace.StartRegion(w.reading, "read").End()
+	row, err = w.split.Row(int(index), &w.scratch)
+	spent.read = time.Since(fetched)
+	if err != nil {
+		return records.Row{}, spent, err
+	}
+	if got := len(row.U8) + len(row.I16); got != w.shape.Size() {
+		file, at, _ := w.split.Locate(int(index)) // Row found it
+		return records.Row{}, spent, &records.CorruptError{
+			File: file, Row: at, Key: row.Key,
+			Cause: fmt.Errorf("%d values, but a picture of %v has %d", got, w.shape, w.shape.Size()),
+		}
+	}
+	return row, spent, nil
+}
+
+// leaveOut makes a hole of a slot: an image of zeros that no label counts.
+func (w *worker) leaveOut(b *buffer, slot int, err error) {
+	views := len(w.views)
+	clear(b.pixels[slot*views*w.image : (slot+1)*views*w.image])
+	clear(b.params[slot*views : (slot+1)*views])
+	b.labels[slot] = -1
+	b.skip(slot, err)
+	w.meter.skipped.Add(1)
 }
 
 // fault makes an error of a memory fault in a mapped file. Anything else that

@@ -78,7 +78,7 @@ func (b *bench) augment() stage {
 
 // openStream opens an endless training stream of the records.
 func (b *bench) openStream(ctx context.Context) (*pipeline.Pipeline, error) {
-	return pipeline.Open(ctx, b.data, b.split, pipeline.Options{
+	return pipeline.OpenSplit(ctx, b.data, b.split, pipeline.Options{
 		Batch: b.Batch, Crop: b.net.Input.H, Seed: b.Seed, Train: true, Color: b.color(),
 		Workers: b.Workers, Epochs: 1 << 30,
 	})

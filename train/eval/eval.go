@@ -68,7 +68,7 @@ func Evaluate(ctx context.Context, engines []model.Engine, ds *records.Dataset, 
 		return Result{}, err
 	}
 	net := engines[0].Net()
-	stream, err := pipeline.Open(ctx, ds, split, pipeline.Options{
+	stream, err := pipeline.OpenSplit(ctx, ds, split, pipeline.Options{
 		Batch: max(1, o.Batch/o.Views), Views: o.Views, Crop: net.Input.H, Workers: o.Workers, Depth: 3, Epochs: 1,
 	})
 	if err != nil {
@@ -77,7 +77,7 @@ func Evaluate(ctx context.Context, engines []model.Engine, ds *records.Dataset, 
 	e := evaluation{engines: engines, split: split, views: o.Views,
 		result: Result{Split: split.Name(), Views: o.Views, Nets: len(engines)}}
 	for batch := range stream.Batches() {
-		err = e.add(batch)
+		err = e.add(&batch)
 		batch.Release()
 		if err != nil {
 			break

@@ -304,14 +304,14 @@ func (t *trainer) run(ctx context.Context) (End, error) {
 		if end != "" {
 			return end, t.saveOnce()
 		}
-		batch, err := t.next(ctx)
+		batch, ok, err := t.next(ctx)
 		if err != nil {
 			return "", t.dataFailed(err)
 		}
-		if batch == nil {
+		if !ok {
 			continue // cancelled
 		}
-		err = t.step(batch)
+		err = t.step(&batch)
 		batch.Release()
 		if err != nil {
 			return "", err
@@ -340,16 +340,16 @@ func (t *trainer) end(ctx context.Context) End {
 	return ""
 }
 
-// next waits for the next batch. It returns nil when the context is cancelled.
-func (t *trainer) next(ctx context.Context) (*pipeline.Batch, error) {
+// next waits for the next batch. It reports false when the context is cancelled.
+func (t *trainer) next(ctx context.Context) (batch pipeline.Batch, ok bool, err error) {
 	if t.stream == nil {
 		// Cancelling is this loop's affair: the stream must not drop the batch in hand.
-		stream, err := pipeline.Open(context.WithoutCancel(ctx), t.ds, t.train, pipeline.Options{
+		stream, err := pipeline.OpenSplit(context.WithoutCancel(ctx), t.ds, t.train, pipeline.Options{
 			Batch: t.cfg.Settings.Batch, Crop: t.eng.Net().Input.H, Seed: t.cfg.Settings.Seed, Train: true, Color: t.color,
 			Workers: t.cfg.Limits.Workers, Epoch: t.p.Epoch, Skip: t.p.StepInEpoch, Epochs: t.cfg.Limits.Epochs - t.p.Epoch,
 		})
 		if err != nil {
-			return nil, err
+			return batch, false, err
 		}
 		t.stream = stream
 	}
@@ -358,14 +358,14 @@ func (t *trainer) next(ctx context.Context) (*pipeline.Batch, error) {
 	case batch, ok := <-t.stream.Batches():
 		if !ok {
 			if err := t.stream.Err(); err != nil {
-				return nil, err
+				return batch, false, err
 			}
-			return nil, errors.New("the stream of batches ended before its last epoch")
+			return batch, false, errors.New("the stream of batches ended before its last epoch")
 		}
 		t.waited(time.Since(begin))
-		return batch, nil
+		return batch, true, nil
 	case <-ctx.Done():
-		return nil, nil
+		return batch, false, nil
 	}
 }
 
