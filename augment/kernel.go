@@ -2,7 +2,6 @@ package augment
 
 import (
 	"fmt"
-	"math"
 	"unsafe"
 )
 
@@ -136,16 +135,25 @@ func (s Spec) Check() error {
 // Kernel makes images of stored pictures: crop, flip, mean and colour in one
 // pass, straight to where the image belongs. Its methods do not allocate and are
 // safe for concurrent use.
+//
+// Values are those of [Apply], rounded once more to the image's type. They are
+// the same bits on every processor, whatever it has to make them with.
 type Kernel struct {
-	spec Spec
+	spec    Spec
+	vectors vectors
 }
 
 // NewKernel returns the kernel of a spec, or the error of its Check.
-func NewKernel(s Spec) (*Kernel, error) {
+func NewKernel(s Spec) (*Kernel, error) { return newKernel(s, processor()) }
+
+// newKernel is NewKernel for a processor that has these instructions.
+func newKernel(s Spec, has instructions) (*Kernel, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
-	return &Kernel{spec: s}, nil
+	k := &Kernel{spec: s}
+	k.vectors = newVectors(s, k.ValueBytes(), has)
+	return k, nil
 }
 
 // Spec returns what the kernel was made from.
@@ -168,108 +176,34 @@ func (k *Kernel) ImageBytes() int {
 }
 
 // Uint8 makes an image of a picture of uint8 values, Channels x Height x Width.
-// dst has ImageBytes bytes in the machine's byte order; at an address that is a
-// multiple of 64 it is written fastest. Like indexing, it panics when a slice is
-// too short or the crop lies outside the picture, or when the spec is not one of
-// uint8.
-func (k *Kernel) Uint8(dst []byte, src []uint8, p Params) { run(k, dst, src, p) }
+// dst has ImageBytes bytes, in the machine's byte order, at an address that is a
+// multiple of ValueBytes; at a multiple of 64 it is written fastest. The shifts
+// and what is subtracted must be numbers, neither infinite nor NaN.
+//
+// Like indexing, Uint8 panics when a slice is too short or the crop lies outside
+// the picture, and also when dst is not aligned or the spec is not one of uint8.
+func (k *Kernel) Uint8(dst []byte, src []uint8, p Params) { image(k, dst, src, p) }
 
 // Int16 is Uint8 for pictures of int16 values.
-func (k *Kernel) Int16(dst []byte, src []int16, p Params) { run(k, dst, src, p) }
+func (k *Kernel) Int16(dst []byte, src []int16, p Params) { image(k, dst, src, p) }
 
-// run is the plain twin of all kernels.
-func run[T Pixel](k *Kernel, dst []byte, src []T, p Params) {
+// image makes an image after the checks that assembly does not do.
+func image[T Pixel](k *Kernel, dst []byte, src []T, p Params) {
 	s := &k.spec
+	g := s.Geometry
 	if int(unsafe.Sizeof(src[0])) != s.StoredBytes {
 		panic("augment: a kernel for stored values of another size")
 	}
-	dst = dst[:k.ImageBytes()]
-	crop := s.Geometry.Crop
-	width, plane := s.Geometry.Width, s.Geometry.Height*s.Geometry.Width
-	// Value x of row y of channel c goes to c*perPlane + y*perRow + x*perPixel.
-	perPlane, perRow, perPixel := crop*crop, crop, 1
-	if s.Layout == NHWC {
-		perPlane, perRow, perPixel = 1, crop*s.Channels, s.Channels
+	if uint(p.Top) > uint(g.Height-g.Crop) || uint(p.Left) > uint(g.Width-g.Crop) {
+		panic("augment: the crop lies outside the picture")
 	}
-	for c := range s.Channels {
-		var shift float32
-		if c < len(p.Shift) {
-			shift = p.Shift[c]
-		}
-		for y := range crop {
-			at := c*plane + (p.Top+y)*width + p.Left
-			row := src[at : at+crop]
-			out, step := c*perPlane+y*perRow, perPixel
-			if p.Flip {
-				out, step = out+(crop-1)*perPixel, -perPixel
-			}
-			if s.Type == Stored {
-				stored(dst, row, out, step)
-				continue
-			}
-			shifted(dst, row, s.Sub[at:at+crop], shift, s.Type, out, step)
-		}
+	dst, src = dst[:k.ImageBytes()], src[:s.Channels*g.Height*g.Width]
+	if uintptr(unsafe.Pointer(&dst[0]))%uintptr(k.ValueBytes()) != 0 {
+		panic("augment: an image at an address that is not a multiple of its values' size")
 	}
-}
-
-// values views the bytes of an image as its values.
-func values[T any](image []byte) []T {
-	var zero T
-	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(image))), len(image)/int(unsafe.Sizeof(zero)))
-}
-
-// stored copies a row to values out, out+step, ...
-func stored[T Pixel](dst []byte, row []T, out, step int) {
-	to := values[T](dst)
-	for _, v := range row {
-		to[out] = v
-		out += step
+	if k.vectors.can() {
+		k.vectors.image(s, &dst[0], (*byte)(unsafe.Pointer(&src[0])), p)
+		return
 	}
-}
-
-// shifted writes a row, less the mean and shifted, to values out, out+step, ...
-func shifted[T Pixel](dst []byte, row []T, sub []float32, shift float32, t Type, out, step int) {
-	sub = sub[:len(row)]
-	switch t {
-	case Float32:
-		to := values[float32](dst)
-		for x, v := range row {
-			to[out] = (float32(v) - sub[x]) + shift
-			out += step
-		}
-	case Float16:
-		to := values[uint16](dst)
-		for x, v := range row {
-			to[out] = half((float32(v) - sub[x]) + shift)
-			out += step
-		}
-	case BFloat16:
-		to := values[uint16](dst)
-		for x, v := range row {
-			to[out] = brain((float32(v) - sub[x]) + shift)
-			out += step
-		}
-	}
-}
-
-// brain rounds to bfloat16. x must be a number.
-func brain(x float32) uint16 {
-	b := math.Float32bits(x)
-	return uint16((b + 0x7fff + b>>16&1) >> 16)
-}
-
-// half rounds to binary16. x must be a number.
-func half(x float32) uint16 {
-	b := math.Float32bits(x)
-	sign := uint16(b >> 16 & 0x8000)
-	b &= 0x7fffffff
-	switch {
-	case b >= 0x47800000: // 65536 and above
-		return sign | 0x7c00
-	case b < 0x38800000: // below 2^-14, the least normal number
-		// Adding 0.5 leaves the bits that count, rounded, at the end.
-		return sign | uint16(math.Float32bits(math.Float32frombits(b)+0.5)-0x3f000000)
-	}
-	b += 0xfff + b>>13&1 // may carry into the exponent, and to infinity
-	return sign | uint16((b-0x38000000)>>13)
+	plain(k, dst, src, p)
 }
