@@ -254,7 +254,7 @@ func (r recipe) expect(o Options) []seen {
 	views := max(o.Views, 1)
 	var all []seen
 	for epoch := o.Epoch; epoch < o.Epoch+max(o.Epochs, 1); epoch++ {
-		order := Order(o.Seed, epoch, r.rows)
+		order := o.ordering(r).Epoch(epoch)
 		for step := 0; step*o.Batch < r.rows; step++ {
 			n := min(o.Batch, r.rows-step*o.Batch)
 			var labels []int32
@@ -297,4 +297,13 @@ func assertSame(t testing.TB, got, want []seen) {
 			t.Fatalf("batch %d differs:\n got %+v\nwant %+v", i, got[i], want[i])
 		}
 	}
+}
+
+// ordering is what decides the order of a stream of the recipe's records.
+func (o Options) ordering(r recipe) Ordering {
+	ordering := Ordering{Seed: o.Seed, Rows: r.rows}
+	if o.Shuffle == ShuffleBlock {
+		ordering.Block, ordering.Window = BlockRows(r.shape.Size()*r.pixels.Size()), o.Window
+	}
+	return ordering
 }

@@ -511,29 +511,6 @@ func TestConsumerWait(t *testing.T) {
 	})
 }
 
-func TestDepthFor(t *testing.T) {
-	const mib = 1 << 20
-	tests := []struct {
-		batch     int
-		available uint64
-		want      int
-	}{
-		{77 * mib, 64 << 30, 8},
-		{77 * mib, 4 << 30, 6},
-		{77 * mib, 1 << 30, 2},
-		{77 * mib, 0, 2},
-		{0, 1 << 30, 8},
-	}
-	for _, tt := range tests {
-		if got := depthFor(tt.batch, tt.available); got != tt.want {
-			t.Errorf("batches of %d bytes with %d free: depth %d, want %d", tt.batch, tt.available, got, tt.want)
-		}
-	}
-	if available := availableMemory(); available == 0 {
-		t.Error("no memory available on this machine")
-	}
-}
-
 // TestShardCutShort truncates a mapped shard under a stream, which the hardware
 // reports as a fault: an error must come of it, not a crash. Cut to nothing, the
 // reader of the row meets it; cut in the middle, whoever reads the pixels.

@@ -1,0 +1,118 @@
+package pipeline
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"alexnet/records"
+)
+
+func contains(err error, part string) bool { return strings.Contains(err.Error(), part) }
+
+// TestSkip leaves holes where two records are corrupt, and everything else as
+// it is without them.
+func TestSkip(t *testing.T) {
+	whole := usual.write(t)
+	o := Options{Batch: 8, Crop: 9, Seed: 11, Train: true, Color: &testColor, Epochs: 2, Workers: 3}
+	want := images(t, whole, o, nil)
+	dir := usual.write(t)
+	corrupt(t, dir, 5)
+	corrupt(t, dir, 30)
+	o.OnCorrupt = Skip
+	skipped := map[int64]int{}
+	got := images(t, dir, o, func(b *Batch) {
+		for i, s := range b.Skipped {
+			if i > 0 && s.Slot <= b.Skipped[i-1].Slot {
+				t.Error("holes are not in the order of their slots")
+			}
+			index := b.Indices[s.Slot]
+			skipped[index]++
+			var bad *records.CorruptError
+			if !errors.As(s.Err, &bad) || bad.Key == "" || b.Labels[s.Slot] != -1 {
+				t.Errorf("record %d: %v, label %d", index, s.Err, b.Labels[s.Slot])
+			}
+			hole := b.Images[s.Slot*3*9*9 : (s.Slot+1)*3*9*9]
+			if slices.ContainsFunc(hole, func(x float32) bool { return x != 0 }) {
+				t.Errorf("record %d: the hole is not empty", index)
+			}
+		}
+		if b.Keys.Records != int64(b.N-len(b.Skipped)) {
+			t.Errorf("%d keys of %d records, %d skipped", b.Keys.Records, b.N, len(b.Skipped))
+		}
+	})
+	if len(skipped) != 2 || skipped[5] != 2 || skipped[30] != 2 {
+		t.Errorf("skipped %v, want records 5 and 30 in each of 2 epochs", skipped)
+	}
+	for key, image := range want {
+		if key.index != 5 && key.index != 30 && got[key] != image {
+			t.Errorf("epoch %d: record %d is another because of those that were skipped", key.epoch, key.index)
+		}
+	}
+}
+
+// place is where a record was.
+type place struct {
+	epoch, step, slot int
+	index             int64
+}
+
+// images returns a digest of each record of a stream, and shows each batch. It
+// wants the stream to end well, and Stats to count what was skipped.
+func images(t *testing.T, dir string, o Options, each func(*Batch)) map[place][32]byte {
+	t.Helper()
+	p, err := Open(t.Context(), dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[place][32]byte{}
+	skipped := 0
+	for b := range p.Batches() {
+		for i, index := range b.Indices {
+			all[place{b.Epoch, b.Step, i, index}] = digest(b.Images[i*3*o.Crop*o.Crop : (i+1)*3*o.Crop*o.Crop])
+		}
+		skipped += len(b.Skipped)
+		if each != nil {
+			each(&b)
+		}
+		b.Release()
+	}
+	if err := errors.Join(p.Err(), p.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Stats().Skipped; got != int64(skipped) {
+		t.Errorf("%d records counted as skipped, %d were", got, skipped)
+	}
+	return all
+}
+
+// TestLostShard skips, or does not, the records of a shard that is gone, and of
+// one that is cut while it is mapped.
+func TestLostShard(t *testing.T) {
+	dir := usual.write(t)
+	lost := filepath.Join(dir, "train-00001-of-00002.arrow") // records 18 to 36
+	if err := os.Remove(lost); err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Batch: 8, Crop: 9, Workers: 2}
+	if _, err := Open(t.Context(), dir, o); !errors.Is(err, fs.ErrNotExist) || !contains(err, "train-00001-of-00002.arrow") {
+		t.Errorf("a missing shard: %v", err)
+	}
+	o.OnCorrupt = Skip
+	holes := 0
+	images(t, dir, o, func(b *Batch) {
+		for _, s := range b.Skipped {
+			holes++
+			if !errors.Is(s.Err, fs.ErrNotExist) || !contains(s.Err, "train-00001-of-00002.arrow") || b.Indices[s.Slot] < 18 {
+				t.Errorf("record %d: %v", b.Indices[s.Slot], s.Err)
+			}
+		}
+	})
+	if holes != 19 {
+		t.Errorf("%d records skipped, want the 19 of the shard", holes)
+	}
+}
