@@ -487,6 +487,7 @@ func TestShardCutWhileOpen(t *testing.T) {
 		}
 		for _, read := range []func() error{
 			func() error { _, err := s.row(3, nil); return err },
+			func() error { _, err := s.load(3, nil); return err },
 			func() error { _, err := s.label(3); return err },
 			func() error { _, err := s.key(3); return err },
 		} {
@@ -498,6 +499,43 @@ func TestShardCutWhileOpen(t *testing.T) {
 			wantError(t, err, "row 3: ", "the disk failed, or the file was cut while it was open")
 		}
 	}
+}
+
+// A row that was read before, and whose checksum is not looked at again, is
+// found to be gone by Load, not by whoever uses its pixels.
+func TestLoadOfRowCutWhileOpen(t *testing.T) {
+	shape := Shape{C: 3, H: 200, W: 200}
+	path := filepath.Join(t.TempDir(), "s.arrow")
+	rows := testRecords(1, shape)
+	writeShard(t, path, testOptions(Int16, None, shape), rows)
+	s, err := openShard(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	for range 2 {
+		row, err := s.load(0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantRow(t, row, rows[0], Int16, testBaseline(Int16, shape))
+	}
+	// The header stays, and what the footer says is in the shard's own memory
+	// or in the part that stays.
+	data := s.arrow.data
+	s.arrow.blocks = bytes.Clone(s.arrow.blocks)
+	if err := os.Truncate(path, int64(len(data)/2)); err != nil {
+		t.Skipf("mapped files cannot be cut here: %v", err)
+	}
+	if _, err := s.row(0, nil); err != nil {
+		t.Errorf("the row's head is there, and Row says %v", err)
+	}
+	_, err = s.load(0, nil)
+	var failed *fs.PathError
+	if !errors.As(err, &failed) || failed.Path != path {
+		t.Fatalf("error %v (%T) is no *fs.PathError of %s", err, err, path)
+	}
+	wantError(t, err, "row 0: ", "the file was cut while it was open")
 }
 
 // Shards and manifests that are well-formed but not ours, or contradict each other.
