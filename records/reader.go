@@ -181,6 +181,7 @@ type Split struct {
 
 	rowBytes int
 	packed   bool
+	cache    *Cache // nil without
 }
 
 // Name returns the split's name.
@@ -220,14 +221,18 @@ func (s *Split) Broken() []BrokenShard {
 	return list
 }
 
-// Close unmaps the shards. Rows that were handed out must not be touched any
-// more. Closing twice is harmless.
+// Close unmaps the shards and lets go of the cache. Rows that were handed out
+// must not be touched any more. Closing twice is harmless.
 func (s *Split) Close() error {
 	var errs []error
 	for _, sh := range s.shards {
 		errs = append(errs, sh.close())
 	}
 	s.shards, s.files, s.starts = nil, nil, []int{0}
+	if s.cache != nil {
+		errs = append(errs, s.cache.release())
+		s.cache = nil
+	}
 	return errors.Join(errs...)
 }
 
@@ -283,7 +288,8 @@ func (s *Split) Key(i int) (string, error) {
 
 // Row is a row as it is stored. Its key and its pixels are borrowed: from an
 // uncompressed shard until the Split closes; from a compressed one until the
-// Scratch is used again (or the Split closes). Nobody may write to them.
+// Scratch is used again or the Split closes, whether or not there is a Cache.
+// Nobody may write to them.
 type Row struct {
 	Key string
 	// Label is the index of the class, or -1.

@@ -53,6 +53,7 @@ type shard struct {
 	rows    int
 	packed  bool            // its batches are compressed
 	checked []atomic.Uint64 // bit i: row i's checksum was found right
+	cached  *shardCache     // nil without
 	lost    error           // why it could not be opened; then it has only file and rows
 }
 
@@ -339,6 +340,11 @@ func (s *shard) get(i int, sc *Scratch, touch bool) (Row, error) {
 	if s.lost != nil {
 		return Row{}, s.lostRow(i)
 	}
+	if s.cached != nil {
+		if row := s.cached.get(i); row != nil {
+			return *row, nil
+		}
+	}
 	row, err := s.readRow(i, sc, touch)
 	if err != nil {
 		if sc != nil {
@@ -398,6 +404,9 @@ func (s *shard) readRow(i int, sc *Scratch, touch bool) (row Row, err error) {
 		row.I16 = unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(pixels))), len(pixels)/2)
 	} else {
 		row.U8 = pixels
+	}
+	if s.cached != nil {
+		s.cached.put(i, row) // here, where a fault of the file's is caught
 	}
 	return row, nil
 }
