@@ -122,6 +122,7 @@ func (c *Cache) take(n int) []byte {
 			c.full.Store(true) // a cache can do without
 			return nil
 		}
+		adviseHuge(slab)
 		c.slabs = append(c.slabs, slab)
 		c.held.Add(size)
 		c.free = slab

@@ -11,3 +11,6 @@ func adviseWillNeed(pages []byte) {
 func adviseDontNeed(_ string, mapping []byte, pages span) {
 	_ = unix.Madvise(mapping[pages.lo:pages.hi], unix.MADV_DONTNEED) // only a hint
 }
+
+// adviseHuge does nothing: no such call is known here.
+func adviseHuge([]byte) {}

@@ -23,3 +23,9 @@ func adviseDontNeed(file string, mapping []byte, pages span) {
 	defer f.Close()
 	_ = unix.Fadvise(int(f.Fd()), pages.lo, pages.hi-pages.lo, unix.FADV_DONTNEED)
 }
+
+// adviseHuge asks for large pages for anonymous memory: filling it and reading
+// it then takes fewer faults and fewer page table look-ups.
+func adviseHuge(memory []byte) {
+	_ = unix.Madvise(memory, unix.MADV_HUGEPAGE) // only a hint
+}

@@ -7,3 +7,6 @@ func adviseWillNeed([]byte) {}
 
 // adviseDontNeed does nothing.
 func adviseDontNeed(string, []byte, span) {}
+
+// adviseHuge does nothing.
+func adviseHuge([]byte) {}
