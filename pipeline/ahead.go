@@ -20,6 +20,7 @@ import (
 type ahead struct {
 	p        *Pipeline
 	progress chan position
+	cold     atomic.Bool  // rows may not be in memory: workers fetch them
 	slow     atomic.Int64 // rows that a worker had to wait for
 	batches  atomic.Int64 // how far it looks ahead, for Stats
 	asked    atomic.Int64 // rows asked for
@@ -44,19 +45,23 @@ type position struct {
 	order       []uint32 // the epoch's; nil for the stored order
 }
 
-// slowFetch is the time beyond which a row was not in memory: touching its
-// pages takes a few microseconds when it is, and a disk takes more than this.
-const slowFetch = 100 * time.Microsecond
-
-// calmBatches is the number of batches without a slow row after which it looks
-// one batch less ahead.
-const calmBatches = 32
+const (
+	// slowFetch is the time beyond which a row was not in memory: touching its
+	// pages takes a few microseconds when it is, and a disk takes more.
+	slowFetch = 100 * time.Microsecond
+	// slowRow is the time beyond which a row that was not fetched first may not
+	// have been in memory. When that is wrong it costs next to nothing.
+	slowRow = time.Millisecond
+	// calmBatches is the number of batches without a slow row after which it
+	// looks one batch less ahead, and in the end rows are no longer fetched.
+	calmBatches = 32
+)
 
 // newAhead returns the reader-ahead of a pipeline.
 func newAhead(p *Pipeline) *ahead {
 	available := availableMemory()
 	batch := uint64(p.slots * p.rowBytes)
-	return &ahead{
+	a := &ahead{
 		p:        p,
 		progress: make(chan position, 1),
 		most:     int(min(available/aheadShare/max(batch, 1), 64)),
@@ -64,6 +69,8 @@ func newAhead(p *Pipeline) *ahead {
 		window:   -1,
 		orders:   map[int][]uint32{},
 	}
+	a.cold.Store(true)
+	return a
 }
 
 // advance tells that the feeder has come to a batch. It does not block.
@@ -81,6 +88,13 @@ func (a *ahead) fetched(d time.Duration) {
 	}
 }
 
+// used tells how long a worker took for a row that it had not fetched.
+func (a *ahead) used(d time.Duration) {
+	if d > slowRow {
+		a.cold.Store(true)
+	}
+}
+
 // run serves until ctx is done.
 func (a *ahead) run(ctx context.Context) {
 	ctx = labelled(ctx, "ahead")
@@ -91,10 +105,10 @@ func (a *ahead) run(ctx context.Context) {
 		case at := <-a.progress:
 			region := trace.StartRegion(ctx, "ahead")
 			a.keepOrders(at)
+			a.adapt()
 			if a.p.order.Window > 0 {
 				a.readWindow(ctx, at)
 			} else {
-				a.adapt()
 				a.readBatches(ctx, at)
 			}
 			region.End()
@@ -125,15 +139,25 @@ func (a *ahead) orderOf(epoch int) []uint32 {
 	return order
 }
 
-// adapt looks further ahead when workers had to wait.
+// adapt looks further ahead when workers had to wait, and after a while in which
+// they did not, less far, until they need not even look whether rows are there.
 func (a *ahead) adapt() {
+	if !a.cold.Load() {
+		return
+	}
 	batches := int(a.batches.Load())
-	if a.slow.Swap(0) > 0 {
+	a.calm++
+	switch {
+	case a.slow.Swap(0) > 0:
 		a.calm = 0
 		batches = min(a.most, max(1, 2*batches))
-	} else if a.calm++; a.calm >= calmBatches && batches > 0 {
+	case a.calm < calmBatches:
+	case batches > 0:
 		a.calm = 0
 		batches--
+	default:
+		a.calm = 0
+		a.cold.Store(false)
 	}
 	a.batches.Store(int64(batches))
 }

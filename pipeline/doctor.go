@@ -154,7 +154,7 @@ func (p *Pipeline) verdict(s Stats, d Diagnosis) string {
 		}
 	case LimitRead:
 		what, help := "checking records for the first time", "it is done once a record"
-		if p.compression != records.None {
+		if p.packed {
 			what, help = "decompression", "records without --compress, or memory for all of them decompressed, would do without"
 		}
 		text = fmt.Sprintf("%s is the limit: %s of the workers' time; %s; %s", what, percent(s.Read, s), waits, help)
@@ -177,7 +177,7 @@ func (p *Pipeline) verdict(s Stats, d Diagnosis) string {
 // lessToRead says what would take load off the disk.
 func (p *Pipeline) lessToRead() string {
 	var help []string
-	if p.pixels == records.Int16 && p.compression == records.None {
+	if p.pixels == records.Int16 && !p.packed {
 		help = append(help, "uint8 records would halve it")
 	}
 	if p.o.Train && p.o.Shuffle == ShuffleGlobal && p.ahead.drop {

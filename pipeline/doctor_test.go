@@ -99,7 +99,7 @@ func TestVerdict(t *testing.T) {
 			"the ring is the limit: 4 batches, and workers without one to fill; the trainer waits 30 % of the time; more depth, or releasing batches earlier, would help"},
 	}
 	for _, tt := range tests {
-		p := &Pipeline{pixels: tt.pixels, compression: tt.compression, o: Options{Train: true}, ahead: &ahead{drop: true}}
+		p := &Pipeline{pixels: tt.pixels, packed: tt.compression != records.None, o: Options{Train: true}, ahead: &ahead{drop: true}}
 		d := Diagnosis{Limit: tt.limit, WaitShare: tt.s.WaitShare(), Possible: 1000, DiskBytesPerSecond: 410e6, DiskPeak: 420e6}
 		got := p.verdict(tt.s, d)
 		if before, _, ok := strings.Cut(got, "; 1 processors have"); ok { // a machine with more than two

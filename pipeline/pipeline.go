@@ -41,21 +41,21 @@ var ErrClosed = errors.New("pipeline: closed before the end of the stream")
 
 // Pipeline is a running stream. Its methods are safe for concurrent use.
 type Pipeline struct {
-	split       *records.Split
-	owned       bool    // the split is closed with the stream
-	o           Options // as given, zeros replaced
-	shape       records.Shape
-	pixels      records.PixelType
-	compression records.Compression
-	rowBytes    int // stored bytes of a record's pixels
-	geometry    augment.Geometry
-	kernel      *augment.Kernel
-	views       []augment.Params
-	image       int // bytes in one image
-	order       Ordering
-	steps       int
-	slots       int   // records in a full batch, of this rank
-	total       int64 // batches to deliver
+	split    *records.Split
+	owned    bool    // the split is closed with the stream
+	o        Options // as given, zeros replaced
+	shape    records.Shape
+	pixels   records.PixelType
+	rowBytes int  // bytes of a record's pixels, decompressed
+	packed   bool // records have to be decompressed
+	geometry augment.Geometry
+	kernel   *augment.Kernel
+	views    []augment.Params
+	image    int // bytes in one image
+	order    Ordering
+	steps    int
+	slots    int   // records in a full batch, of this rank
+	total    int64 // batches to deliver
 
 	ring  *ring
 	ahead *ahead
@@ -116,7 +116,8 @@ func OpenSplit(ctx context.Context, ds *records.Dataset, split *records.Split, o
 func start(ctx context.Context, ds *records.Dataset, split *records.Split, o Options, owned bool) (*Pipeline, error) {
 	m := ds.Manifest
 	p := &Pipeline{
-		split: split, owned: owned, shape: m.Shape, pixels: m.Pixels, compression: m.Compression, rowBytes: split.RowBytes(),
+		split: split, owned: owned, shape: m.Shape, pixels: m.Pixels,
+		rowBytes: split.RowBytes(), packed: split.Packed(),
 	}
 	sub := ds.Mean.Subtrahend(m.Pixels)
 	if len(sub) != p.shape.Size() {
@@ -148,7 +149,7 @@ func (p *Pipeline) useCache() {
 	if budget == 0 {
 		budget = int64(min(availableMemory()/cacheShare, math.MaxInt64))
 	}
-	if p.compression == records.None || budget <= 0 {
+	if !p.packed || budget <= 0 {
 		return
 	}
 	p.cache = records.NewCache(budget)

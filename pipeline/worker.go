@@ -93,6 +93,9 @@ func (w *worker) fill(b *buffer, slot int, keys *Digest) (err error) {
 	}
 	keys.add(row.Key)
 	spent.augment = time.Since(begin)
+	if spent.fetch == 0 {
+		w.ahead.used(spent.read + spent.augment)
+	}
 	w.meter.worked(spent, views, len(images), w.rowBytes)
 	return nil
 }
@@ -100,23 +103,27 @@ func (w *worker) fill(b *buffer, slot int, keys *Digest) (err error) {
 // times says where a record's time went.
 type times struct{ fetch, read, augment time.Duration }
 
-// read brings a record into memory, and then reads it: verifies its checksum
-// the first time, decompresses it.
+// read brings a record into memory, where it may not be, and then reads it:
+// verifies its checksum the first time, decompresses it.
 func (w *worker) read(index int64) (row records.Row, spent times, err error) {
-	pprof.SetGoroutineLabels(w.fetching)
-	region, begin := trace.StartRegion(w.fetching, "fetch"), time.Now()
-	err = w.split.Fetch(int(index))
-	region.End()
-	fetched := time.Now()
-	spent.fetch = fetched.Sub(begin)
-	w.ahead.fetched(spent.fetch)
+	begin := time.Now()
+	if w.packed || w.ahead.cold.Load() {
+		pprof.SetGoroutineLabels(w.fetching)
+		region := trace.StartRegion(w.fetching, "fetch")
+		err = w.split.Fetch(int(index))
+		region.End()
+		fetched := time.Now()
+		spent.fetch = fetched.Sub(begin)
+		begin = fetched
+		w.ahead.fetched(spent.fetch)
+	}
 	if err != nil {
 		return records.Row{}, spent, err
 	}
 	pprof.SetGoroutineLabels(w.reading)
 	defer trace.StartRegion(w.reading, "read").End()
 	row, err = w.split.Row(int(index), &w.scratch)
-	spent.read = time.Since(fetched)
+	spent.read = time.Since(begin)
 	if err != nil {
 		return records.Row{}, spent, err
 	}

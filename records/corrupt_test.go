@@ -487,7 +487,7 @@ func TestShardCutWhileOpen(t *testing.T) {
 		}
 		for _, read := range []func() error{
 			func() error { _, err := s.row(3, nil); return err },
-			func() error { _, err := s.load(3, nil); return err },
+			func() error { return s.fetch(3) },
 			func() error { _, err := s.label(3); return err },
 			func() error { _, err := s.key(3); return err },
 		} {
@@ -502,8 +502,8 @@ func TestShardCutWhileOpen(t *testing.T) {
 }
 
 // A row that was read before, and whose checksum is not looked at again, is
-// found to be gone by Load, not by whoever uses its pixels.
-func TestLoadOfRowCutWhileOpen(t *testing.T) {
+// found to be gone by Fetch, not by whoever uses its pixels.
+func TestFetchOfRowCutWhileOpen(t *testing.T) {
 	shape := Shape{C: 3, H: 200, W: 200}
 	path := filepath.Join(t.TempDir(), "s.arrow")
 	rows := testRecords(1, shape)
@@ -514,7 +514,10 @@ func TestLoadOfRowCutWhileOpen(t *testing.T) {
 	}
 	defer s.close()
 	for range 2 {
-		row, err := s.load(0, nil)
+		if err := s.fetch(0); err != nil {
+			t.Fatal(err)
+		}
+		row, err := s.row(0, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -530,7 +533,7 @@ func TestLoadOfRowCutWhileOpen(t *testing.T) {
 	if _, err := s.row(0, nil); err != nil {
 		t.Errorf("the row's head is there, and Row says %v", err)
 	}
-	_, err = s.load(0, nil)
+	err = s.fetch(0)
 	var failed *fs.PathError
 	if !errors.As(err, &failed) || failed.Path != path {
 		t.Fatalf("error %v (%T) is no *fs.PathError of %s", err, err, path)

@@ -35,7 +35,7 @@ func TestHintsMovePages(t *testing.T) {
 	}
 	defer s.close()
 	for i := range s.rows {
-		if _, err := s.load(i, nil); err != nil {
+		if err := s.fetch(i); err != nil {
 			t.Fatal(err)
 		}
 	}

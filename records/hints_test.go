@@ -110,7 +110,10 @@ func TestHints(t *testing.T) {
 					hint(at[0], at[1])
 				}
 				for _, i := range []int{0, 5, 10, 22, 29} {
-					row, err := s.Load(i, &sc)
+					if err := s.Fetch(i); err != nil {
+						t.Fatal(round, err)
+					}
+					row, err := s.Row(i, &sc)
 					if err != nil {
 						t.Fatal(round, err)
 					}
@@ -156,7 +159,7 @@ func BenchmarkRowIsThere(b *testing.B) {
 		read func(i int) error
 	}{
 		{"Row", func(i int) error { _, err := s.Row(i, nil); return err }},
-		{"Load", func(i int) error { _, err := s.Load(i, nil); return err }},
+		{"Fetch", s.Fetch},
 		{"WillNeed", func(i int) error { s.WillNeed(i, 1); return nil }},
 		{"Key", func(i int) error { _, err := s.Key(i); return err }},
 	} {

@@ -322,16 +322,3 @@ func (s *Split) Row(i int, sc *Scratch) (Row, error) {
 	k := s.shardOf(i)
 	return s.shards[k].row(i-s.starts[k], sc)
 }
-
-// Load is Row, and waits until the pixels are in memory. Row alone may return
-// before (except from a compressed shard, or when it verifies the checksum):
-// then whoever touches the pixels first waits for the disk, and meets its
-// failure as a fault. Load costs up to 4 us more than Row for a row in memory,
-// of which the first use of the pixels saves one.
-func (s *Split) Load(i int, sc *Scratch) (Row, error) {
-	if err := s.check(i); err != nil {
-		return Row{}, err
-	}
-	k := s.shardOf(i)
-	return s.shards[k].load(i-s.starts[k], sc)
-}

@@ -330,13 +330,7 @@ func (s *shard) readKey(i int) (key string, err error) {
 }
 
 // row returns row i, which must be in range.
-func (s *shard) row(i int, sc *Scratch) (Row, error) { return s.get(i, sc, false) }
-
-// load returns row i, which must be in range, with its pixels in memory.
-func (s *shard) load(i int, sc *Scratch) (Row, error) { return s.get(i, sc, true) }
-
-// get does the work of row, and with touch that of load.
-func (s *shard) get(i int, sc *Scratch, touch bool) (Row, error) {
+func (s *shard) row(i int, sc *Scratch) (Row, error) {
 	if s.lost != nil {
 		return Row{}, s.lostRow(i)
 	}
@@ -345,7 +339,7 @@ func (s *shard) get(i int, sc *Scratch, touch bool) (Row, error) {
 			return *row, nil
 		}
 	}
-	row, err := s.readRow(i, sc, touch)
+	row, err := s.readRow(i, sc)
 	if err != nil {
 		if sc != nil {
 			sc.zstd, sc.lz4 = nil, nil // a fault may have stopped them half-way
@@ -364,9 +358,9 @@ func copyKey(key string) (c string) {
 	return strings.Clone(key)
 }
 
-// readRow does the work of get. When it fails, the row has its key if that
+// readRow does the work of row. When it fails, the row has its key if that
 // could be read.
-func (s *shard) readRow(i int, sc *Scratch, touch bool) (row Row, err error) {
+func (s *shard) readRow(i int, sc *Scratch) (row Row, err error) {
 	defer caught(&err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	b, at, err := s.rowBatch(i)
@@ -397,8 +391,6 @@ func (s *shard) readRow(i int, sc *Scratch, touch bool) (row Row, err error) {
 			return row, fmt.Errorf("the CRC-32C of its pixels is %08x, and should be %08x", sum, row.CRC32C)
 		}
 		s.checked[i/64].Or(bit)
-	} else if touch && b.codec == None {
-		touchPages(pixels)
 	}
 	if s.spec.pixels == Int16 {
 		row.I16 = unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(pixels))), len(pixels)/2)
@@ -409,21 +401,4 @@ func (s *shard) readRow(i int, sc *Scratch, touch bool) (row Row, err error) {
 		s.cached.put(i, row) // here, where a fault of the file's is caught
 	}
 	return row, nil
-}
-
-// touchPages reads a byte of every page of data, which brings all of them into
-// memory. It returns their sum, so that it cannot be left out.
-//
-// For a row that is in memory this takes 4 us at most, about half of what the
-// system's own call for it takes (MADV_POPULATE_READ).
-//
-//go:noinline
-func touchPages(data []byte) (sum byte) {
-	for i, page := 0, os.Getpagesize(); i < len(data); i += page {
-		sum += data[i]
-	}
-	if len(data) > 0 {
-		sum += data[len(data)-1]
-	}
-	return sum
 }
