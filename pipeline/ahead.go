@@ -49,6 +49,9 @@ const (
 	// slowFetch is the time beyond which a row was not in memory: touching its
 	// pages takes a few microseconds when it is, and a disk takes more.
 	slowFetch = 100 * time.Microsecond
+	// manySlow is the share of a batch's rows, one in so many, that are slow when
+	// a disk is: a worker that the system stops for others has slow ones too.
+	manySlow = 32
 	// slowRow is the time beyond which a row that was not fetched first may not
 	// have been in memory. When that is wrong it costs next to nothing.
 	slowRow = time.Millisecond
@@ -148,7 +151,7 @@ func (a *ahead) adapt() {
 	batches := int(a.batches.Load())
 	a.calm++
 	switch {
-	case a.slow.Swap(0) > 0:
+	case a.slow.Swap(0)*manySlow > int64(a.p.slots):
 		a.calm = 0
 		batches = min(a.most, max(1, 2*batches))
 	case a.calm < calmBatches:

@@ -99,7 +99,7 @@ func stages(s Stats) []Stage {
 		}
 		return float64(bytes) / s.Elapsed.Seconds()
 	}
-	order := Stage{Name: "order", Goroutines: 1, Busy: shareOf(s.Order, s.Elapsed), Output: shareOf(s.BufferWait+s.TaskWait, s.Elapsed)}
+	order := Stage{Name: "order", Goroutines: 1, Busy: shareOf(s.Order, s.Elapsed), Output: shareOf(s.BufferWait, s.Elapsed)}
 	order.Input = max(0, 1-order.Busy-order.Output)
 	fetch := Stage{Name: "fetch", Goroutines: s.Workers, Busy: shareOf(s.Fetch, all), BytesPerSecond: perSecond(s.DiskBytes), Queue: float64(s.Queued)}
 	read := Stage{Name: "read", Goroutines: s.Workers, Busy: shareOf(s.Read, all), BytesPerSecond: perSecond(s.StoredBytes)}

@@ -47,7 +47,7 @@ func TestLimit(t *testing.T) {
 
 func TestStages(t *testing.T) {
 	s := worked10(0.25, 0.1, 0.2, 0.3)
-	s.BufferWait, s.TaskWait, s.Order = 5*time.Second, 2*time.Second, time.Second
+	s.BufferWait, s.Order = 7*time.Second, time.Second
 	s.DiskBytes, s.Queued = 2e8, 3
 	want := []Stage{
 		{"order", 1, 0.1, 0.2, 0.7, 0, 0},

@@ -178,6 +178,9 @@ func (p *Pipeline) configure(o Options, sub []float32) error {
 		p.order.Block, p.order.Window = BlockRows(p.split.RowBytes()), o.Window
 	}
 	p.slots = (o.Batch + o.World - 1) / o.World
+	// Runs of records make the channel cheap; short ones keep all workers at work
+	// on a batch until its end.
+	p.run = max(1, min(8, p.slots/(8*o.Workers)))
 	if o.Depth == 0 {
 		o.Depth = defaultDepth(p.slots * o.Views * p.image)
 	}

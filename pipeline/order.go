@@ -173,27 +173,16 @@ func (p *Pipeline) feedEpoch(ctx context.Context, epoch, first int) bool {
 		}
 		p.queue <- b // has room for all the buffers there are
 		p.ahead.advance(position{epoch, step, order})
-		if !p.assign(ctx, b) {
-			return false
-		}
+		p.assign(b)
 	}
 	return true
 }
 
-// assign sends the buffer's slots to the workers. It reports false when ctx is
-// done.
-func (p *Pipeline) assign(ctx context.Context, b *buffer) bool {
-	// Runs of slots make the channel cheap; short ones keep all workers at work
-	// on a batch until its end.
-	run := max(1, min(8, b.n/(8*p.o.Workers)))
-	begin := time.Now()
-	for from := 0; from < b.n; from += run {
-		select {
-		case p.tasks <- task{b, from, min(from+run, b.n)}:
-		case <-ctx.Done():
-			return false
-		}
+// assign sends the buffer's slots to the workers. The channel has room for all
+// the buffers there are, so that a worker that takes a task never has to wake
+// the feeder for the next one.
+func (p *Pipeline) assign(b *buffer) {
+	for from := 0; from < b.n; from += p.run {
+		p.tasks <- task{b, from, min(from+p.run, b.n)}
 	}
-	p.meter.taskWait.Add(int64(time.Since(begin)))
-	return true
 }

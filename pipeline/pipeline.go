@@ -55,6 +55,7 @@ type Pipeline struct {
 	order    Ordering
 	steps    int
 	slots    int   // records in a full batch, of this rank
+	run      int   // records in a task
 	total    int64 // batches to deliver
 
 	ring  *ring
@@ -133,13 +134,13 @@ func start(ctx context.Context, ds *records.Dataset, split *records.Split, o Opt
 	}
 	p.useCache()
 	p.ahead = newAhead(p)
-	p.tasks = make(chan task, 4*p.o.Workers)
+	p.tasks = make(chan task, p.o.Depth*((p.slots+p.run-1)/p.run))
 	p.queue = make(chan *buffer, p.o.Depth)
 	p.out = make(chan Batch)
 	p.done = make(chan struct{})
 	p.meter.start()
 	ctx, p.stop = context.WithCancelCause(ctx)
-	go p.run(ctx)
+	go p.serve(ctx)
 	return p, nil
 }
 
@@ -156,9 +157,9 @@ func (p *Pipeline) useCache() {
 	p.split.UseCache(p.cache)
 }
 
-// run owns the stream: it starts the feeder and the workers, delivers, and when
+// serve owns the stream: it starts the feeder and the workers, delivers, and when
 // that is over, for whatever reason, waits for them and frees the buffers.
-func (p *Pipeline) run(ctx context.Context) {
+func (p *Pipeline) serve(ctx context.Context) {
 	defer close(p.done)
 	var crew sync.WaitGroup
 	crew.Go(func() { p.feed(ctx) })

@@ -20,9 +20,8 @@ type Stats struct {
 	ConsumerWait time.Duration
 	// Order is the time that the feeder spent drawing orders, BufferWait that
 	// during which it could assign no more records because all buffers of the
-	// ring were full or held, TaskWait that during which it had to wait for the
-	// workers to take what it had assigned.
-	Order, BufferWait, TaskWait time.Duration
+	// ring were full or held.
+	Order, BufferWait time.Duration
 	// Fetch, Read and Augment are the times that the workers, all together,
 	// spent waiting for records to be in memory, reading them (checksums,
 	// decompression), and making images of them.
@@ -79,7 +78,6 @@ func (s Stats) Sub(earlier Stats) Stats {
 	s.ConsumerWait -= earlier.ConsumerWait
 	s.Order -= earlier.Order
 	s.BufferWait -= earlier.BufferWait
-	s.TaskWait -= earlier.TaskWait
 	s.Fetch -= earlier.Fetch
 	s.Read -= earlier.Read
 	s.Augment -= earlier.Augment
@@ -114,9 +112,9 @@ func (p *Pipeline) Stats() Stats {
 
 // meter collects Stats.
 type meter struct {
-	order, bufferWait, taskWait, fetch, read, augment atomic.Int64
-	records, images, bytes, storedBytes               atomic.Int64
-	skipped, doubleReleases                           atomic.Int64
+	order, bufferWait, fetch, read, augment atomic.Int64
+	records, images, bytes, storedBytes     atomic.Int64
+	skipped, doubleReleases                 atomic.Int64
 	// filled counts the batches that are complete and not yet delivered.
 	filled atomic.Int64
 
@@ -210,7 +208,6 @@ func (m *meter) stats() Stats {
 	s := Stats{
 		Order:          time.Duration(m.order.Load()),
 		BufferWait:     time.Duration(m.bufferWait.Load()),
-		TaskWait:       time.Duration(m.taskWait.Load()),
 		Fetch:          time.Duration(m.fetch.Load()),
 		Read:           time.Duration(m.read.Load()),
 		Augment:        time.Duration(m.augment.Load()),
