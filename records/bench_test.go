@@ -60,3 +60,18 @@ func BenchmarkRow(b *testing.B) {
 		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "images/s")
 	})
 }
+
+// BenchmarkPermutation measures an epoch's order for ILSVRC's training split
+// and for all of ImageNet (fall 2011).
+func BenchmarkPermutation(b *testing.B) {
+	for _, n := range []int{1281167, 14197122} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.SetBytes(4 * int64(n))
+			b.ReportAllocs()
+			for epoch := uint64(0); b.Loop(); epoch++ {
+				Permutation("order", 1, epoch, n)
+			}
+			b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/op")
+		})
+	}
+}

@@ -22,9 +22,34 @@ import (
 //
 // n must be at most 2^32; n < 1 gives an empty order.
 func Permutation(purpose string, seed, epoch uint64, n int) []uint32 {
-	if n < 1 {
-		return []uint32{}
+	order := make([]uint32, max(n, 0))
+	PermutationInto(order, purpose, seed, epoch)
+	return order
+}
+
+// PermutationInto is Permutation for n = len(order), with memory that is there.
+func PermutationInto(order []uint32, purpose string, seed, epoch uint64) {
+	random := orderSource(purpose, seed, epoch, len(order))
+	for i := range order {
+		order[i] = uint32(i)
 	}
+	// The draws do not depend on the order: with many made at a time, the loop
+	// that swaps has nothing to wait for but memory, and for several at once.
+	var draws [256]uint32
+	for i := len(order) - 1; i > 0; {
+		some := draws[:min(i, len(draws))]
+		for k := range some {
+			some[k] = uint32(below(random, uint64(i-k)+1))
+		}
+		for _, j := range some {
+			order[i], order[j] = order[j], order[i]
+			i--
+		}
+	}
+}
+
+// orderSource returns the random numbers of a permutation.
+func orderSource(purpose string, seed, epoch uint64, n int) *rand.ChaCha8 {
 	var key [32]byte
 	if len(purpose) > 8 {
 		sum := sha256.Sum256([]byte(purpose))
@@ -35,17 +60,7 @@ func Permutation(purpose string, seed, epoch uint64, n int) []uint32 {
 	binary.LittleEndian.PutUint64(key[8:], seed)
 	binary.LittleEndian.PutUint64(key[16:], epoch)
 	binary.LittleEndian.PutUint64(key[24:], uint64(n))
-	random := rand.NewChaCha8(key)
-
-	order := make([]uint32, n)
-	for i := range order {
-		order[i] = uint32(i)
-	}
-	for i := n - 1; i > 0; i-- {
-		j := below(random, uint64(i)+1)
-		order[i], order[j] = order[j], order[i]
-	}
-	return order
+	return rand.NewChaCha8(key)
 }
 
 // below draws a number from 0 to m-1, each as likely as the others. m > 0.

@@ -38,6 +38,29 @@ func TestPermutationGolden(t *testing.T) {
 	}
 }
 
+// The draws, made many at a time, are those of the plain shuffle.
+func TestPermutationIsThePlainShuffle(t *testing.T) {
+	for n := range 1100 {
+		random := orderSource("order", 5, 6, n)
+		want := make([]uint32, n)
+		for i := range want {
+			want[i] = uint32(i)
+		}
+		for i := n - 1; i > 0; i-- {
+			j := below(random, uint64(i)+1)
+			want[i], want[j] = want[j], want[i]
+		}
+		got := make([]uint32, n)
+		for i := range got {
+			got[i] = 77 // PermutationInto may be given used memory
+		}
+		PermutationInto(got, "order", 5, 6)
+		if !slices.Equal(got, want) || !slices.Equal(Permutation("order", 5, 6, n), want) {
+			t.Fatalf("the order of %d differs", n)
+		}
+	}
+}
+
 // Every permutation is one, and all that its arguments differ in changes it.
 func TestPermutationDependsOnAllArguments(t *testing.T) {
 	const n = 1000
