@@ -5,13 +5,16 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow/go/v15/arrow"
 	flatbuffers "github.com/google/flatbuffers/go"
 )
 
@@ -752,6 +755,51 @@ func TestMeanRefuses(t *testing.T) {
 	writeShard(t, path, testOptions(Uint8, None, testShape), nil)
 	_, err = ReadMean(path)
 	wantCorrupt(t, err, "shard.arrow", -1, "its columns are not mean (float32) and baseline (uint8)")
+}
+
+// A mean picture with numbers that are none is damaged, and is not written.
+func TestMeanIsFinite(t *testing.T) {
+	for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.Copysign(0, -1) - 1} {
+		m := testMean(Int16, testShape)
+		path := filepath.Join(t.TempDir(), MeanName)
+		if _, err := WriteMean(path, m); err != nil {
+			t.Fatal(err)
+		}
+		edit(t, path, func(b []byte) []byte {
+			at := bytes.Index(b, arrow.Float32Traits.CastToBytes(m.Mean[2:6]))
+			binary.LittleEndian.PutUint32(b[at+4:], math.Float32bits(float32(v)))
+			return b
+		})
+		_, err := ReadMean(path)
+		wantCorrupt(t, err, MeanName, -1, fmt.Sprintf("mean value 3 is %v, not a multiple of 1/1024 from 0 to 255", v))
+		m.Mean[3] = float32(v)
+		_, err = WriteMean(path, m)
+		wantError(t, err, path, fmt.Sprintf("mean value 3 is %v", v))
+	}
+}
+
+// A shard that is deleted while it is open can be read to the end.
+func TestShardDeletedWhileOpen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s.arrow")
+	rows := testRecords(4, testShape)
+	writeShard(t, path, testOptions(Int16, None, testShape), rows)
+	s, err := openShard(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	if err := os.Remove(path); err != nil {
+		t.Skipf("mapped files cannot be deleted here: %v", err)
+	}
+	s.willNeed(0, 4)
+	s.dontNeed(0, 4)
+	for i, rec := range rows {
+		row, err := s.load(i, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantRow(t, row, rec, Int16, testBaseline(Int16, testShape))
+	}
 }
 
 // fullDisk is a file on a disk with room for some bytes.

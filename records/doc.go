@@ -18,6 +18,11 @@
 // OpenSplit a split, and ask for any Row at any time: shards are mapped into
 // memory, and rows of uncompressed shards are handed out without a copy.
 //
+// To read rows in a random order faster than the disk gives them one by one,
+// announce them with Split.WillNeed and read them with Split.Load; to
+// decompress each row once and not once an epoch, give the split a Cache. With
+// OpenSplitLenient a shard that is missing or damaged costs its own rows only.
+//
 // Three kinds of failure are told apart: a CorruptError says that bytes are
 // not what they were when written, an UnsupportedError or VersionError that
 // they are fine but not for this version of the program, and everything that

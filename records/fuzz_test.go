@@ -45,13 +45,24 @@ func FuzzOpenShard(f *testing.F) {
 		}
 		var sc Scratch
 		for i := range min(s.rows, 50) {
+			s.spans(i, min(i+3, s.rows), i%2 == 0, func(part span) { _ = data[part.lo:part.hi:len(data)] })
 			if _, err := s.label(i); err != nil {
 				wantTyped(t, err)
 			}
+			key, kerr := s.key(i)
+			if kerr != nil {
+				wantTyped(t, kerr)
+			}
 			row, err := s.row(i, &sc)
+			if err == nil {
+				row, err = s.load(i, &sc)
+			}
 			if err != nil {
 				wantTyped(t, err)
 				continue
+			}
+			if kerr != nil || key != row.Key {
+				t.Fatalf("row %d has the key %q, and alone it is %q, %v", i, row.Key, key, kerr)
 			}
 			if n := len(row.U8) + len(row.I16); n != s.spec.shape.Size() || (row.U8 == nil) == (row.I16 == nil) {
 				t.Fatalf("row %d has %d values, its shape is %v", i, n, s.spec.shape)
