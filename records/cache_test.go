@@ -90,6 +90,31 @@ func wantCached(t *testing.T, s *Split, rows []Record, cache *Cache, kept int64,
 	}
 }
 
+// A row that two readers decompressed at once is kept once.
+func TestCacheKeepsRowOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s.arrow")
+	rows := testRecords(2, testShape)
+	writeShard(t, path, testOptions(Uint8, Zstd, testShape), rows)
+	s, err := openShard(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, err := s.row(0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	split := &Split{shards: []*shard{s}, files: []string{"s.arrow"}, starts: []int{0, s.rows}}
+	cache := NewCache(1 << 20)
+	split.UseCache(cache)
+	defer split.Close()
+	s.cached.put(0, row)
+	free := len(cache.free)
+	s.cached.put(0, row)
+	if st := cache.Stats(); st.Rows != 1 || len(cache.free) != free {
+		t.Errorf("%+v, %d bytes free of %d", st, len(cache.free), free)
+	}
+}
+
 // A cache that splits share keeps its memory until the last of them is closed.
 func TestCacheIsShared(t *testing.T) {
 	dir := t.TempDir()

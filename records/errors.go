@@ -1,6 +1,11 @@
 package records
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+)
 
 // CorruptError reports bytes that are not what was written: a checksum that
 // does not match, a file cut short, a file that is not what its name says.
@@ -30,6 +35,17 @@ func (e *CorruptError) Error() string {
 
 // Unwrap returns the cause.
 func (e *CorruptError) Unwrap() error { return e.Cause }
+
+// IsDamage says whether an error of this package is about data that are lost: a
+// *CorruptError, a file that is not there, a disk that fails under a file or
+// under its mapping. One may go on with the other rows and shards. It is false
+// for what is wrong with all of them, or with the process: another version of
+// the format, files that it may not read, too many open files.
+func IsDamage(err error) bool {
+	var corrupt *CorruptError
+	var fault *mapFault
+	return errors.As(err, &corrupt) || errors.As(err, &fault) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EIO)
+}
 
 // UnsupportedError reports input that is whole and well-formed, as far as one
 // can tell, but asks for something that this package does not do.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -147,6 +148,9 @@ func wantLost(t *testing.T, s *Split, rows []Record, baseline []uint8, check fun
 			if i == 6 {
 				check(t, err)
 			}
+			if !IsDamage(err) {
+				t.Errorf("%v is not damage", err)
+			}
 		}
 	}
 	if file, row, err := s.Locate(6); file != "train-00001-of-00003.arrow" || row != 2 || err != nil {
@@ -173,6 +177,16 @@ func TestOpenSplitLenientRefuses(t *testing.T) {
 	var unsupported *UnsupportedError
 	if !errors.As(err, &unsupported) {
 		t.Errorf("%v (%T) is no *UnsupportedError", err, err)
+	}
+	for _, other := range []error{nil, err, &VersionError{}, fs.ErrPermission, syscall.EMFILE, errors.New("some other")} {
+		if IsDamage(other) {
+			t.Errorf("%v is damage", other)
+		}
+	}
+	for _, damage := range []error{&CorruptError{}, &fs.PathError{Err: &mapFault{cause: err}}, &fs.PathError{Err: syscall.EIO}, missing("x", fs.ErrNotExist)} {
+		if !IsDamage(damage) {
+			t.Errorf("%v is not damage", damage)
+		}
 	}
 	_, err = ds.OpenSplitLenient("test")
 	wantError(t, err, `has no split "test"`)

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 )
 
 // Dataset is a folder of records, with what its manifest and its mean picture
@@ -76,21 +75,11 @@ func (d *Dataset) OpenSplit(name string) (*Split, error) {
 
 // OpenSplitLenient is OpenSplit for those who would rather lose some rows than
 // all: a shard that is missing, cut short, damaged in its structure or on a
-// part of a disk that fails does not fail the opening. Split.Broken lists such
-// shards; their rows keep their numbers, and to ask for one is an error.
-//
-// What is no damage still fails the opening: a shard of another version of the
-// format, one that this process may not read, too many open files.
+// part of a disk that fails (see IsDamage) does not fail the opening.
+// Split.Broken lists such shards; their rows keep their numbers, and to ask for
+// one is an error.
 func (d *Dataset) OpenSplitLenient(name string) (*Split, error) {
-	return d.openSplit(name, lostShard)
-}
-
-// lostShard says whether an error of openListed is one that OpenSplitLenient
-// lives with.
-func lostShard(err error) bool {
-	var corrupt *CorruptError
-	var fault *mapFault
-	return errors.As(err, &corrupt) || errors.As(err, &fault) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EIO)
+	return d.openSplit(name, IsDamage)
 }
 
 // openSplit opens a split. A shard whose error the caller tolerates takes part
