@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"runtime/debug"
@@ -44,11 +45,11 @@ func (p *Pipeline) work(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			if err := w.fill(t.buffer, slot, &keys); err == nil {
-				continue
-			} else if p.o.OnCorrupt == Skip {
+			switch err := w.fill(t.buffer, slot, &keys); {
+			case err == nil:
+			case p.o.OnCorrupt == Skip && isDamage(err):
 				w.leaveOut(t.buffer, slot, err)
-			} else {
+			default:
 				t.buffer.fail(slot, err)
 			}
 		}
@@ -147,13 +148,23 @@ func (w *worker) leaveOut(b *buffer, slot int, err error) {
 	w.meter.skipped.Add(1)
 }
 
+// isDamage says whether an error is about data that are lost, so that one may go
+// on without them.
+func isDamage(err error) bool {
+	var f memoryFault
+	return records.IsDamage(err) || errors.As(err, &f)
+}
+
+// memoryFault is what the runtime makes of a fault in a mapped file.
+type memoryFault interface {
+	error
+	Addr() uintptr
+}
+
 // fault makes an error of a memory fault in a mapped file. Anything else that
 // was recovered is a mistake in the program and goes on.
 func (w *worker) fault(index int64, recovered any) error {
-	f, ok := recovered.(interface {
-		error
-		Addr() uintptr
-	})
+	f, ok := recovered.(memoryFault)
 	if !ok {
 		panic(recovered)
 	}

@@ -794,7 +794,10 @@ func TestShardDeletedWhileOpen(t *testing.T) {
 	s.willNeed(0, 4)
 	s.dontNeed(0, 4)
 	for i, rec := range rows {
-		row, err := s.load(i, nil)
+		if err := s.fetch(i); err != nil {
+			t.Fatal(err)
+		}
+		row, err := s.row(i, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

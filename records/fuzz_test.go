@@ -53,10 +53,10 @@ func FuzzOpenShard(f *testing.F) {
 			if kerr != nil {
 				wantTyped(t, kerr)
 			}
-			row, err := s.row(i, &sc)
-			if err == nil {
-				row, err = s.load(i, &sc)
+			if err := s.fetch(i); err != nil {
+				wantTyped(t, err)
 			}
+			row, err := s.row(i, &sc)
 			if err != nil {
 				wantTyped(t, err)
 				continue
