@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -114,5 +115,56 @@ func TestLostShard(t *testing.T) {
 	})
 	if holes != 19 {
 		t.Errorf("%d records skipped, want the 19 of the shard", holes)
+	}
+}
+
+// TestSkipWhatIsCutOff cuts a shard while its rows are being streamed: they
+// become holes, whoever meets the end of the file.
+func TestSkipWhatIsCutOff(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a mapped file cannot be truncated on Windows")
+	}
+	r := usual
+	r.rows, r.shards, r.shape.H, r.shape.W = 64, 1, 64, 64
+	dir := r.write(t)
+	p, err := Open(t.Context(), dir, Options{Batch: 8, Crop: 60, Epochs: 3, Depth: 1, Workers: 2, OnCorrupt: Skip})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for range p.StepsPerEpoch() {
+		b, ok := p.Next()
+		if !ok || len(b.Skipped) != 0 {
+			t.Fatal(p.Err(), b.Skipped)
+		}
+		b.Release()
+	}
+	path := filepath.Join(dir, "train-00000-of-00001.arrow")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, info.Size()/2); err != nil {
+		t.Fatal(err)
+	}
+	skipped, last := 0, 0
+	for b := range p.Batches() {
+		for _, s := range b.Skipped {
+			if !contains(s.Err, path) && !contains(s.Err, filepath.Base(path)) || !contains(s.Err, "row ") {
+				t.Errorf("record %d: %v names no file, or no row", b.Indices[s.Slot], s.Err)
+			}
+		}
+		skipped += len(b.Skipped)
+		if b.Epoch == 2 {
+			last += len(b.Skipped)
+		}
+		b.Release()
+	}
+	if err := p.Err(); err != nil {
+		t.Fatal(err)
+	}
+	// Half of the rows, and perhaps all: the file's own index was at its end.
+	if last < 31 || skipped < last {
+		t.Errorf("%d records skipped in the last epoch, %d in all", last, skipped)
 	}
 }

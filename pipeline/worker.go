@@ -9,6 +9,7 @@ import (
 	"runtime/pprof"
 	"runtime/trace"
 	"time"
+	"unsafe"
 
 	"alexnet/augment"
 	"alexnet/records"
@@ -65,7 +66,7 @@ func (w *worker) fill(b *buffer, slot int, keys *Digest) (err error) {
 	index := b.indices[slot]
 	defer func() {
 		if r := recover(); r != nil {
-			err = w.fault(index, r)
+			err = w.fault(b, index, r)
 		}
 	}()
 	row, spent, err := w.read(index)
@@ -161,12 +162,18 @@ type memoryFault interface {
 	Addr() uintptr
 }
 
-// fault makes an error of a memory fault in a mapped file. Anything else that
-// was recovered is a mistake in the program and goes on.
-func (w *worker) fault(index int64, recovered any) error {
+// fault makes an error of a memory fault: in a mapped file, whose disk fails or
+// which was cut short, or in the batch, whose Allocator gave what cannot be
+// written. Anything else that was recovered is a mistake in the program and goes
+// on.
+func (w *worker) fault(b *buffer, index int64, recovered any) error {
 	f, ok := recovered.(memoryFault)
 	if !ok {
 		panic(recovered)
+	}
+	start := uintptr(unsafe.Pointer(unsafe.SliceData(b.pixels)))
+	if at := f.Addr(); at >= start && at < start+uintptr(len(b.pixels)) {
+		return fmt.Errorf("record %d of split %q: writing to the memory of the batch: %v", index, w.split.Name(), f) //nolint:errorlint // no damage of the record
 	}
 	file, row, _ := w.split.Locate(int(index)) // Row found it
 	return fmt.Errorf("record %d of split %q: row %d: %w", index, w.split.Name(), row,
