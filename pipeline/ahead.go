@@ -55,6 +55,9 @@ const (
 	// slowRow is the time beyond which a row that was not fetched first may not
 	// have been in memory. When that is wrong it costs next to nothing.
 	slowRow = time.Millisecond
+	// aheadBytes is the most that it looks ahead: several times what any disk
+	// has under way at a time.
+	aheadBytes = 1 << 30
 	// calmBatches is the number of batches without a slow row after which it
 	// looks one batch less ahead, and in the end rows are no longer fetched.
 	calmBatches = 32
@@ -67,7 +70,7 @@ func newAhead(p *Pipeline) *ahead {
 	a := &ahead{
 		p:        p,
 		progress: make(chan position, 1),
-		most:     int(min(available/aheadShare/max(batch, 1), 64)),
+		most:     int(min(available/aheadShare, aheadBytes) / max(batch, 1)),
 		drop:     uint64(p.split.Len()*p.rowBytes) > available/2,
 		window:   -1,
 		orders:   map[int][]uint32{},

@@ -21,3 +21,6 @@ func diskBytes() int64 {
 	}
 	return 0
 }
+
+// diskKnown says whether diskBytes tells anything.
+const diskKnown = true

@@ -18,7 +18,8 @@ const (
 	LimitConsumer Limit = "consumer"
 	// LimitDisk: workers wait for records to be in memory.
 	LimitDisk Limit = "disk"
-	// LimitRead: workers verify checksums, in the first epoch, or decompress.
+	// LimitRead: workers read records from memory: for the first time, with their
+	// checksums and the system's page tables, or decompressing them.
 	LimitRead Limit = "read"
 	// LimitAugment: workers make images.
 	LimitAugment Limit = "augment"
@@ -129,9 +130,9 @@ func limit(s Stats) Limit {
 		return LimitOrder
 	case busy < 0.5 && shareOf(s.BufferWait, s.Elapsed) > 0.25:
 		return LimitRing
-	case s.Fetch >= s.Read && s.Fetch >= s.Augment:
+	case s.Fetch >= s.Augment && s.Fetch >= s.Read && (!diskKnown || s.DiskBytes > s.StoredBytes/20):
 		return LimitDisk
-	case s.Read >= s.Augment:
+	case s.Fetch+s.Read >= s.Augment:
 		return LimitRead
 	}
 	return LimitAugment
@@ -153,11 +154,11 @@ func (p *Pipeline) verdict(s Stats, d Diagnosis) string {
 			text += "; " + help
 		}
 	case LimitRead:
-		what, help := "checking records for the first time", "it is done once a record"
+		what, help := "reading records for the first time", "the next epoch will be faster"
 		if p.packed {
 			what, help = "decompression", "records without --compress, or memory for all of them decompressed, would do without"
 		}
-		text = fmt.Sprintf("%s is the limit: %s of the workers' time; %s; %s", what, percent(s.Read, s), waits, help)
+		text = fmt.Sprintf("%s is the limit: %s of the workers' time; %s; %s", what, percent(s.Fetch+s.Read, s), waits, help)
 	case LimitAugment:
 		text = fmt.Sprintf("making images is the limit: %s of the time of %d workers; %s", percent(s.Augment, s), s.Workers, waits)
 		if spare := runtime.GOMAXPROCS(0) - s.Workers; spare > 0 {

@@ -15,12 +15,13 @@ func worked10(wait, fetch, read, augment float64) Stats {
 	return Stats{
 		Elapsed: 10 * time.Second, ConsumerWait: time.Duration(wait * float64(10*time.Second)),
 		Fetch: part(fetch), Read: part(read), Augment: part(augment),
-		Records: 1000, Images: 1000, Bytes: 4e9, StoredBytes: 1e9, Workers: 2, Depth: 4, Batches: 100, ReadySum: 250,
+		Records: 1000, Images: 1000, Bytes: 4e9, StoredBytes: 1e9, DiskBytes: 4e8, Workers: 2, Depth: 4, Batches: 100, ReadySum: 250,
 	}
 }
 
 func TestLimit(t *testing.T) {
-	order, ring := worked10(0.6, 0, 0, 0.3), worked10(0.4, 0.1, 0, 0.2)
+	order, ring, mapped := worked10(0.6, 0, 0, 0.3), worked10(0.4, 0.1, 0, 0.2), worked10(0.4, 0.6, 0.1, 0.3)
+	mapped.DiskBytes = 0
 	order.Order = 7 * time.Second
 	ring.BufferWait = 6 * time.Second
 	tests := []struct {
@@ -32,6 +33,7 @@ func TestLimit(t *testing.T) {
 		{"trainer, busy workers", worked10(0.01, 0.1, 0, 0.9), LimitConsumer},
 		{"disk", worked10(0.38, 0.7, 0, 0.3), LimitDisk},
 		{"disk, slow trainer", worked10(0.05, 0.6, 0.1, 0.3), LimitDisk},
+		{"page cache", mapped, map[bool]Limit{true: LimitRead, false: LimitDisk}[diskKnown]},
 		{"decompression", worked10(0.9, 0.1, 0.6, 0.3), LimitRead},
 		{"images", worked10(0.9, 0.1, 0.1, 0.8), LimitAugment},
 		{"order", order, LimitOrder},
@@ -91,7 +93,7 @@ func TestVerdict(t *testing.T) {
 		{LimitRead, records.Int16, records.Zstd, worked10(0.5, 0, 0.75, 0.1),
 			"decompression is the limit: 75 % of the workers' time; the trainer waits 50 % of the time; records without --compress, or memory for all of them decompressed, would do without"},
 		{LimitRead, records.Int16, records.None, worked10(0.5, 0, 0.75, 0.1),
-			"checking records for the first time is the limit: 75 % of the workers' time; the trainer waits 50 % of the time; it is done once a record"},
+			"reading records for the first time is the limit: 75 % of the workers' time; the trainer waits 50 % of the time; the next epoch will be faster"},
 		{LimitAugment, records.Int16, records.None, worked10(0.9, 0, 0, 0.98),
 			"making images is the limit: 98 % of the time of 2 workers; the trainer waits 90 % of the time"},
 		{LimitOrder, records.Int16, records.None, worked10(0.9, 0, 0, 0.1), "drawing the order is the limit; the trainer waits 90 % of the time"},
