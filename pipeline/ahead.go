@@ -55,9 +55,10 @@ const (
 	// slowRow is the time beyond which a row that was not fetched first may not
 	// have been in memory. When that is wrong it costs next to nothing.
 	slowRow = time.Millisecond
-	// aheadBytes is the most that it looks ahead: several times what any disk
-	// has under way at a time.
-	aheadBytes = 1 << 30
+	// aheadBytes is the most that it looks ahead: a second's reading of a slow
+	// disk, and many times what a fast one has under way. More would only make
+	// workers wait longer for what they read themselves.
+	aheadBytes = 256 << 20
 	// calmBatches is the number of batches without a slow row after which it
 	// looks one batch less ahead, and in the end rows are no longer fetched.
 	calmBatches = 32
