@@ -27,15 +27,12 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	split, err := ds.OpenSplit("train")
+	color, err := pipeline.ColorOf(ds.Manifest, augment.ScaleEigenvalue)
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer split.Close()
-
-	color := augment.EigenColor(ds.Manifest.PCA.Eigenvectors, ds.Manifest.PCA.Eigenvalues, augment.ScaleStdDev)
-	p, err := pipeline.OpenSplit(context.Background(), ds, split, pipeline.Options{
-		Batch: 4, Crop: 24, Seed: 1, Train: true, Color: &color, Epochs: 2,
+	p, err := pipeline.Open(context.Background(), dir, pipeline.Options{
+		Batch: 4, Crop: 24, Seed: 1, Train: true, Color: color, Epochs: 2,
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -56,6 +53,45 @@ func Example() {
 	// epoch 1, step 0 of 3: 4 records, 6912 values
 	// epoch 1, step 1 of 3: 4 records, 6912 values
 	// epoch 1, step 2 of 3: 2 records, 3456 values
+}
+
+// One of two ranks, for a device that subtracts the mean itself: the pixels come
+// as they are stored, cut and mirrored, with what was drawn for each beside.
+func Example_stored() {
+	dir, err := os.MkdirTemp("", "records")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := makeRecords(dir); err != nil {
+		log.Fatal(err)
+	}
+	p, err := pipeline.Open(context.Background(), dir, pipeline.Options{
+		Batch: 4, Crop: 24, Seed: 1, Train: true, Type: augment.Stored, Rank: 1, World: 2,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+	var keys pipeline.Digest
+	for b := range p.Batches() {
+		fmt.Printf("step %d: %d of %d records, %d bytes, crops at", b.Step, b.N, b.Global, len(b.Bytes))
+		for _, params := range b.Params {
+			fmt.Printf(" %d,%d", params.Top, params.Left)
+		}
+		fmt.Println()
+		keys = keys.Add(b.Keys)
+		b.Release()
+	}
+	if err := p.Err(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(keys.Records, "records, and the other rank has the rest")
+	// Output:
+	// step 0: 2 of 4 records, 3456 bytes, crops at 6,0 1,6
+	// step 1: 2 of 4 records, 3456 bytes, crops at 5,1 7,7
+	// step 2: 1 of 2 records, 1728 bytes, crops at 1,2
+	// 5 records, and the other rank has the rest
 }
 
 // makeRecords writes ten pictures of 32 x 32, as the command ingest would.

@@ -4,23 +4,35 @@
 // It is the input side of Krizhevsky, Sutskever and Hinton, "ImageNet
 // Classification with Deep Convolutional Neural Networks" (2012), sections 4.1
 // and 5, where CPUs prepare the next pictures while the GPUs train on the last.
+// Any trainer can use it: [Open] a folder that ingest made, range over Batches,
+// Release each, and ask Err at the end.
+//
 // Here is who does what:
 //
 //	feeder    takes a free buffer from the ring, decides which records go into
-//	          it (Order), and sends one task a record to the workers
-//	workers   read the record, draw its crop, flip and colour, and write the
-//	          result straight into the record's slot of the buffer
+//	          it (Ordering), and sends tasks, runs of records, to the workers
+//	ahead     has the system read what will be wanted next, when it is not in
+//	          memory
+//	workers   fetch a record into memory, read it, draw its crop, flip and
+//	          colour, and write the result straight into its slot of the buffer
 //	delivery  hands the buffers out in the order of the steps, each when its
 //	          last slot has been written
 //	consumer  receives from Batches (or Next), trains, and calls Release, which
 //	          puts the buffer back into the ring
 //
 // All of it is joined by bounded channels: a consumer that is slow stops the
-// workers, and memory never grows beyond the ring.
+// workers, and memory never grows beyond the ring. What is in it depends on the
+// memory of the machine, or of its control group, unless Options say otherwise.
 //
-// What a batch holds is a function of the records, the seed, the epoch and the
-// step. The number of workers, the depth of the ring and the moment at which a
-// stream is stopped and taken up again (Options.Epoch and Skip) change nothing.
+// What a batch holds is a function of the records, the seed, the epoch, the step
+// and the size of the batch (and, with ShuffleBlock, the window). The number of
+// workers, the depth of the ring, the number of ranks that share the batches and
+// the moment at which a stream is stopped and taken up again (Options.Epoch and
+// Skip) change nothing.
+//
+// Stats counts where the time goes, and Diagnose says what follows from it.
+// Profiles have the label "stage", and traces regions of that name: order,
+// ahead, fetch, read, augment.
 package pipeline
 
 import (
