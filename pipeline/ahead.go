@@ -14,7 +14,7 @@ import (
 //
 // With ShuffleGlobal it looks some batches ahead of the feeder: none while rows
 // are found in memory, twice as many whenever workers had to wait for a disk,
-// and fewer again, slowly, while they do not. With ShuffleBlock it reads the
+// and half as many after a while in which they had not. With ShuffleBlock it reads the
 // next window, in the order of the disk, at the pace at which this one is fed,
 // and, of data larger than memory, gives back the last.
 type ahead struct {
@@ -59,8 +59,8 @@ const (
 	// disk, and many times what a fast one has under way. More would only make
 	// workers wait longer for what they read themselves.
 	aheadBytes = 256 << 20
-	// calmBatches is the number of batches without a slow row after which it
-	// looks one batch less ahead, and in the end rows are no longer fetched.
+	// calmBatches is the number of batches without slow rows after which it
+	// looks half as far ahead, and in the end rows are no longer fetched.
 	calmBatches = 32
 )
 
@@ -161,7 +161,7 @@ func (a *ahead) adapt() {
 	case a.calm < calmBatches:
 	case batches > 0:
 		a.calm = 0
-		batches--
+		batches /= 2
 	default:
 		a.calm = 0
 		a.cold.Store(false)

@@ -41,10 +41,10 @@ func TestAheadAdapts(t *testing.T) {
 	}
 	expect("calm", 20, true)
 	slow(0)
-	expect("calm for long", 19, true)
+	expect("calm for long", 10, true)
 	slow(5)
 	expect("disk again", 20, true)
-	for range 21 * calmBatches {
+	for range 6 * calmBatches { // 20, 10, 5, 2, 1, 0
 		slow(0)
 	}
 	expect("in memory", 0, false)
