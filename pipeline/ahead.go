@@ -25,9 +25,10 @@ type ahead struct {
 	batches  atomic.Int64 // how far it looks ahead, for Stats
 	asked    atomic.Int64 // rows asked for
 
-	most   int  // batches it may look ahead
-	drop   bool // the data are larger than memory
-	calm   int  // batches without a slow row
+	most   int   // batches it may look ahead
+	drop   bool  // the data are larger than memory
+	disk   int64 // diskBytes when last looked
+	calm   int   // batches without slow rows
 	orders map[int][]uint32
 
 	asking position // ShuffleGlobal: the next batch to ask for
@@ -49,9 +50,10 @@ const (
 	// slowFetch is the time beyond which a row was not in memory: touching its
 	// pages takes a few microseconds when it is, and a disk takes more.
 	slowFetch = 100 * time.Microsecond
-	// manySlow is the share of a batch's rows, one in so many, that are slow when
-	// a disk is: a worker that the system stops for others has slow ones too.
-	manySlow = 32
+	// fewSlow and manySlow are the shares of a batch's rows, one in so many, that
+	// are slow when a disk is, with and without the system's word that a disk was
+	// read: a worker that the system stops for others has slow ones too.
+	fewSlow, manySlow = 32, 4
 	// slowRow is the time beyond which a row that was not fetched first may not
 	// have been in memory. When that is wrong it costs next to nothing.
 	slowRow = time.Millisecond
@@ -153,9 +155,13 @@ func (a *ahead) adapt() {
 		return
 	}
 	batches := int(a.batches.Load())
+	share, disk := int64(manySlow), diskBytes()
+	if disk != a.disk {
+		share, a.disk = fewSlow, disk
+	}
 	a.calm++
 	switch {
-	case a.slow.Swap(0)*manySlow > int64(a.p.slots):
+	case a.slow.Swap(0)*share > int64(a.p.slots):
 		a.calm = 0
 		batches = min(a.most, max(1, 2*batches))
 	case a.calm < calmBatches:

@@ -22,6 +22,7 @@ func TestAheadAdapts(t *testing.T) {
 		}
 	}
 	slow := func(rows int) {
+		a.disk = diskBytes() // no disk was read
 		for range rows {
 			a.fetched(2 * slowFetch)
 		}
@@ -42,7 +43,10 @@ func TestAheadAdapts(t *testing.T) {
 	expect("calm", 20, true)
 	slow(0)
 	expect("calm for long", 10, true)
-	slow(5)
+	slow(30)
+	expect("noise again", 10, true)
+	a.fetched(2 * slowFetch)
+	slow(40)
 	expect("disk again", 20, true)
 	for range 6 * calmBatches { // 20, 10, 5, 2, 1, 0
 		slow(0)
