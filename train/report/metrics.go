@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 
+	"alexnet/pipeline"
 	"alexnet/records/atomicfile"
 )
 
@@ -47,6 +48,13 @@ type Line struct {
 	ImagesPerSecond float64 `json:"images_per_second"`
 	// WaitShare is the share of that time spent waiting for data, in [0, 1].
 	WaitShare float64 `json:"wait_share"`
+	// Skipped is the number of damaged records that were skipped since the run
+	// began; a record counts once in each epoch.
+	Skipped int `json:"skipped"`
+	// Loader says what the stream of batches did in the time that WaitShare is a
+	// share of. It is nil in lines of programs that did not write it, and in the
+	// line of an epoch of which no step was taken since a resume.
+	Loader *Loader `json:"loader,omitempty"`
 	// Val is set in epoch lines of runs that have a validation split.
 	*Val
 }
@@ -57,6 +65,40 @@ type Val struct {
 	Loss   float64 `json:"val_loss"`
 	Top1   float64 `json:"val_top1"`
 	Top5   float64 `json:"val_top5"`
+}
+
+// Loader is how the loader of batches spent its time (pipeline.Diagnosis).
+type Loader struct {
+	// Limit names what keeps the training from being faster: consumer, the
+	// training itself, or a stage of the loader.
+	Limit pipeline.Limit `json:"limit"`
+	// WaitShare is the share of the time that the training waited, in [0, 1].
+	WaitShare float64 `json:"wait_share"`
+	// Busy is how much of its time each stage worked.
+	Busy Busy `json:"busy"`
+	// Ready is the mean number of batches that were ready when one was taken,
+	// itself included.
+	Ready float64 `json:"ready_batches"`
+	// DiskBytesPerSecond is what this process had read from disks, where the
+	// system tells.
+	DiskBytesPerSecond float64 `json:"disk_bytes_per_second"`
+	// Possible is the number of images a second that the loader would make if
+	// the training never kept it waiting.
+	Possible float64 `json:"possible_images_per_second"`
+	// Skipped is the number of damaged records that the loader skipped in this
+	// time, those of batches that it made in advance included.
+	Skipped int64 `json:"skipped"`
+	// Verdict says it in a sentence. Only lines of epochs have one.
+	Verdict string `json:"verdict,omitempty"`
+}
+
+// Busy is the share of the time, in [0, 1], that each stage of the loader worked;
+// fetch, read and augment are done by the same goroutines.
+type Busy struct {
+	Order   float64 `json:"order"`
+	Fetch   float64 `json:"fetch"`
+	Read    float64 `json:"read"`
+	Augment float64 `json:"augment"`
 }
 
 // MalformedError reports a metrics file with a line that no trainer wrote.

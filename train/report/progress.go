@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"alexnet/pipeline"
+
 	"golang.org/x/term"
 )
 
@@ -17,18 +19,39 @@ type Status struct {
 	Loss, Top1          float64
 	ImagesPerSecond     float64
 	WaitShare           float64
+	// Limit is what the training waits for, pipeline.LimitConsumer or "" when it
+	// hardly waits, and DiskBytesPerSecond what was read from disks, 0 when it is
+	// not known.
+	Limit              pipeline.Limit
+	DiskBytesPerSecond float64
+	// Skipped is the number of damaged records that were skipped.
+	Skipped int
 	// Left is the time to the end of the run, 0 when it is not known.
 	Left time.Duration
 }
 
 // String returns the progress line.
 func (s Status) String() string {
-	text := fmt.Sprintf("epoch %d/%d  step %d/%d  loss %.4f  top-1 %.1f %%  %s images/s  waiting for data %.0f %%",
-		s.Epoch, s.Epochs, s.Step, s.StepsPerEpoch, s.Loss, 100*s.Top1, speed(s.ImagesPerSecond), 100*s.WaitShare)
+	text := fmt.Sprintf("epoch %d/%d  step %d/%d  loss %.4f  top-1 %.1f %%  %s images/s  waiting for data %.0f %%%s",
+		s.Epoch, s.Epochs, s.Step, s.StepsPerEpoch, s.Loss, 100*s.Top1, speed(s.ImagesPerSecond), 100*s.WaitShare, s.why())
+	if s.Skipped > 0 {
+		text += fmt.Sprintf("  %d skipped", s.Skipped)
+	}
 	if s.Left > 0 {
 		text += "  " + remaining(s.Left) + " left"
 	}
 	return text
+}
+
+// why says what the training waits for.
+func (s Status) why() string {
+	switch {
+	case s.Limit == "" || s.Limit == pipeline.LimitConsumer:
+		return ""
+	case s.Limit == pipeline.LimitDisk && s.DiskBytesPerSecond > 0:
+		return fmt.Sprintf(" (%s, %s MB/s)", s.Limit, speed(s.DiskBytesPerSecond/1e6))
+	}
+	return fmt.Sprintf(" (%s)", s.Limit)
 }
 
 // speed shows a decimal only where it says something.

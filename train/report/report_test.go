@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"alexnet/pipeline"
 )
 
 func lines(t *testing.T, path string) []string {
@@ -22,17 +24,41 @@ func lines(t *testing.T, path string) []string {
 
 func TestLineKeys(t *testing.T) {
 	text, err := json.Marshal(Line{Event: EpochEvent, Step: 10, Epoch: 1, LR: 0.01, Images: 640, Loss: 2.5, Top1: .25, Top5: .5,
-		ImagesPerSecond: 100, WaitShare: .125, Val: &Val{Images: 27, Loss: 2, Top1: .5, Top5: 1}})
+		ImagesPerSecond: 100, WaitShare: .125, Skipped: 3, Loader: &Loader{Limit: pipeline.LimitDisk, WaitShare: .125,
+			Busy: Busy{Order: .25, Fetch: .5, Read: .0625, Augment: .125}, Ready: 1.5, DiskBytesPerSecond: 4e21, Possible: 800,
+			Skipped: 1, Verdict: "the disk is the limit"}, Val: &Val{Images: 27, Loss: 2, Top1: .5, Top5: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := `{"event":"epoch","step":10,"epoch":1,"lr":0.01,"images":640,"loss":2.5,"top1":0.25,"top5":0.5,` +
-		`"images_per_second":100,"wait_share":0.125,"val_images":27,"val_loss":2,"val_top1":0.5,"val_top5":1}`
+		`"images_per_second":100,"wait_share":0.125,"skipped":3,` +
+		`"loader":{"limit":"disk","wait_share":0.125,"busy":{"order":0.25,"fetch":0.5,"read":0.0625,"augment":0.125},"ready_batches":1.5,` +
+		`"disk_bytes_per_second":4e+21,"possible_images_per_second":800,"skipped":1,"verdict":"the disk is the limit"},"val_images":27,"val_loss":2,"val_top1":0.5,"val_top5":1}`
 	if string(text) != want {
 		t.Errorf("line is\n%s, want\n%s", text, want)
 	}
-	if text, _ = json.Marshal(Line{Event: StepEvent}); strings.Contains(string(text), "val_") {
-		t.Errorf("a step line has validation keys: %s", text)
+	if text, _ = json.Marshal(Line{Event: StepEvent}); strings.Contains(string(text), "val_") || strings.Contains(string(text), "loader") {
+		t.Errorf("a step line has keys of what it has not: %s", text)
+	}
+}
+
+// A run of a program that knew nothing of loaders or skipped records goes on.
+func TestOldMetrics(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "metrics.jsonl")
+	old := `{"event":"step","step":3,"epoch":1,"lr":0.01,"images":12,"loss":1.5,"top1":0.25,"top5":0.75,"images_per_second":900,"wait_share":0.5}` + "\n" +
+		`{"event":"epoch","step":5,"epoch":1,"lr":0.01,"images":18,"loss":1.25,"top1":0.5,"top5":1,"images_per_second":900,"wait_share":0.5,"val_images":12,"val_loss":1,"val_top1":0.5,"val_top5":1}` + "\n"
+	if err := os.WriteFile(path, []byte(old), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	m, err := OpenMetrics(path, func(l Line) bool { return l.Loader == nil && l.Skipped == 0 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(m.Append(Line{Event: StepEvent, Step: 6, Skipped: 1, Loader: &Loader{}}), m.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := lines(t, path); strings.Join(got[:2], "") != old || len(got) != 4 || !strings.Contains(got[2], `"skipped":1,"loader":{`) {
+		t.Errorf("file is\n%s", strings.Join(got, ""))
 	}
 }
 
@@ -139,6 +165,29 @@ func TestStatusText(t *testing.T) {
 	slow := Status{ImagesPerSecond: 0.52, Left: 30*time.Hour + 59*time.Second}
 	if got := slow.String(); !strings.Contains(got, "0.5 images/s") || !strings.HasSuffix(got, "  30h01m left") {
 		t.Errorf("line is %q", got)
+	}
+}
+
+// The line says what the training waits for, when it does, and what was left out.
+func TestStatusWhileWaiting(t *testing.T) {
+	for _, tc := range []struct {
+		limit   pipeline.Limit
+		disk    float64
+		skipped int
+		want    string
+	}{
+		{pipeline.LimitConsumer, 410e6, 0, "waiting for data 38 %  2m10s left"},
+		{pipeline.LimitDisk, 410.4e6, 0, "waiting for data 38 % (disk, 410 MB/s)  2m10s left"},
+		{pipeline.LimitDisk, 3.21e6, 0, "waiting for data 38 % (disk, 3.2 MB/s)  2m10s left"},
+		{pipeline.LimitDisk, 0, 0, "waiting for data 38 % (disk)  2m10s left"},
+		{pipeline.LimitAugment, 410e6, 7, "waiting for data 38 % (augment)  7 skipped  2m10s left"},
+		{"", 0, 1, "waiting for data 38 %  1 skipped  2m10s left"},
+	} {
+		s := status
+		s.WaitShare, s.Limit, s.DiskBytesPerSecond, s.Skipped = .38, tc.limit, tc.disk, tc.skipped
+		if got := s.String(); !strings.HasSuffix(got, "312 images/s  "+tc.want) {
+			t.Errorf("line is %q, want %q at its end", got, tc.want)
+		}
 	}
 }
 
