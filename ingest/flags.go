@@ -4,16 +4,14 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"math"
 	"runtime"
-	"strconv"
-	"strings"
 
 	"alexnet/ingest/convert"
 	"alexnet/ingest/decode"
 	"alexnet/ingest/resize"
 	"alexnet/ingest/source"
 	"alexnet/records"
+	"alexnet/tools/cli"
 )
 
 // flags are the command's.
@@ -66,19 +64,15 @@ func (f *flags) config(src source.Source) convert.Config {
 // byteCount is a number of bytes that may be written with a unit: 256MB, 1GiB.
 type byteCount int64
 
-// UnmarshalText parses a positive number with one of the units B, kB, MB, GB
-// (powers of 1000), KiB, MiB, GiB (powers of 1024), or none for bytes.
+// UnmarshalText parses what cli.ParseBytes does, if it is positive.
 func (b *byteCount) UnmarshalText(text []byte) error {
-	s := strings.TrimSpace(string(text))
-	number := strings.TrimRight(s, "BKMGTikmgtb ")
-	unit, known := map[string]float64{
-		"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "K": 1e3, "M": 1e6, "G": 1e9,
-		"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30,
-	}[strings.ToUpper(strings.TrimSpace(s[len(number):]))]
-	v, err := strconv.ParseFloat(number, 64)
-	if err != nil || !known || !(v*unit >= 1) || v*unit > math.MaxInt64/2 {
-		return fmt.Errorf("%q is not a size; write for example 256MB or 1GiB", s)
+	n, err := cli.ParseBytes(string(text))
+	if err != nil {
+		return err
 	}
-	*b = byteCount(v * unit)
+	if n < 1 {
+		return fmt.Errorf("%q is not a size: it must be at least one byte", text)
+	}
+	*b = byteCount(n)
 	return nil
 }
