@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"alexnet/model"
+	"alexnet/pipeline"
 	"alexnet/tools/cli"
 	"alexnet/train/loop"
 	"alexnet/train/sgd"
@@ -29,6 +30,9 @@ type flags struct {
 	Seed        *uint64  `placeholder:"N" help:"Of weights, order, crops and dropout (default: 1)."`
 	Color       *string  `enum:"none,stddev,eigenvalue" help:"Colour augmentation: none, stddev (as the 2012 code) or eigenvalue (as the paper, default)."`
 
+	Shuffle *string `enum:"global,block" help:"Order of an epoch: global (default) mixes all records; block reads neighbours together and mixes them in windows, for records larger than memory on a disk that is slow to seek."`
+	Window  *int    `placeholder:"N" help:"block: records that are mixed at a time (default, also 0: what suits this machine's memory when the run begins)."`
+
 	Schedule *string  `enum:"constant,step,plateau" help:"Learning rate: constant, step (drops at --drop-at), plateau (drops when the validation error no longer improves)."`
 	DropAt   []int    `placeholder:"EPOCH" help:"step: epochs, counted from 0, before which the rate drops."`
 	Factor   *float64 `placeholder:"F" help:"step, plateau: what a drop multiplies the rate by (default: 0.1)."`
@@ -36,11 +40,13 @@ type flags struct {
 	MaxDrops *int     `placeholder:"N" help:"plateau: drops at most (default: 3)."`
 	Stop     *bool    `name:"plateau-stop" help:"plateau: end the run when the patience runs out after the last drop."`
 
-	CheckpointEvery *int `placeholder:"STEPS" help:"Steps between checkpoints, beside those after each epoch (default: 500; 0: none)."`
-	LogEvery        *int `placeholder:"STEPS" help:"Steps between lines of metrics.jsonl (default: 20; 0: epochs only)."`
-	Workers         *int `placeholder:"N" help:"Goroutines that prepare batches (default: one a processor)."`
-	Threads         int  `placeholder:"N" help:"Threads of the CPU engine (default: one a processor)."`
-	JSON            bool `name:"json" help:"Metrics and summary on standard output, one JSON object a line."`
+	CheckpointEvery *int    `placeholder:"STEPS" help:"Steps between checkpoints, beside those after each epoch (default: 500; 0: none)."`
+	LogEvery        *int    `placeholder:"STEPS" help:"Steps between lines of metrics.jsonl (default: 20; 0: epochs only)."`
+	Workers         *int    `placeholder:"N" help:"Goroutines that prepare batches (default: one a processor)."`
+	OnCorrupt       *string `enum:"stop,skip" help:"Damaged or missing training records: stop (default), or skip them and go on. Validation always stops."`
+	Cache           *string `placeholder:"SIZE" help:"Memory for decompressed records, such as 8GB; 0 for none (default: a quarter of what is available)."`
+	Threads         int     `placeholder:"N" help:"Threads of the CPU engine (default: one a processor)."`
+	JSON            bool    `name:"json" help:"Metrics and summary on standard output, one JSON object a line."`
 
 	stdout, stderr io.Writer
 }
@@ -110,6 +116,9 @@ func (f *flags) apply(s *loop.Settings, l *loop.Limits) error {
 	l.LogEvery = value(f.LogEvery, l.LogEvery)
 	l.Workers = value(f.Workers, l.Workers)
 	l.MaxSteps = f.MaxSteps // of one call: a resumed run goes on to its epochs
+	if err := f.applyStream(s, l); err != nil {
+		return err
+	}
 	var err error
 	if s.Schedule, err = f.schedule(s.Schedule); err != nil {
 		return err
@@ -119,6 +128,35 @@ func (f *flags) apply(s *loop.Settings, l *loop.Limits) error {
 	}
 	if err := l.Check(); err != nil {
 		return &cli.UsageError{Err: err}
+	}
+	return nil
+}
+
+// applyStream puts the flags that say how records are read over the settings and
+// limits.
+func (f *flags) applyStream(s *loop.Settings, l *loop.Limits) error {
+	if f.Shuffle != nil {
+		if err := s.Shuffle.UnmarshalText([]byte(*f.Shuffle)); err != nil {
+			return &cli.UsageError{Err: err}
+		}
+	}
+	if f.Window != nil && s.Shuffle != pipeline.ShuffleBlock {
+		return cli.Usagef("--window is for --shuffle block, and the shuffle is %v", s.Shuffle)
+	}
+	s.Window = value(f.Window, s.Window)
+	if f.OnCorrupt != nil {
+		if err := l.OnCorrupt.UnmarshalText([]byte(*f.OnCorrupt)); err != nil {
+			return &cli.UsageError{Err: err}
+		}
+	}
+	if f.Cache != nil {
+		bytes, err := cli.ParseBytes(*f.Cache)
+		if err != nil {
+			return cli.Usagef("--cache: %w", err)
+		}
+		if l.Cache = bytes; bytes == 0 {
+			l.Cache = -1 // what the pipeline calls none
+		}
 	}
 	return nil
 }

@@ -18,7 +18,9 @@ const description = `Trains a net on records that ingest made.
 Examples:
   train --records out/
   train --records out/ --net alexnet-small --epochs 10 --lr 0.01
+  train --records out/ --shuffle block           # records larger than memory
   train --resume --run runs/alexnet-small
+  train --resume --run runs/alexnet-small --on-corrupt skip
 
 The run's folder gets config.json, metrics.jsonl, summary.json and checkpoints/.
 Flags that are not given take the values of the net's own recipe, and with

@@ -67,7 +67,7 @@ func metrics(t *testing.T, run string) []report.Line {
 		if err := json.Unmarshal([]byte(line), &l); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		l.ImagesPerSecond, l.WaitShare = 0, 0
+		l.ImagesPerSecond, l.WaitShare, l.Loader = 0, 0, nil
 		lines = append(lines, l)
 	}
 	return lines
@@ -296,6 +296,11 @@ func TestWrongUsage(t *testing.T) {
 		{base(dir, "r", "--net", "resnet"), `must be one of "alexnet","alexnet-small"`},
 		{base(dir, "r", "--device", "tpu"), "--device"},
 		{base(dir, "r", "--color", "sepia"), "--color"},
+		{base(dir, "r", "--shuffle", "sorted"), `must be one of "global","block"`},
+		{base(dir, "r", "--window", "100"), "--window is for --shuffle block, and the shuffle is global"},
+		{base(dir, "r", "--shuffle", "block", "--window=-1"), "window of -1 records: must lie between 1 and"},
+		{base(dir, "r", "--on-corrupt", "ignore"), `must be one of "stop","skip"`},
+		{base(dir, "r", "--cache", "much"), `--cache: "much" is not a size`},
 		{base(dir, "r", "--batch", "0"), "batch of 0 images: must be at least 1"},
 		{base(dir, "r", "--epochs", "0"), "0 epochs: must be at least 1"},
 		{base(dir, "r", "--lr", "0"), "learning rate 0: must be a positive number"},

@@ -70,6 +70,9 @@ type Progress struct {
 	// of the epoch under way.
 	Window model.Score `json:"window"`
 	Totals model.Score `json:"totals"`
+	// Skipped is the number of damaged records that were skipped since the run
+	// began; a record counts once in each epoch.
+	Skipped int `json:"skipped,omitempty"`
 	// Last is the last epoch line of the metrics, nil before the first.
 	Last *report.Line `json:"last,omitempty"`
 	// Best is the best validation so far, nil before the first.

@@ -60,8 +60,9 @@ func (r Result) Top5Error() float64 { return float64(r.Images-r.Top5) / float64(
 
 // Evaluate runs all records of a split through the engines, in one pass of the
 // data, and averages the probabilities over views and over nets. The nets must
-// have the same input and the same number of classes. Records without a label are
-// an error, as are probabilities that are not numbers.
+// have the same input and the same number of classes. Records without a label or
+// with damage are an error, since a result without them would be of another split,
+// as are probabilities that are not numbers.
 func Evaluate(ctx context.Context, engines []model.Engine, ds *records.Dataset, split *records.Split, o Options) (Result, error) {
 	o, err := o.check(engines, ds, split)
 	if err != nil {
@@ -87,7 +88,9 @@ func Evaluate(ctx context.Context, engines []model.Engine, ds *records.Dataset, 
 		}
 	}
 	if err == nil {
-		err = stream.Err()
+		if err = stream.Err(); err != nil && ctx.Err() == nil {
+			err = fmt.Errorf("no record may be left out of an evaluation: %w", err)
+		}
 	}
 	if err = errors.Join(err, stream.Close()); err != nil {
 		return Result{}, fmt.Errorf("evaluating %s: %w", split.Name(), err)

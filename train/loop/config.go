@@ -10,7 +10,9 @@ import (
 
 	"alexnet/augment"
 	"alexnet/model"
+	"alexnet/pipeline"
 	"alexnet/records"
+	"alexnet/train/checkpoint"
 	"alexnet/train/sgd"
 )
 
@@ -43,6 +45,13 @@ type Settings struct {
 	Schedule    sgd.Config `json:"schedule"`
 	// Color is "none", "stddev" or "eigenvalue".
 	Color string `json:"color"`
+	// Shuffle is how the records of an epoch are permuted. Runs of programs that
+	// had no choice were global.
+	Shuffle pipeline.Shuffle `json:"shuffle"`
+	// Window is the number of records that ShuffleBlock mixes at a time. 0 takes
+	// the checkpoint's, and in a new run what suits this machine's memory: that is
+	// written down before the first step, since it decides the order.
+	Window int `json:"window,omitempty"`
 }
 
 // Limits say how far a run goes and how often it writes. They may be others when it
@@ -61,6 +70,13 @@ type Limits struct {
 	Keep int `json:"keep"`
 	// Workers prepare batches; 0 means one a processor.
 	Workers int `json:"workers,omitempty"`
+	// OnCorrupt says what becomes of training records that cannot be read. To skip
+	// them never changes the course of a run that has none. Those of the
+	// validation split always end the run.
+	OnCorrupt pipeline.OnCorrupt `json:"on_corrupt,omitempty"`
+	// Cache is the memory for decompressed records, as pipeline.Options.Cache: 0
+	// chooses, a negative number takes none.
+	Cache int64 `json:"cache,omitempty"`
 }
 
 // RunConfig is config.json: all that a run was started with.
@@ -98,6 +114,9 @@ func ReadConfig(run string) (RunConfig, error) {
 	return c, nil
 }
 
+// maxWindow is the largest window that the pipeline takes.
+const maxWindow = 1 << 31
+
 // Check returns an error that says which setting cannot be.
 func (s Settings) Check() error {
 	switch {
@@ -107,6 +126,12 @@ func (s Settings) Check() error {
 		return fmt.Errorf("momentum %g: must be at least 0 and less than 1", s.Momentum)
 	case !(s.WeightDecay >= 0 && s.WeightDecay < 1):
 		return fmt.Errorf("weight decay %g: must be at least 0 and less than 1", s.WeightDecay)
+	case s.Shuffle != pipeline.ShuffleGlobal && s.Shuffle != pipeline.ShuffleBlock:
+		return fmt.Errorf("shuffle %v: must be global or block", s.Shuffle)
+	case s.Window != 0 && s.Shuffle != pipeline.ShuffleBlock:
+		return fmt.Errorf("a window of %d records is for block shuffle, and the shuffle is %v", s.Window, s.Shuffle)
+	case s.Window < 0 || int64(s.Window) > maxWindow:
+		return fmt.Errorf("window of %d records: must lie between 1 and %d, or be 0 to choose it by the memory", s.Window, int64(maxWindow))
 	}
 	_, err := sgd.New(s.Schedule)
 	return err
@@ -120,6 +145,8 @@ func (l Limits) Check() error {
 		}
 	}
 	switch {
+	case l.OnCorrupt != pipeline.Stop && l.OnCorrupt != pipeline.Skip:
+		return fmt.Errorf("on-corrupt %v: must be stop or skip", l.OnCorrupt)
 	case l.Epochs < 1:
 		return fmt.Errorf("%d epochs: must be at least 1", l.Epochs)
 	case l.Keep < 1:
@@ -137,9 +164,39 @@ func (s Settings) color(m *records.Manifest) (*augment.Color, error) {
 	if err := scale.UnmarshalText([]byte(s.Color)); err != nil {
 		return nil, err
 	}
-	if m.PCA == nil {
-		return nil, fmt.Errorf("colour augmentation %q needs the principal components of RGB images, which these records do not have: use %q", s.Color, ColorNone)
+	c, err := pipeline.ColorOf(m, scale)
+	if err != nil {
+		return nil, fmt.Errorf("colour augmentation %q: %w: use %q", s.Color, err, ColorNone)
 	}
-	c := augment.EigenColor(m.PCA.Eigenvectors, m.PCA.Eigenvalues, scale)
-	return &c, nil
+	return c, nil
+}
+
+// settled returns the settings of a run with what its checkpoint has decided.
+func (c Config) settled() (Settings, error) {
+	s := c.Settings
+	if c.Resume == nil || s.Shuffle != pipeline.ShuffleBlock || s.Window != 0 {
+		return s, nil
+	}
+	var old Settings
+	if err := json.Unmarshal(c.Resume.Settings, &old); err != nil {
+		return s, &checkpoint.DamagedError{File: c.Resume.File, Err: fmt.Errorf("its settings: %w", err)}
+	}
+	s.Window = old.Window
+	return s, nil
+}
+
+// checkResumed returns what keeps the checkpoint from being gone on with under
+// these settings. Settings that older programs did not have are what they did.
+func checkResumed(c *checkpoint.Checkpoint, net *model.Net, m *records.Manifest, s Settings) error {
+	old := map[string]json.RawMessage{"shuffle": json.RawMessage(`"global"`)}
+	if err := json.Unmarshal(c.Settings, &old); err != nil {
+		return &checkpoint.DamagedError{File: c.File, Err: fmt.Errorf("its settings: %w", err)}
+	}
+	text, err := json.Marshal(old)
+	if err != nil {
+		return err
+	}
+	complete := *c
+	complete.Settings = text
+	return complete.Check(net, m, s)
 }

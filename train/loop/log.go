@@ -5,73 +5,128 @@ import (
 	"time"
 
 	"alexnet/model"
+	"alexnet/pipeline"
 	"alexnet/train/report"
 )
 
-// pace measures speed. It is not part of a checkpoint: after a resume it counts
-// from there.
-type pace struct {
-	images     int
-	wait, work time.Duration
+// span is a part of the training since a moment of the stream: the last step line,
+// or the begin of the epoch. It is not part of a checkpoint: after a resume it
+// counts from there.
+//
+// Its clock is that of the stream's Stats, so that the share of waiting that is
+// shown and the stream's reasons for it are one measurement. Waiting is the time
+// during which the trainer holds no batch and none is ready. The time of
+// validations and checkpoints is taken out by pause.
+type span struct {
+	since  pipeline.Stats
+	images int // trained on
 }
 
-func (p pace) imagesPerSecond() float64 {
-	if total := p.wait + p.work; total > 0 {
-		return float64(p.images) / total.Seconds()
+// speed is what a span comes to.
+type speed struct {
+	imagesPerSecond float64
+	loader          *report.Loader // nil before the first step
+	verdict         string
+	now             pipeline.Stats // the moment at which it was measured
+}
+
+// speedOf measures a span that ends now.
+func (t *trainer) speedOf(s span) speed {
+	if t.stream == nil {
+		return speed{}
 	}
-	return 0
-}
-
-func (p pace) waitShare() float64 {
-	if total := p.wait + p.work; total > 0 {
-		return p.wait.Seconds() / total.Seconds()
+	d := t.stream.Diagnose(s.since)
+	v := speed{loader: loaderOf(d), verdict: d.Verdict, now: t.stream.Stats()}
+	if seconds := v.now.Sub(s.since).Elapsed.Seconds(); seconds > 0 {
+		v.imagesPerSecond = float64(s.images) / seconds
 	}
-	return 0
+	return v
 }
 
-// waited counts time spent waiting for a batch.
-func (t *trainer) waited(d time.Duration) {
-	for _, p := range []*pace{&t.window, &t.epoch} {
-		p.wait += d
+// loaderOf takes from a diagnosis what goes into the metrics.
+func loaderOf(d pipeline.Diagnosis) *report.Loader {
+	l := &report.Loader{Limit: d.Limit, WaitShare: d.WaitShare, DiskBytesPerSecond: d.DiskBytesPerSecond, Possible: d.Possible, Skipped: d.Skipped}
+	for _, s := range d.Stages {
+		switch s.Name {
+		case "order":
+			l.Busy.Order = s.Busy
+		case "fetch":
+			l.Busy.Fetch = s.Busy
+		case "read":
+			l.Busy.Read = s.Busy
+		case "augment":
+			l.Busy.Augment = s.Busy
+		case "consumer":
+			l.Ready = s.Queue
+		}
+	}
+	return l
+}
+
+// pause begins what is not training and returns the function that ends it: the
+// spans begin later by as much.
+func (t *trainer) pause() (end func()) {
+	if t.stream == nil {
+		return func() {}
+	}
+	before := t.stream.Stats()
+	return func() {
+		after := t.stream.Stats()
+		for _, s := range []*span{&t.window, &t.epoch} {
+			s.since = after.Sub(before.Sub(s.since))
+		}
 	}
 }
 
-// worked counts a step of n images.
-func (t *trainer) worked(n int, d time.Duration) {
+// worked counts a step on n images.
+func (t *trainer) worked(n int) {
 	t.steps++
-	for _, p := range []*pace{&t.window, &t.epoch} {
-		p.images += n
-		p.work += d
-	}
+	t.window.images += n
+	t.epoch.images += n
 }
+
+// lookEvery is how often the stream is asked how it goes, beside the step lines:
+// the answer costs it a system call.
+const lookEvery = 200 * time.Millisecond
 
 // log writes a step line when it is due and shows the progress.
-func (t *trainer) log(rate float32) error {
-	line := t.line(report.StepEvent, rate, t.p.Window, t.window)
+func (t *trainer) log() error {
 	due := t.cfg.Limits.LogEvery > 0 && t.p.Step%t.cfg.Limits.LogEvery == 0
+	if due || time.Since(t.looked) >= lookEvery {
+		t.shown, t.looked = t.speedOf(t.window), time.Now()
+	}
+	line := t.line(report.StepEvent, t.p.Window, t.shown)
 	if due {
 		if err := t.metrics.Append(line); err != nil {
 			return t.stopped(err)
 		}
 		t.hooks.Metrics(line)
 		t.p.Window = model.Score{}
-		t.window = pace{}
+		t.window = span{since: t.shown.now}
 	}
-	t.hooks.Progress(report.Status{
+	s := report.Status{
 		Epoch: line.Epoch, Epochs: t.cfg.Limits.Epochs, Step: t.p.StepInEpoch, StepsPerEpoch: t.stepsPerEpoch(),
-		Loss: line.Loss, Top1: line.Top1, ImagesPerSecond: line.ImagesPerSecond, WaitShare: line.WaitShare, Left: t.left(),
-	}, due)
+		Loss: line.Loss, Top1: line.Top1, ImagesPerSecond: line.ImagesPerSecond, WaitShare: line.WaitShare, Skipped: line.Skipped, Left: t.left(),
+	}
+	if l := line.Loader; l != nil {
+		s.Limit, s.DiskBytesPerSecond = l.Limit, l.DiskBytesPerSecond
+	}
+	t.hooks.Progress(s, due)
 	return nil
 }
 
 // line makes a line of metrics for the epoch under way.
-func (t *trainer) line(event report.Event, rate float32, s model.Score, p pace) report.Line {
+func (t *trainer) line(event report.Event, s model.Score, v speed) report.Line {
 	n := float64(max(s.N, 1))
-	return report.Line{
-		Event: event, Step: t.p.Step, Epoch: t.p.Epoch + 1, LR: rate,
+	l := report.Line{
+		Event: event, Step: t.p.Step, Epoch: t.p.Epoch + 1, LR: t.schedule.Rate(),
 		Images: s.N, Loss: s.Loss / n, Top1: float64(s.Top1) / n, Top5: float64(s.Top5) / n,
-		ImagesPerSecond: p.imagesPerSecond(), WaitShare: p.waitShare(),
+		ImagesPerSecond: v.imagesPerSecond, Skipped: t.p.Skipped, Loader: v.loader,
 	}
+	if v.loader != nil {
+		l.WaitShare = v.loader.WaitShare
+	}
+	return l
 }
 
 // left estimates the time to the end from the steps since the start, validation and

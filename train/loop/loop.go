@@ -41,6 +41,8 @@ type Config struct {
 
 	// writeFile replaces the atomic writing of checkpoints in tests.
 	writeFile func(path string, fill func(io.Writer) error) error
+	// openStream replaces pipeline.OpenSplit in tests.
+	openStream func(context.Context, *records.Dataset, *records.Split, pipeline.Options) (stream, error)
 }
 
 // Hooks are called as the run goes on, each from the goroutine that called Run. Any
@@ -79,6 +81,12 @@ type Summary struct {
 	Last *report.Line `json:"last,omitempty"`
 	// Best is the best validation, nil if there was none.
 	Best *checkpoint.Best `json:"best,omitempty"`
+	// Skipped is the number of damaged records that were skipped; a record counts
+	// once in each epoch.
+	Skipped int `json:"skipped"`
+	// Verdict says in a sentence what limited the speed, in the last epoch that
+	// was trained on. It is empty before the first step.
+	Verdict string `json:"verdict,omitempty"`
 	// Checkpoint is the file of the last checkpoint, BestCheckpoint that of the best
 	// validation.
 	Checkpoint     string `json:"checkpoint"`
@@ -114,13 +122,16 @@ type trainer struct {
 	schedule *sgd.Schedule
 	store    checkpoint.Store
 	metrics  *report.Metrics
-	stream   *pipeline.Pipeline // nil until the first batch is needed
+	stream   stream // nil until the first batch is needed
 
 	p     checkpoint.Progress
 	file  string // the last checkpoint, empty before the first
 	saved int    // its step
 
-	window, epoch pace
+	window, epoch span
+	shown         speed // of the window, as last looked at
+	looked        time.Time
+	holes         holes
 	began         time.Time
 	steps         int // taken since began
 }
@@ -138,11 +149,12 @@ type trainer struct {
 // last checkpoint stands.
 func Run(ctx context.Context, cfg Config, eng model.Engine, ds *records.Dataset, hooks Hooks) (s Summary, err error) {
 	t := &trainer{cfg: cfg, eng: eng, ds: ds, hooks: hooks.complete(), began: time.Now()}
-	defer func() { err = errors.Join(err, t.close()) }()
+	defer func() { err = errors.Join(err, t.close(ctx)) }()
 	if err := t.prepare(); err != nil {
 		return Summary{}, err
 	}
 	end, err := t.run(ctx)
+	t.countHoles()
 	if err != nil {
 		return Summary{}, err
 	}
@@ -186,7 +198,11 @@ func Check(cfg Config, net *model.Net, ds *records.Dataset) error {
 		return fmt.Errorf("a plateau schedule needs a validation split, and %s has none: use constant or step", ds.Dir)
 	}
 	if cfg.Resume != nil {
-		return cfg.Resume.Check(net, ds.Manifest, cfg.Settings)
+		settings, err := cfg.settled()
+		if err != nil {
+			return err
+		}
+		return checkResumed(cfg.Resume, net, ds.Manifest, settings)
 	}
 	old, err := checkpoint.Any(cfg.Run)
 	if err == nil && old {
@@ -211,13 +227,11 @@ func (t *trainer) prepare() error {
 	if t.schedule, err = sgd.New(t.cfg.Settings.Schedule); err != nil {
 		return err
 	}
-	if t.train, err = t.ds.OpenSplit(TrainSplit); err != nil {
+	if err := t.openSplits(); err != nil {
 		return err
 	}
-	if HasValidation(t.ds.Manifest) {
-		if t.val, err = t.ds.OpenSplit(ValSplit); err != nil {
-			return err
-		}
+	if err := t.settle(); err != nil {
+		return err
 	}
 	t.store = checkpoint.Store{Run: t.cfg.Run, Keep: t.cfg.Limits.Keep, WriteFile: t.cfg.writeFile}
 	if t.cfg.Resume != nil {
@@ -225,7 +239,11 @@ func (t *trainer) prepare() error {
 			return err
 		}
 	}
-	return t.openRun()
+	if err := t.openRun(); err != nil {
+		return err
+	}
+	t.tellLost()
+	return nil
 }
 
 // HasValidation reports whether a data set has images to validate on.
@@ -270,23 +288,6 @@ func (t *trainer) kept(l report.Line) bool {
 	return l.Step < t.p.Step || l.Step == t.p.Step && (l.Event == report.StepEvent || t.p.StepInEpoch == 0)
 }
 
-// close closes what prepare and run have opened.
-func (t *trainer) close() error {
-	var errs []error
-	if t.stream != nil {
-		errs = append(errs, t.stream.Close())
-	}
-	if t.metrics != nil {
-		errs = append(errs, t.metrics.Close())
-	}
-	for _, split := range []*records.Split{t.train, t.val} {
-		if split != nil {
-			errs = append(errs, split.Close())
-		}
-	}
-	return errors.Join(errs...)
-}
-
 func (t *trainer) stepsPerEpoch() int {
 	return (t.train.Len() + t.cfg.Settings.Batch - 1) / t.cfg.Settings.Batch
 }
@@ -306,18 +307,21 @@ func (t *trainer) run(ctx context.Context) (End, error) {
 		}
 		batch, ok, err := t.next(ctx)
 		if err != nil {
-			return "", t.dataFailed(err)
+			return "", t.dataFailed(t.advise(err))
 		}
 		if !ok {
 			continue // cancelled
 		}
 		err = t.step(&batch)
 		batch.Release()
+		if err == nil {
+			err = t.log() // once the batch is released the stream knows how long its training took
+		}
 		if err != nil {
 			return "", err
 		}
 		if every := t.cfg.Limits.CheckpointEvery; every > 0 && t.p.Step%every == 0 && t.p.StepInEpoch < t.stepsPerEpoch() {
-			if err := t.save(); err != nil {
+			if err := t.saveOnTheWay(); err != nil {
 				return "", err
 			}
 		}
@@ -340,38 +344,12 @@ func (t *trainer) end(ctx context.Context) End {
 	return ""
 }
 
-// next waits for the next batch. It reports false when the context is cancelled.
-func (t *trainer) next(ctx context.Context) (batch pipeline.Batch, ok bool, err error) {
-	if t.stream == nil {
-		// Cancelling is this loop's affair: the stream must not drop the batch in hand.
-		stream, err := pipeline.OpenSplit(context.WithoutCancel(ctx), t.ds, t.train, pipeline.Options{
-			Batch: t.cfg.Settings.Batch, Crop: t.eng.Net().Input.H, Seed: t.cfg.Settings.Seed, Train: true, Color: t.color,
-			Workers: t.cfg.Limits.Workers, Epoch: t.p.Epoch, Skip: t.p.StepInEpoch, Epochs: t.cfg.Limits.Epochs - t.p.Epoch,
-		})
-		if err != nil {
-			return batch, false, err
-		}
-		t.stream = stream
-	}
-	begin := time.Now()
-	select {
-	case batch, ok := <-t.stream.Batches():
-		if !ok {
-			if err := t.stream.Err(); err != nil {
-				return batch, false, err
-			}
-			return batch, false, errors.New("the stream of batches ended before its last epoch")
-		}
-		t.waited(time.Since(begin))
-		return batch, true, nil
-	case <-ctx.Done():
-		return batch, false, nil
-	}
-}
-
 // step trains on one batch.
 func (t *trainer) step(batch *pipeline.Batch) error {
-	begin := time.Now()
+	t.tellHoles(batch)
+	if len(batch.Skipped) == batch.N {
+		return t.dataFailed(fmt.Errorf("step %d: none of its %d records can be read; mend the records; the first: %w", t.p.Step, batch.N, batch.Skipped[0].Err))
+	}
 	score, err := t.eng.Backward(batch.Images, batch.Labels, uint64(t.p.Step))
 	if err != nil {
 		return fmt.Errorf("step %d: %w", t.p.Step, err)
@@ -391,15 +369,21 @@ func (t *trainer) step(batch *pipeline.Batch) error {
 	t.p.StepInEpoch++
 	t.p.Window.Add(score)
 	t.p.Totals.Add(score)
-	t.worked(batch.N, time.Since(begin))
-	return t.log(rate)
+	t.p.Skipped += len(batch.Skipped)
+	t.worked(batch.N - len(batch.Skipped))
+	return nil
 }
 
 // endEpoch validates and moves on to the next epoch. When the context is cancelled
 // on the way it leaves everything as it was.
 func (t *trainer) endEpoch(ctx context.Context) error {
 	rate := t.schedule.Rate()
-	line := t.line(report.EpochEvent, rate, t.p.Totals, t.epoch)
+	took := t.speedOf(t.epoch)
+	line := t.line(report.EpochEvent, t.p.Totals, took)
+	if line.Loader != nil {
+		line.Loader.Verdict = took.verdict
+	}
+	defer t.pause()()
 	valError := math.NaN()
 	if t.val != nil {
 		r, err := eval.Evaluate(ctx, []model.Engine{t.eng}, t.ds, t.val, eval.Options{Workers: t.cfg.Limits.Workers})
@@ -420,7 +404,7 @@ func (t *trainer) endEpoch(ctx context.Context) error {
 	t.p.Epoch++
 	t.p.StepInEpoch = 0
 	t.p.Totals = model.Score{}
-	t.epoch = pace{}
+	t.epoch = span{since: took.now}
 	if err := t.metrics.Append(line); err != nil {
 		return t.stopped(err)
 	}
@@ -429,6 +413,10 @@ func (t *trainer) endEpoch(ctx context.Context) error {
 	}
 	t.hooks.Metrics(line)
 	t.hooks.Message(t.epochText(line))
+	t.countHoles()
+	if line.Loader != nil && line.Loader.Limit != pipeline.LimitConsumer {
+		t.hooks.Message(line.Loader.Verdict)
+	}
 	if now := t.schedule.Rate(); now != rate && !t.schedule.Done() {
 		t.hooks.Message(fmt.Sprintf("learning rate %g -> %g", rate, now))
 	}
@@ -439,7 +427,13 @@ func (t *trainer) endEpoch(ctx context.Context) error {
 func (t *trainer) summary(end End) Summary {
 	net := t.eng.Net()
 	s := Summary{Net: net.Name, Parameters: net.ParamCount(), End: end, Steps: t.p.Step, Epochs: t.p.Epoch,
-		Last: t.p.Last, Best: t.p.Best, Checkpoint: t.file}
+		Last: t.p.Last, Best: t.p.Best, Skipped: t.p.Skipped, Checkpoint: t.file}
+	switch {
+	case t.epoch.images > 0:
+		s.Verdict = t.speedOf(t.epoch).verdict
+	case t.p.Last != nil && t.p.Last.Loader != nil:
+		s.Verdict = t.p.Last.Loader.Verdict
+	}
 	if t.p.Best != nil {
 		s.BestCheckpoint = t.store.Path(t.p.Best.Step)
 	}

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"alexnet/model"
+	"alexnet/pipeline"
 	"alexnet/records"
 	"alexnet/records/atomicfile"
 	"alexnet/train/checkpoint"
@@ -62,6 +63,13 @@ func config(run string) Config {
 	}
 }
 
+// blocks makes a run shuffle block by block. The records are one block, of which
+// windows of 7 are mixed.
+func blocks(cfg Config) Config {
+	cfg.Settings.Shuffle, cfg.Settings.Window = pipeline.ShuffleBlock, 7
+	return cfg
+}
+
 func engine(ds *records.Dataset) *traintest.Engine {
 	return traintest.NewEngine(traintest.Net(len(ds.Manifest.Classes), 8), seed, 4)
 }
@@ -104,10 +112,15 @@ func metrics(t testing.TB, run string) []report.Line {
 		if err := json.Unmarshal([]byte(line), &l); err != nil {
 			t.Fatalf("%s: %q: %v", run, line, err)
 		}
-		l.ImagesPerSecond, l.WaitShare = 0, 0
-		lines = append(lines, l)
+		lines = append(lines, timeless(l))
 	}
 	return lines
+}
+
+// timeless is a line without what depends on the time.
+func timeless(l report.Line) report.Line {
+	l.ImagesPerSecond, l.WaitShare, l.Loader = 0, 0, nil
+	return l
 }
 
 // checkSame fails unless two runs wrote the same metrics and ended in the same
@@ -128,7 +141,8 @@ func checkSame(t *testing.T, whole, broken string) {
 	}
 	for _, c := range []*checkpoint.Checkpoint{a, b} {
 		c.File = ""
-		c.Progress.Last.ImagesPerSecond, c.Progress.Last.WaitShare = 0, 0
+		last := timeless(*c.Progress.Last)
+		c.Progress.Last = &last
 	}
 	if !reflect.DeepEqual(a, b) {
 		t.Errorf("the last checkpoint has %+v, that of the undisturbed run %+v", b.Progress, a.Progress)
@@ -142,7 +156,7 @@ func TestWholeRun(t *testing.T) {
 	var kept, steps int
 	var said []string
 	s := train(t, config(run), ds, Hooks{
-		Metrics:  func(l report.Line) { l.ImagesPerSecond, l.WaitShare = 0, 0; shown = append(shown, l) },
+		Metrics:  func(l report.Line) { shown = append(shown, timeless(l)) },
 		Message:  func(m string) { said = append(said, m) },
 		Step:     func(step int) { steps = step },
 		Progress: func(s report.Status, keep bool) { kept += map[bool]int{true: 1}[keep] },
@@ -442,7 +456,7 @@ func TestMetricsThatCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := tr.run(t.Context())
-	_ = tr.close() // the metrics are closed already
+	_ = tr.close(t.Context()) // the metrics are closed already
 	want := "file already closed; the last good checkpoint is " + filepath.Join(run, checkpoint.Folder, "step-00000004.safetensors") + ": go on from it with --resume when the cause is mended"
 	if !errors.Is(err, os.ErrClosed) || !strings.Contains(err.Error(), want) {
 		t.Errorf("error %v, want %q in it", err, want)

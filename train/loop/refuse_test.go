@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"alexnet/pipeline"
 	"alexnet/records"
 	"alexnet/train/checkpoint"
 	"alexnet/train/sgd"
@@ -24,6 +25,8 @@ func TestRefused(t *testing.T) {
 	small.Size = 6
 	old := t.TempDir()
 	train(t, config(old), ds, Hooks{})
+	windowed := t.TempDir()
+	train(t, blocks(config(windowed)), ds, Hooks{})
 
 	for _, tc := range []struct {
 		name   string
@@ -46,6 +49,19 @@ func TestRefused(t *testing.T) {
 		{"weight decay", data, func(c *Config) { c.Settings.WeightDecay = -1 }, "weight decay -1"},
 		{"rate", data, func(c *Config) { c.Settings.Schedule = sgd.Config{Kind: sgd.Constant} }, "learning rate 0"},
 		{"colour", data, func(c *Config) { c.Settings.Color = "sepia" }, `unknown colour scale "sepia"`},
+		{"shuffle", data, func(c *Config) { c.Settings.Shuffle = 7 }, "shuffle Shuffle(7): must be global or block"},
+		{"a window of a global shuffle", data, func(c *Config) { c.Settings.Window = 7 }, "a window of 7 records is for block shuffle, and the shuffle is global"},
+		{"a negative window", data, func(c *Config) { c.Settings.Shuffle, c.Settings.Window = pipeline.ShuffleBlock, -1 }, "window of -1 records: must lie between 1 and 2147483648"},
+		{"on-corrupt", data, func(c *Config) { c.Limits.OnCorrupt = 7 }, "on-corrupt OnCorrupt(7): must be stop or skip"},
+		{"another shuffle", data, func(c *Config) { *c = resumed(t, old); c.Settings.Shuffle, c.Settings.Window = pipeline.ShuffleBlock, 7 },
+			"has other settings: shuffle: global in the checkpoint, block here, window: nothing in the checkpoint, 7 here; leave out these flags"},
+		{"another window", data, func(c *Config) { *c = resumed(t, windowed); c.Settings.Shuffle, c.Settings.Window = pipeline.ShuffleBlock, 8 },
+			"has other settings: window: 7 in the checkpoint, 8 here; leave out these flags"},
+		{"settings that are none", data, func(c *Config) { *c = resumed(t, old); c.Resume.Settings = []byte("[]") }, "is damaged: its settings: "},
+		{"block settings that are none", data, func(c *Config) {
+			*c = resumed(t, old)
+			c.Settings.Shuffle, c.Resume.Settings = pipeline.ShuffleBlock, []byte("[]")
+		}, "is damaged: its settings: "},
 		{"epochs", data, func(c *Config) { c.Limits.Epochs = 0 }, "0 epochs: must be at least 1"},
 		{"log-every", data, func(c *Config) { c.Limits.LogEvery = -1 }, "log-every -1: must not be negative"},
 		{"keep", data, func(c *Config) { c.Limits.Keep = 0 }, "0 checkpoints kept"},
@@ -60,7 +76,7 @@ func TestRefused(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v, want %q in it", err, tc.want)
 			}
-			if cfg.Run == old {
+			if cfg.Run == old || cfg.Run == windowed {
 				return
 			}
 			if _, err := os.Stat(cfg.Run); !errors.Is(err, fs.ErrNotExist) {
@@ -103,7 +119,7 @@ func TestUnlabelledRecords(t *testing.T) {
 }
 
 func TestColourNeedsComponents(t *testing.T) {
-	if _, err := (Settings{Color: "stddev"}).color(&records.Manifest{}); err == nil || !strings.Contains(err.Error(), `"stddev" needs the principal components`) {
+	if _, err := (Settings{Color: "stddev"}).color(&records.Manifest{}); err == nil || !strings.Contains(err.Error(), `colour augmentation "stddev": pipeline: colour shifts need the principal components`) {
 		t.Errorf("error %v", err)
 	}
 	if c, err := (Settings{Color: ColorNone}).color(&records.Manifest{}); c != nil || err != nil {

@@ -40,6 +40,12 @@ func (t *trainer) save() error {
 	return nil
 }
 
+// saveOnTheWay saves between two steps of an epoch.
+func (t *trainer) saveOnTheWay() error {
+	defer t.pause()()
+	return t.save()
+}
+
 // saveOnce saves unless the run stands where the last checkpoint does.
 func (t *trainer) saveOnce() error {
 	if t.file != "" && t.saved == t.p.Step {

@@ -15,6 +15,7 @@ import (
 type Data struct {
 	Classes    int
 	Train, Val int // images; no validation split if Val is 0
+	Shards     int // of the training split; 0 means 1
 	Size       int // side of an image
 	Seed       uint64
 	Unlabelled bool // labels are -1
@@ -38,11 +39,19 @@ func (d Data) Make(dir string) error {
 		if rows == 0 {
 			continue
 		}
-		info, err := d.shard(dir, split, rows, shape)
-		if err != nil {
-			return err
+		info := records.SplitInfo{Seen: rows, Written: rows}
+		shards := 1
+		if split == "train" {
+			shards = max(1, d.Shards)
 		}
-		m.Splits[split] = records.SplitInfo{Seen: rows, Written: rows, Shards: []records.ShardInfo{info}}
+		for k := range shards {
+			shard, err := d.shard(dir, records.ShardName(split, k, shards), split, rows*k/shards, rows*(k+1)/shards, shape)
+			if err != nil {
+				return err
+			}
+			info.Shards = append(info.Shards, shard)
+		}
+		m.Splits[split] = info
 	}
 	mean := &records.Mean{Shape: shape, Mean: make([]float32, shape.Size()), Baseline: make([]uint8, shape.Size())}
 	for i := range mean.Mean {
@@ -55,17 +64,18 @@ func (d Data) Make(dir string) error {
 	return records.WriteManifest(dir, m)
 }
 
-func (d Data) shard(dir, split string, rows int, shape records.Shape) (records.ShardInfo, error) {
+// shard writes rows from to to of a split.
+func (d Data) shard(dir, name, split string, from, to int, shape records.Shape) (records.ShardInfo, error) {
 	var none records.ShardInfo
-	w, err := records.CreateShard(filepath.Join(dir, records.ShardName(split, 0, 1)),
+	w, err := records.CreateShard(filepath.Join(dir, name),
 		records.WriterOptions{Split: split, Shape: shape, Pixels: records.Uint8, Compression: records.None})
 	if err != nil {
 		return none, err
 	}
 	defer func() { _ = w.Abort() }() // nothing after Commit
-	random := rand.New(rand.NewPCG(d.Seed, uint64(len(split))))
+	random := rand.New(rand.NewPCG(d.Seed, uint64(len(split)+from<<8)))
 	pixels := make([]uint8, shape.Size())
-	for row := range rows {
+	for row := from; row < to; row++ {
 		label := row % d.Classes
 		for i := range pixels {
 			channel := i / (shape.H * shape.W)

@@ -1,0 +1,148 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"alexnet/pipeline"
+	"alexnet/records"
+)
+
+// stream is what the loop needs of a pipeline.Pipeline.
+type stream interface {
+	Batches() <-chan pipeline.Batch
+	Err() error
+	Stats() pipeline.Stats
+	Diagnose(since pipeline.Stats) pipeline.Diagnosis
+	Close() error
+}
+
+// openStream opens a pipeline.
+func openStream(ctx context.Context, ds *records.Dataset, split *records.Split, o pipeline.Options) (stream, error) {
+	p, err := pipeline.OpenSplit(ctx, ds, split, o)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// openSplits opens the splits. That of the training may have lost shards when
+// damaged records are skipped; a validation without some of its records would be
+// another one.
+func (t *trainer) openSplits() (err error) {
+	skip := t.cfg.Limits.OnCorrupt == pipeline.Skip
+	open := t.ds.OpenSplit
+	if skip {
+		open = t.ds.OpenSplitLenient
+	}
+	if t.train, err = open(TrainSplit); err != nil {
+		return t.advise(err)
+	}
+	if !HasValidation(t.ds.Manifest) {
+		return nil
+	}
+	if t.val, err = t.ds.OpenSplit(ValSplit); err != nil && skip {
+		err = fmt.Errorf("records of split %q cannot be skipped, since validations would not be comparable: %w", ValSplit, err)
+	}
+	return err
+}
+
+// settle decides the window, if it is still open, before it is written down.
+func (t *trainer) settle() (err error) {
+	if t.cfg.Settings, err = t.cfg.settled(); err != nil {
+		return err
+	}
+	if s := &t.cfg.Settings; s.Shuffle == pipeline.ShuffleBlock && s.Window == 0 {
+		s.Window = pipeline.DefaultWindow(t.train)
+		t.hooks.Message(fmt.Sprintf("block shuffle in windows of %d records, chosen by the memory of this machine", s.Window))
+	}
+	return nil
+}
+
+// advise adds to an error of damaged training records that a run can do without.
+func (t *trainer) advise(err error) error {
+	var corrupt *records.CorruptError
+	if t.cfg.Limits.OnCorrupt == pipeline.Skip || !errors.As(err, &corrupt) && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("%w; or train without such records: --on-corrupt skip", err)
+}
+
+// next waits for the next batch. It reports false when the context is cancelled.
+func (t *trainer) next(ctx context.Context) (batch pipeline.Batch, ok bool, err error) {
+	if t.stream == nil {
+		open := t.cfg.openStream
+		if open == nil {
+			open = openStream
+		}
+		// Cancelling is this loop's affair: the stream must not drop the batch in hand.
+		t.stream, err = open(context.WithoutCancel(ctx), t.ds, t.train, pipeline.Options{
+			Batch: t.cfg.Settings.Batch, Crop: t.eng.Net().Input.H, Seed: t.cfg.Settings.Seed, Train: true, Color: t.color,
+			Shuffle: t.cfg.Settings.Shuffle, Window: t.cfg.Settings.Window,
+			OnCorrupt: t.cfg.Limits.OnCorrupt, Cache: t.cfg.Limits.Cache, Workers: t.cfg.Limits.Workers,
+			Epoch: t.p.Epoch, Skip: t.p.StepInEpoch, Epochs: t.cfg.Limits.Epochs - t.p.Epoch,
+		})
+		if err != nil {
+			t.stream = nil
+			return batch, false, err
+		}
+	}
+	select {
+	case batch, ok := <-t.stream.Batches():
+		if !ok {
+			if err := t.stream.Err(); err != nil {
+				return batch, false, err
+			}
+			return batch, false, errors.New("the stream of batches ended before its last epoch")
+		}
+		return batch, true, nil
+	case <-ctx.Done():
+		return batch, false, nil
+	}
+}
+
+// patience is how long a cancelled run waits for its stream to end. Reading a
+// record takes less, unless the disk does not answer.
+const patience = 50 * time.Millisecond
+
+// close closes what prepare and run have opened. When ctx is cancelled it does not
+// wait for a disk that does not answer: all that is to be kept has been written by
+// then, and the stream and its files are closed when it does answer, or with the
+// process.
+func (t *trainer) close(ctx context.Context) error {
+	var err error
+	if t.metrics != nil {
+		err = t.metrics.Close()
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- t.closeData() }()
+	late := make(<-chan time.Time)
+	if ctx.Err() != nil {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case data := <-closed:
+		return errors.Join(err, data)
+	case <-late:
+		return err
+	}
+}
+
+// closeData closes the stream, and then the splits that it reads.
+func (t *trainer) closeData() error {
+	var errs []error
+	if t.stream != nil {
+		errs = append(errs, t.stream.Close())
+	}
+	for _, split := range []*records.Split{t.train, t.val} {
+		if split != nil {
+			errs = append(errs, split.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
