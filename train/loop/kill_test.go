@@ -12,17 +12,21 @@ import (
 
 	"go.uber.org/goleak"
 
+	"alexnet/pipeline"
 	"alexnet/records"
 	"alexnet/records/atomicfile"
 	"alexnet/train/checkpoint"
 )
 
-// The environment of the helper process: the run's folder, the records, and where
-// it dies: "step N", or "file NAME" for the middle of writing that file.
+// The environment of the helper process: the run's folder, the records, where it
+// dies ("step N", or "file NAME" for the middle of writing that file), and what is
+// changed in its configuration.
 const (
 	helperRun     = "ALEXNET_LOOP_TEST_RUN"
 	helperRecords = "ALEXNET_LOOP_TEST_RECORDS"
 	helperDeath   = "ALEXNET_LOOP_TEST_DEATH"
+	helperBlocks  = "ALEXNET_LOOP_TEST_BLOCKS"  // not empty: block shuffle
+	helperCorrupt = "ALEXNET_LOOP_TEST_CORRUPT" // not empty: skip damaged records
 )
 
 func TestMain(m *testing.M) {
@@ -52,7 +56,7 @@ func runAndDie() error {
 		return err
 	}
 	what, where, _ := strings.Cut(os.Getenv(helperDeath), " ")
-	cfg := config(os.Getenv(helperRun))
+	cfg := variant(config(os.Getenv(helperRun)), os.Getenv(helperBlocks) != "", os.Getenv(helperCorrupt) != "")
 	cfg.writeFile = func(path string, fill func(io.Writer) error) error {
 		return atomicfile.Write(path, func(w io.Writer) error {
 			if what == "file" && filepath.Base(path) == where {
@@ -67,6 +71,17 @@ func runAndDie() error {
 		}
 	}})
 	return fmt.Errorf("the run came to its end, error %w", err)
+}
+
+// variant changes a configuration.
+func variant(cfg Config, block, skip bool) Config {
+	if block {
+		cfg = blocks(cfg)
+	}
+	if skip {
+		cfg.Limits.OnCorrupt = pipeline.Skip
+	}
+	return cfg
 }
 
 // deadly kills the process once so many bytes are written.
@@ -89,9 +104,25 @@ func (d *deadly) Write(p []byte) (int, error) {
 // A run that is killed and resumed writes the same metrics and the same last
 // checkpoint, bit for bit, as one that is not.
 func TestKilledAndResumed(t *testing.T) {
-	ds := dataset(t, data)
+	checkKilled(t, dataset(t, data), false, false)
+}
+
+// So does one with block shuffle, and one that skips damaged records.
+func TestKilledAndResumedVariants(t *testing.T) {
+	t.Run("block shuffle", func(t *testing.T) { checkKilled(t, dataset(t, data), true, false) })
+	t.Run("skipping", func(t *testing.T) { checkKilled(t, damaged(t), false, true) })
+	t.Run("both", func(t *testing.T) {
+		ds := dataset(t, inShards)
+		damage(t, ds, badShard)
+		checkKilled(t, ds, true, true)
+	})
+}
+
+// checkKilled kills and resumes a variant of the usual run.
+func checkKilled(t *testing.T, ds *records.Dataset, block, skip bool) {
 	whole := filepath.Join(t.TempDir(), "whole")
-	train(t, config(whole), ds, Hooks{})
+	train(t, variant(config(whole), block, skip), ds, Hooks{})
+	flag := func(on bool) string { return map[bool]string{true: "yes"}[on] }
 	for _, tc := range []struct {
 		death string
 		saved int // step of the checkpoint that is left, -1 for none
@@ -107,13 +138,14 @@ func TestKilledAndResumed(t *testing.T) {
 		t.Run(tc.death, func(t *testing.T) {
 			run := filepath.Join(t.TempDir(), "run")
 			cmd := exec.Command(os.Args[0], "-test.run=^$")
-			cmd.Env = append(os.Environ(), helperRun+"="+run, helperRecords+"="+ds.Dir, helperDeath+"="+tc.death)
+			cmd.Env = append(os.Environ(), helperRun+"="+run, helperRecords+"="+ds.Dir, helperDeath+"="+tc.death,
+				helperBlocks+"="+flag(block), helperCorrupt+"="+flag(skip))
 			out, err := cmd.CombinedOutput()
 			if err == nil || cmd.ProcessState.Exited() && cmd.ProcessState.ExitCode() == 1 && len(out) > 0 {
 				t.Fatalf("the process was not killed: %v\n%s", err, out)
 			}
 			saved := -1
-			cfg := resumed(t, run)
+			cfg := variant(resumed(t, run), block, skip)
 			if cfg.Resume != nil {
 				saved = cfg.Resume.Progress.Step
 			}

@@ -53,9 +53,15 @@ func TestRefused(t *testing.T) {
 		{"a window of a global shuffle", data, func(c *Config) { c.Settings.Window = 7 }, "a window of 7 records is for block shuffle, and the shuffle is global"},
 		{"a negative window", data, func(c *Config) { c.Settings.Shuffle, c.Settings.Window = pipeline.ShuffleBlock, -1 }, "window of -1 records: must lie between 1 and 2147483648"},
 		{"on-corrupt", data, func(c *Config) { c.Limits.OnCorrupt = 7 }, "on-corrupt OnCorrupt(7): must be stop or skip"},
-		{"another shuffle", data, func(c *Config) { *c = resumed(t, old); c.Settings.Shuffle, c.Settings.Window = pipeline.ShuffleBlock, 7 },
+		{"another shuffle", data, func(c *Config) {
+			*c = resumed(t, old)
+			c.Settings.Shuffle, c.Settings.Window = pipeline.ShuffleBlock, 7
+		},
 			"has other settings: shuffle: global in the checkpoint, block here, window: nothing in the checkpoint, 7 here; leave out these flags"},
-		{"another window", data, func(c *Config) { *c = resumed(t, windowed); c.Settings.Shuffle, c.Settings.Window = pipeline.ShuffleBlock, 8 },
+		{"another window", data, func(c *Config) {
+			*c = resumed(t, windowed)
+			c.Settings.Shuffle, c.Settings.Window = pipeline.ShuffleBlock, 8
+		},
 			"has other settings: window: 7 in the checkpoint, 8 here; leave out these flags"},
 		{"settings that are none", data, func(c *Config) { *c = resumed(t, old); c.Resume.Settings = []byte("[]") }, "is damaged: its settings: "},
 		{"block settings that are none", data, func(c *Config) {
