@@ -71,6 +71,9 @@ func summaryText(s loop.Summary) string {
 	if s.Best != nil {
 		fmt.Fprintf(&b, "best validation: top-1 %.2f %%, in %s\n", 100*s.Best.Top1, s.BestCheckpoint)
 	}
+	if s.Skipped > 0 {
+		fmt.Fprintf(&b, "damaged records: skipped %d times, in all epochs together\n", s.Skipped)
+	}
 	fmt.Fprintf(&b, "last checkpoint: %s\n", s.Checkpoint)
 	return b.String()
 }

@@ -140,10 +140,14 @@ func (f *flags) applyStream(s *loop.Settings, l *loop.Limits) error {
 			return &cli.UsageError{Err: err}
 		}
 	}
-	if f.Window != nil && s.Shuffle != pipeline.ShuffleBlock {
+	switch block := s.Shuffle == pipeline.ShuffleBlock; {
+	case block:
+		s.Window = value(f.Window, s.Window)
+	case f.Window != nil:
 		return cli.Usagef("--window is for --shuffle block, and the shuffle is %v", s.Shuffle)
+	default:
+		s.Window = 0
 	}
-	s.Window = value(f.Window, s.Window)
 	if f.OnCorrupt != nil {
 		if err := l.OnCorrupt.UnmarshalText([]byte(*f.OnCorrupt)); err != nil {
 			return &cli.UsageError{Err: err}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"alexnet/model"
+	"alexnet/pipeline"
 	"alexnet/records"
 	"alexnet/tools/cli"
 	"alexnet/train/checkpoint"
@@ -235,6 +236,65 @@ func TestResumeWithoutACheckpoint(t *testing.T) {
 	}
 	if got := metrics(t, run); !reflect.DeepEqual(got, want) {
 		t.Errorf("metrics %+v, want %+v", got, want)
+	}
+}
+
+// The order of a run stays what it was, and what becomes of damaged records may
+// change.
+func TestStreamFlags(t *testing.T) {
+	d := small
+	d.Shards = 5
+	dir, run := makeRecords(t, d), filepath.Join(t.TempDir(), "run")
+	args := base(dir, run, "--epochs", "2", "--shuffle", "block", "--window", "10", "--on-corrupt", "skip", "--cache", "0", "--max-steps", "2")
+	if status, _, errs := command(t.Context(), args...); status != cli.Done {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	c, err := loop.ReadConfig(run)
+	if err != nil || c.Settings.Shuffle != pipeline.ShuffleBlock || c.Settings.Window != 10 || c.Limits.OnCorrupt != pipeline.Skip || c.Limits.Cache != -1 {
+		t.Errorf("config %+v, %+v, error %v", c.Settings, c.Limits, err)
+	}
+	if err := os.Remove(filepath.Join(dir, records.ShardName("train", 3, 5))); err != nil {
+		t.Fatal(err)
+	}
+	status, _, errs := command(t.Context(), "--resume", "--run", run, "--shuffle", "global")
+	if status != cli.Failed || !strings.Contains(errs, "shuffle: block in the checkpoint, global here") {
+		t.Errorf("another shuffle: status %d, %s", status, errs)
+	}
+	status, _, errs = command(t.Context(), "--resume", "--run", run, "--on-corrupt", "stop")
+	if status != cli.Failed || !strings.Contains(errs, "train-00003-of-00005.arrow is listed in manifest.json and is not there") || !strings.HasSuffix(errs, "--on-corrupt skip\n") {
+		t.Errorf("a missing shard: status %d, %s", status, errs)
+	}
+	status, out, errs := command(t.Context(), "--resume", "--run", run, "--on-corrupt", "skip", "--cache", "1MB")
+	if status != cli.Done || !strings.Contains(errs, "warning: the 4 records of train-00003-of-00005.arrow are skipped: ") || !strings.Contains(errs, " skipped\n") ||
+		!strings.Contains(out, "damaged records: skipped ") {
+		t.Errorf("skipping: status %d, %s%s", status, out, errs)
+	}
+	if c, err = loop.ReadConfig(run); err != nil || c.Limits.Cache != 1e6 || c.Settings.Window != 10 {
+		t.Errorf("config %+v, %+v, error %v", c.Settings, c.Limits, err)
+	}
+}
+
+// A run of a program that knew one shuffle only goes on.
+func TestResumeOfAnOldRun(t *testing.T) {
+	dir, run := makeRecords(t, small), filepath.Join(t.TempDir(), "run")
+	if status, _, errs := command(t.Context(), base(dir, run, "--max-steps", "2")...); status != cli.Done {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	file := filepath.Join(run, loop.ConfigFile)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := bytes.Replace(text, []byte(`"eigenvalue",
+    "shuffle": "global"`), []byte(`"eigenvalue"`), 1)
+	if bytes.Equal(old, text) {
+		t.Fatalf("config.json is %s", text)
+	}
+	if err := os.WriteFile(file, old, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, errs := command(t.Context(), "--resume", "--run", run, "--epochs", "1"); status != cli.Done {
+		t.Errorf("status %d: %s", status, errs)
 	}
 }
 

@@ -123,7 +123,7 @@ func checkKilled(t *testing.T, ds *records.Dataset, block, skip bool) {
 	whole := filepath.Join(t.TempDir(), "whole")
 	train(t, variant(config(whole), block, skip), ds, Hooks{})
 	flag := func(on bool) string { return map[bool]string{true: "yes"}[on] }
-	for _, tc := range []struct {
+	for i, tc := range []struct {
 		death string
 		saved int // step of the checkpoint that is left, -1 for none
 	}{
@@ -135,6 +135,9 @@ func checkKilled(t *testing.T, ds *records.Dataset, block, skip bool) {
 		{"file step-00000008.safetensors", 5},
 		{"file step-00000010.safetensors", 8}, // the epoch's line is in the metrics already
 	} {
+		if (block || skip) && i%2 == 1 {
+			continue // variants do not need them all
+		}
 		t.Run(tc.death, func(t *testing.T) {
 			run := filepath.Join(t.TempDir(), "run")
 			cmd := exec.Command(os.Args[0], "-test.run=^$")

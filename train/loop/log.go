@@ -16,7 +16,8 @@ import (
 // Its clock is that of the stream's Stats, so that the share of waiting that is
 // shown and the stream's reasons for it are one measurement. Waiting is the time
 // during which the trainer holds no batch and none is ready. The time of
-// validations and checkpoints is taken out by pause.
+// validations and checkpoints is taken out by pause; only a batch that is not
+// ready by their end has all of it counted as waiting.
 type span struct {
 	since  pipeline.Stats
 	images int // trained on

@@ -53,7 +53,8 @@ type Hooks struct {
 	Progress func(s report.Status, keep bool)
 	// Metrics gets each line of the metrics file.
 	Metrics func(report.Line)
-	// Message gets sentences for the user: a finished epoch, a lower learning rate.
+	// Message gets sentences for the user: a finished epoch and what limited it, a
+	// lower learning rate, a record that is skipped.
 	Message func(string)
 	// Step gets the number of steps done, after each.
 	Step func(step int)
@@ -145,7 +146,8 @@ type trainer struct {
 // Errors: a run folder with checkpoints but no cfg.Resume; a checkpoint of another
 // net, other classes, records or settings (*checkpoint.MismatchError); records that
 // do not fit the net; a loss that is not finite (*DivergedError); whatever reading
-// records or writing files brings. When the data or the disk fails on the way, the
+// records or writing files brings. With pipeline.Skip a damaged training record is
+// none of them, unless no record of a batch is left. When the data or the disk fails on the way, the
 // last checkpoint stands.
 func Run(ctx context.Context, cfg Config, eng model.Engine, ds *records.Dataset, hooks Hooks) (s Summary, err error) {
 	t := &trainer{cfg: cfg, eng: eng, ds: ds, hooks: hooks.complete(), began: time.Now()}
