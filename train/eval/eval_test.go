@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -255,6 +257,34 @@ func TestRefused(t *testing.T) {
 		if _, err := Evaluate(t.Context(), tc.engines, tc.ds, tc.split, tc.o); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: error %v, want %q", tc.name, err, tc.want)
 		}
+	}
+}
+
+// A damaged record is never left out.
+func TestDamagedRecord(t *testing.T) {
+	ds, split := openVal(t, data)
+	shard := filepath.Join(ds.Dir, records.ShardName("val", 0, 1))
+	file, err := os.OpenFile(shard, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	stat, err := file.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b [1]byte
+	if _, err := file.ReadAt(b[:], stat.Size()/2); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 4
+	if _, err := file.WriteAt(b[:], stat.Size()/2); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Evaluate(t.Context(), []model.Engine{net(1, 8)}, ds, split, Options{})
+	var corrupt *records.CorruptError
+	if !errors.As(err, &corrupt) || corrupt.File != shard || corrupt.Row < 0 || !strings.HasPrefix(err.Error(), "evaluating val: no record may be left out of an evaluation: ") {
+		t.Errorf("error %v", err)
 	}
 }
 
