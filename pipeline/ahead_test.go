@@ -181,7 +181,7 @@ func TestCancelEndsAtOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 				for range take {
-					b, _ := p.Next()
+					b, _ := p.Next(t.Context())
 					b.Release()
 				}
 				begun := time.Now()

@@ -91,6 +91,7 @@ func (b *Batch) Release() {
 		p.meter.doubleReleases.Add(1)
 		return
 	}
+	p.delivered(b)
 	p.ring.giveBack(b.buffer)
 	b.Bytes, b.Images, b.Labels, b.Indices, b.Params, b.Skipped, b.buffer = nil, nil, nil, nil, nil, nil, nil
 	p.meter.released()

@@ -29,7 +29,7 @@ func BenchmarkStream(b *testing.B) {
 			}
 			defer p.Close()
 			next := func() {
-				batch, ok := p.Next()
+				batch, ok := p.Next(b.Context())
 				if !ok {
 					b.Fatal(p.Err())
 				}

@@ -72,10 +72,9 @@ type Diagnosis struct {
 // littleWait is the share of waiting below which the consumer is the limit.
 const littleWait = 0.02
 
-// Diagnose says what limits the stream since an earlier Stats of it: the zero
-// Stats for all of it.
-func (p *Pipeline) Diagnose(since Stats) Diagnosis {
-	s := p.Stats().Sub(since)
+// Diagnose says what limited the stream in the time that s is of: its Stats, or
+// the difference of two.
+func (p *Pipeline) Diagnose(s Stats) Diagnosis {
 	seconds := s.Elapsed.Seconds()
 	d := Diagnosis{WaitShare: s.WaitShare(), Skipped: s.Skipped, Stages: stages(s)}
 	if seconds > 0 {
@@ -128,6 +127,8 @@ func limit(s Stats) Limit {
 		return LimitConsumer
 	case shareOf(s.Order, s.Elapsed) > max(busy, 0.5):
 		return LimitOrder
+	case s.ReadySum > 2*s.Batches:
+		return LimitConsumer // batches were there: it is slow to take them
 	case busy < 0.5 && shareOf(s.BufferWait, s.Elapsed) > 0.25:
 		return LimitRing
 	case s.Fetch >= s.Augment && s.Fetch >= s.Read && (!diskKnown || s.DiskBytes > s.StoredBytes/20):

@@ -15,13 +15,15 @@ func worked10(wait, fetch, read, augment float64) Stats {
 	return Stats{
 		Elapsed: 10 * time.Second, ConsumerWait: time.Duration(wait * float64(10*time.Second)),
 		Fetch: part(fetch), Read: part(read), Augment: part(augment),
-		Records: 1000, Images: 1000, Bytes: 4e9, StoredBytes: 1e9, DiskBytes: 4e8, Workers: 2, Depth: 4, Batches: 100, ReadySum: 250,
+		Records: 1000, Images: 1000, Bytes: 4e9, StoredBytes: 1e9, DiskBytes: 4e8, Workers: 2, Depth: 4, Batches: 100, ReadySum: 150,
 	}
 }
 
 func TestLimit(t *testing.T) {
 	order, ring, mapped := worked10(0.6, 0, 0, 0.3), worked10(0.4, 0.1, 0, 0.2), worked10(0.4, 0.6, 0.1, 0.3)
 	mapped.DiskBytes = 0
+	handed := worked10(0.1, 0, 0, 0.2)
+	handed.ReadySum = 500
 	order.Order = 7 * time.Second
 	ring.BufferWait = 6 * time.Second
 	tests := []struct {
@@ -31,6 +33,7 @@ func TestLimit(t *testing.T) {
 	}{
 		{"trainer", worked10(0.01, 0.1, 0, 0.2), LimitConsumer},
 		{"trainer, busy workers", worked10(0.01, 0.1, 0, 0.9), LimitConsumer},
+		{"slow to take", handed, LimitConsumer},
 		{"disk", worked10(0.38, 0.7, 0, 0.3), LimitDisk},
 		{"disk, slow trainer", worked10(0.05, 0.6, 0.1, 0.3), LimitDisk},
 		{"page cache", mapped, map[bool]Limit{true: LimitRead, false: LimitDisk}[diskKnown]},
@@ -56,7 +59,7 @@ func TestStages(t *testing.T) {
 		{"fetch", 2, 0.1, 0.5, 0.4, 2e7, 3},
 		{"read", 2, 0.2, 0.4, 0.4, 1e8, 0},
 		{"augment", 2, 0.3, 0.3, 0.4, 4e8, 0},
-		{"consumer", 1, 0.75, 0.25, 0, 4e8, 2.5},
+		{"consumer", 1, 0.75, 0.25, 0, 4e8, 1.5},
 	}
 	near := func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(1, math.Abs(b)) }
 	for i, got := range stages(s) {
@@ -125,18 +128,18 @@ func TestDiagnoseTrainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	b, _ := p.Next()
+	b, _ := p.Next(t.Context())
 	b.Release()
 	since := p.Stats()
 	for range 20 {
-		b, ok := p.Next()
+		b, ok := p.Next(t.Context())
 		if !ok {
 			t.Fatal(p.Err())
 		}
 		time.Sleep(5 * time.Millisecond)
 		b.Release()
 	}
-	d := p.Diagnose(since)
+	d := p.Diagnose(p.Stats().Sub(since))
 	if d.ImagesPerSecond <= 0 || d.Possible < d.ImagesPerSecond || len(d.Stages) != 5 || d.Verdict == "" || d.DiskPeak < 0 {
 		t.Errorf("%+v", d)
 	}

@@ -25,7 +25,7 @@ func TestFaultIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, ok := p.Next(); ok {
+	if b, ok := p.Next(t.Context()); ok {
 		t.Fatalf("batch %d came out", b.Step)
 	}
 	start := `pipeline: epoch 0, step 0: record 0 of split "train": writing to the memory of the batch: `

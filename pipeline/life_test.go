@@ -38,7 +38,7 @@ func TestCloseAtAnyMoment(t *testing.T) {
 		take, spins := random.IntN(20), random.IntN(50)
 		receiver.Go(func() {
 			for range take {
-				b, ok := p.Next()
+				b, ok := p.Next(t.Context())
 				if !ok {
 					return
 				}
@@ -150,7 +150,7 @@ func TestCancel(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range take {
-				b, ok := p.Next()
+				b, ok := p.Next(t.Context())
 				if !ok {
 					t.Fatalf("%s: ended early: %v", tt.name, p.Err())
 				}
@@ -193,7 +193,7 @@ func TestSlowConsumerIsBounded(t *testing.T) {
 		}
 		var held []Batch
 		for range 3 {
-			b, _ := p.Next()
+			b, _ := p.Next(t.Context())
 			held = append(held, b)
 		}
 		synctest.Wait()
@@ -224,16 +224,16 @@ func TestNoStallBetweenEpochs(t *testing.T) {
 		}
 		defer p.Close()
 		for range p.StepsPerEpoch() - 1 {
-			b, _ := p.Next()
+			b, _ := p.Next(t.Context())
 			b.Release()
 		}
-		last, _ := p.Next()
+		last, _ := p.Next(t.Context())
 		synctest.Wait()
 		if got, want := p.Stats().Records, int64(37+2*8); got != want {
 			t.Errorf("%d records prepared while the epoch's last batch is held, want %d: two batches of the next epoch", got, want)
 		}
 		last.Release()
-		if b, ok := p.Next(); !ok || b.Epoch != 1 || b.Step != 0 {
+		if b, ok := p.Next(t.Context()); !ok || b.Epoch != 1 || b.Step != 0 {
 			t.Errorf("next batch: %v, %t", b, ok)
 		} else {
 			b.Release()
@@ -469,19 +469,22 @@ func TestConsumerWait(t *testing.T) {
 		var m meter
 		m.start()
 		time.Sleep(3 * time.Second) // the first batch takes 3 s
+		if got := m.stats(); got.ConsumerWait != 3*time.Second || got.WaitShare() != 1 {
+			t.Errorf("while it waits: %+v, want the 3 s so far", got)
+		}
 		m.ready()
 		time.Sleep(time.Second) // the consumer comes late
-		m.delivered(8)
+		m.delivered(8, 1)
 		time.Sleep(2 * time.Second) // trains
 		m.released()
 		time.Sleep(4 * time.Second) // has to wait
 		m.ready()
-		m.delivered(8)
+		m.delivered(8, 1)
 		m.ready() // the next is there before it has finished
 		time.Sleep(time.Second)
 		m.released()
 		time.Sleep(time.Second)
-		m.delivered(5)
+		m.delivered(5, 0)
 		first := m.stats()
 		if first.ConsumerWait != 7*time.Second || first.Elapsed != 12*time.Second || first.Batches != 3 || first.Delivered != 21 || first.Held != 1 {
 			t.Errorf("received: %+v, want 7 s of waiting in 12 s, 3 batches of 21 records, 1 held", first)
@@ -489,17 +492,29 @@ func TestConsumerWait(t *testing.T) {
 		if got, want := first.WaitShare(), 7.0/12; got != want {
 			t.Errorf("wait share %v, want %v", got, want)
 		}
-		m.asked(5 * time.Second)
+		if first.Skipped != 2 {
+			t.Errorf("%d records skipped, want 2", first.Skipped)
+		}
+		m.asking()
+		m.asking() // two goroutines
+		time.Sleep(2 * time.Second)
+		m.asked()
+		time.Sleep(time.Second)
+		if got := m.stats().ConsumerWait; got != 5*time.Second {
+			t.Errorf("while Next waits: %v, want the 5 s so far", got)
+		}
+		m.asked()
+		time.Sleep(time.Second)
 		m.worked(times{time.Second, 3 * time.Second, 2 * time.Second}, 10, 400, 100)
 		m.bufferWait.Add(int64(time.Second))
 		m.end()
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // a batch is still held
 		got := m.stats()
 		if got.ConsumerWait != 5*time.Second {
 			t.Errorf("with Next: waited %v, want the 5 s that it measured", got.ConsumerWait)
 		}
 		got = got.Sub(first)
-		want := Stats{ConsumerWait: -2 * time.Second, BufferWait: time.Second,
+		want := Stats{Elapsed: 5 * time.Second, ConsumerWait: -2 * time.Second, BufferWait: time.Second,
 			Fetch: time.Second, Read: 3 * time.Second, Augment: 2 * time.Second,
 			Records: 1, Images: 10, Bytes: 400, StoredBytes: 100, Held: 1}
 		if got != want || got.Busy() != 6*time.Second {
@@ -529,7 +544,7 @@ func TestShardCutShort(t *testing.T) {
 		}
 		defer p.Close()
 		for range p.StepsPerEpoch() { // all checksums have been verified
-			b, ok := p.Next()
+			b, ok := p.Next(t.Context())
 			if !ok {
 				t.Fatal(p.Err())
 			}
@@ -611,7 +626,7 @@ func TestSteadyState(t *testing.T) {
 	}
 	defer p.Close()
 	n := testing.AllocsPerRun(3000, func() {
-		b, ok := p.Next()
+		b, ok := p.Next(t.Context())
 		if !ok {
 			t.Fatal(p.Err())
 		}

@@ -54,7 +54,7 @@ func DefaultWindow(split *records.Split) int {
 func windowFor(rows, rowBytes int, available uint64) int {
 	block := BlockRows(rowBytes)
 	blocks := available / windowShare / uint64(block*max(rowBytes, 1))
-	window := int(max(2, min(blocks, 1<<31/uint64(block)))) * block
+	window := int(max(2, min(blocks, math.MaxInt32/uint64(block)))) * block
 	return min(window, max(rows, 1))
 }
 

@@ -37,16 +37,16 @@ func TestWindowFor(t *testing.T) {
 		available      uint64
 		want           int
 	}{
-		{1281167, row, 64 << 30, 1040 * 21},     // 8 GiB of blocks of 21 records
-		{1281167, row / 2, 16 << 30, 260 * 42},  // half the size, twice the records
-		{1281167, row, 100 * mib, 2 * 21},       // at least two blocks
-		{1000, row, 64 << 30, 1000},             // all there are
-		{100, 1 << 40, 16 << 30, 2},             // a block holds a record
-		{1281167, 8 << 20, 640 * mib, 10},       // exactly a block
-		{1281167, 8<<20 + 1, 640 * mib, 9},      // a little more
-		{1281167, row, math.MaxUint64, 1281167}, // no overflow
-		{1 << 31, 0, math.MaxUint64, 1 << 31},   // no overflow, no size
-		{0, row, 64 << 30, 1},                   // never none
+		{1281167, row, 64 << 30, 1040 * 21},                 // 8 GiB of blocks of 21 records
+		{1281167, row / 2, 16 << 30, 260 * 42},              // half the size, twice the records
+		{1281167, row, 100 * mib, 2 * 21},                   // at least two blocks
+		{1000, row, 64 << 30, 1000},                         // all there are
+		{100, 1 << 40, 16 << 30, 2},                         // a block holds a record
+		{1281167, 8 << 20, 640 * mib, 10},                   // exactly a block
+		{1281167, 8<<20 + 1, 640 * mib, 9},                  // a little more
+		{1281167, row, math.MaxUint64, 1281167},             // no overflow
+		{math.MaxInt32, 0, math.MaxUint64, 255 * (8 << 20)}, // no overflow, no size
+		{0, row, 64 << 30, 1},                               // never none
 	}
 	for _, tt := range tests {
 		if got := windowFor(tt.rows, tt.rowBytes, tt.available); got != tt.want {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 
 	"alexnet/augment"
@@ -233,7 +234,7 @@ func (o *Options) checkRanges(steps int) error {
 		{"Rank", o.Rank, 0, o.World - 1},
 		{"Workers", o.Workers, 0, 1 << 16},
 		{"Depth", o.Depth, 0, 1 << 16},
-		{"Window", o.Window, 0, 1 << 31},
+		{"Window", o.Window, 0, math.MaxInt32},
 		{"Epoch", o.Epoch, 0, 1 << 30},
 		{"Epochs", o.Epochs, 1, 1 << 30},
 		{"Skip", o.Skip, 0, steps},

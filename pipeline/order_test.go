@@ -246,7 +246,7 @@ func TestOpenFolder(t *testing.T) {
 	if p.Window() != usual.rows {
 		t.Errorf("a window of %d records, want all %d", p.Window(), usual.rows)
 	}
-	b, ok := p.Next()
+	b, ok := p.Next(t.Context())
 	if !ok {
 		t.Fatal(p.Err())
 	}

@@ -41,7 +41,6 @@ import (
 	"fmt"
 	"math"
 	"sync"
-	"time"
 
 	"alexnet/augment"
 	"alexnet/records"
@@ -211,11 +210,11 @@ func (p *Pipeline) deliver(ctx context.Context) error {
 		if b.err != nil {
 			return fmt.Errorf("pipeline: epoch %d, step %d: %w", b.epoch, b.step, b.err)
 		}
-		batch, n := p.lend(b), b.n // after the send the buffer is not ours
+		batch := p.lend(b) // after the send the buffer is not ours
 		p.meter.ready()
 		select {
 		case p.out <- batch:
-			p.meter.delivered(n)
+			p.delivered(&batch)
 		case <-ctx.Done():
 			p.ring.reclaim(b)
 			return stopped(ctx)
@@ -239,14 +238,29 @@ func stopped(ctx context.Context) error {
 // released.
 func (p *Pipeline) Batches() <-chan Batch { return p.out }
 
-// Next receives the next batch, and reports false when the channel is closed.
-// It does what receiving from Batches does and measures how long that took, so
-// that Stats.ConsumerWait is exact.
-func (p *Pipeline) Next() (Batch, bool) {
-	begin := time.Now()
-	b, ok := <-p.out
-	p.meter.asked(time.Since(begin))
-	return b, ok
+// Next receives the next batch. It reports false when the stream has ended (ask
+// Err) and when ctx is done. It does what receiving from Batches does and
+// measures how long that took, so that Stats.ConsumerWait is exact.
+func (p *Pipeline) Next(ctx context.Context) (Batch, bool) {
+	p.meter.asking()
+	defer p.meter.asked()
+	select {
+	case b, ok := <-p.out:
+		if ok {
+			p.delivered(&b)
+		}
+		return b, ok
+	case <-ctx.Done():
+		return Batch{}, false
+	}
+}
+
+// delivered notes, once, that the consumer has a batch: whoever comes first of
+// the goroutine that sent it and the consumer.
+func (p *Pipeline) delivered(b *Batch) {
+	if b.buffer.noted.CompareAndSwap(false, true) {
+		p.meter.delivered(b.N, len(b.Skipped))
+	}
 }
 
 // Err returns what ended the stream: nil when all batches were delivered (or it

@@ -67,7 +67,8 @@ type buffer struct {
 	// Batch knows the count of its lending, so that a stale one cannot release
 	// what it no longer has.
 	lease atomic.Uint64
-	lent  bool // the consumer has it; guarded by ring.mu
+	lent  bool        // the consumer has it; guarded by ring.mu
+	noted atomic.Bool // its delivery has been counted
 }
 
 // begin makes the buffer ready for n of a batch's records.
@@ -193,6 +194,7 @@ func (r *ring) lend(b *buffer) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b.lent = true
+	b.noted.Store(false)
 	return b.lease.Add(1)
 }
 

@@ -133,7 +133,7 @@ func TestSkipWhatIsCutOff(t *testing.T) {
 	}
 	defer p.Close()
 	for range p.StepsPerEpoch() {
-		b, ok := p.Next()
+		b, ok := p.Next(t.Context())
 		if !ok || len(b.Skipped) != 0 {
 			t.Fatal(p.Err(), b.Skipped)
 		}

@@ -11,7 +11,7 @@ import (
 // follows from it.
 type Stats struct {
 	// Elapsed is the time from Open to now, or until the stream had ended and
-	// the last batch was released.
+	// its last batch was released.
 	Elapsed time.Duration
 	// ConsumerWait is the time that the consumer spent waiting for a batch. It
 	// is measured by Next; for a consumer that receives from Batches itself it
@@ -33,17 +33,16 @@ type Stats struct {
 	// DiskBytes counts what the whole process has had read from disks, where the
 	// system tells (Linux), page cache not included.
 	DiskBytes int64
-	// Skipped counts the records that could not be read and were skipped.
-	Skipped int64
 	// Asked counts the records that the system was asked to read ahead.
 	Asked int64
 	// CacheHits and CacheMisses count the records that came, and did not come,
 	// from the cache of decompressed rows.
 	CacheHits, CacheMisses int64
 	// Batches and Delivered count the batches that the consumer was given and
-	// the records in them. ReadySum adds up how many were ready each time that
+	// the records in them, Skipped those of the records that could not be read
+	// and were skipped. ReadySum adds up how many were ready each time that
 	// one was given, itself included.
-	Batches, Delivered, ReadySum int64
+	Batches, Delivered, Skipped, ReadySum int64
 	// DoubleReleases counts calls of Release on batches that had been released.
 	DoubleReleases int64
 	// Held is the number of batches that the consumer holds at this moment,
@@ -114,7 +113,7 @@ func (p *Pipeline) Stats() Stats {
 type meter struct {
 	order, bufferWait, fetch, read, augment atomic.Int64
 	records, images, bytes, storedBytes     atomic.Int64
-	skipped, doubleReleases                 atomic.Int64
+	doubleReleases                          atomic.Int64
 	// filled counts the batches that are complete and not yet delivered.
 	filled atomic.Int64
 
@@ -122,6 +121,7 @@ type meter struct {
 	began, ended    time.Time
 	batches, taken  int64
 	readySum, held  int64
+	skipped         int64
 	disk, diskBegan int64   // bytes read by the process: last known, at the start
 	diskPeak        float64 // bytes a second
 	// out counts the batches that are held or ready to be taken. While it is 0
@@ -131,6 +131,8 @@ type meter struct {
 	idled     time.Duration
 	next      bool          // Next has been called
 	nextWaits time.Duration // time spent in it
+	waiting   int           // calls of it that have not returned
+	changed   time.Time     // when waiting last changed
 }
 
 // start begins the measurement.
@@ -171,13 +173,14 @@ func (m *meter) ready() {
 }
 
 // delivered notes that a batch of n records has been taken.
-func (m *meter) delivered(n int) {
+func (m *meter) delivered(n, skipped int) {
 	ready := max(1, m.filled.Add(-1)+1)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.held++
 	m.batches++
 	m.taken += int64(n)
+	m.skipped += int64(skipped)
 	m.readySum += ready
 }
 
@@ -195,12 +198,21 @@ func (m *meter) released() {
 	}
 }
 
-// asked notes that Next waited.
-func (m *meter) asked(d time.Duration) {
+// asking notes that Next is waiting.
+func (m *meter) asking() { m.asks(1) }
+
+// asked notes that it has returned.
+func (m *meter) asked() { m.asks(-1) }
+
+// asks changes the number of calls of Next that wait.
+func (m *meter) asks(change int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := time.Now()
+	m.nextWaits += time.Duration(m.waiting) * now.Sub(m.changed)
+	m.changed = now
+	m.waiting += change
 	m.next = true
-	m.nextWaits += d
 }
 
 // stats reads the meter.
@@ -215,37 +227,44 @@ func (m *meter) stats() Stats {
 		Images:         m.images.Load(),
 		Bytes:          m.bytes.Load(),
 		StoredBytes:    m.storedBytes.Load(),
-		Skipped:        m.skipped.Load(),
 		DoubleReleases: m.doubleReleases.Load(),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := time.Now()
 	end := m.ended
-	if end.IsZero() {
-		end = time.Now()
+	if end.IsZero() || m.held > 0 {
+		end = now
 		m.disk = diskBytes()
 	}
 	s.DiskBytes = m.disk - m.diskBegan
 	s.Elapsed = end.Sub(m.began)
-	s.ConsumerWait = m.idled
-	if m.next {
-		s.ConsumerWait = m.nextWaits
+	switch {
+	case m.next:
+		s.ConsumerWait = m.nextWaits + time.Duration(m.waiting)*now.Sub(m.changed)
+	case m.out == 0 && m.ended.IsZero():
+		s.ConsumerWait = m.idled + now.Sub(m.idle)
+	default:
+		s.ConsumerWait = m.idled
 	}
-	s.Batches, s.Delivered, s.ReadySum = m.batches, m.taken, m.readySum
-	// A consumer may release a batch before its delivery has been noted.
-	s.Held = max(0, m.held)
+	s.Batches, s.Delivered, s.Skipped, s.ReadySum = m.batches, m.taken, m.skipped, m.readySum
+	s.Held = m.held
 	return s
 }
 
 // peak returns the highest rate of reading from disks that it was told of, in
-// bytes a second. Times too short to measure a rate do not count.
+// bytes a second. Of times too short to measure a rate it keeps nothing.
 func (m *meter) peak(s Stats) float64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s.Elapsed >= minRateTime {
-		m.diskPeak = max(m.diskPeak, float64(s.DiskBytes)/s.Elapsed.Seconds())
+	if s.Elapsed <= 0 {
+		return m.diskPeak
 	}
-	return m.diskPeak
+	rate := float64(s.DiskBytes) / s.Elapsed.Seconds()
+	if s.Elapsed >= minRateTime {
+		m.diskPeak = max(m.diskPeak, rate)
+	}
+	return max(m.diskPeak, rate)
 }
 
 // minRateTime is the shortest time that a disk's rate is measured over.

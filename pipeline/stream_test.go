@@ -136,7 +136,7 @@ func TestBatchLargerThanSplit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, ok := p.Next()
+	b, ok := p.Next(t.Context())
 	if !ok || b.N != usual.rows {
 		t.Fatalf("first batch: %t, want %d records (%v)", ok, usual.rows, p.Err())
 	}
@@ -144,7 +144,7 @@ func TestBatchLargerThanSplit(t *testing.T) {
 		t.Errorf("%d bytes allocated, want %d", memory.peak, usual.rows*3*9*9*4)
 	}
 	b.Release()
-	if b, ok := p.Next(); ok {
+	if b, ok := p.Next(t.Context()); ok {
 		t.Errorf("a second batch of %d", b.N)
 	}
 	if err := p.Close(); err != nil {
@@ -213,7 +213,7 @@ func TestInclusiveCropsReachTheEdge(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	b, ok := p.Next()
+	b, ok := p.Next(t.Context())
 	if !ok {
 		t.Fatal(p.Err())
 	}

@@ -146,7 +146,6 @@ func (w *worker) leaveOut(b *buffer, slot int, err error) {
 	clear(b.params[slot*views : (slot+1)*views])
 	b.labels[slot] = -1
 	b.skip(slot, err)
-	w.meter.skipped.Add(1)
 }
 
 // isDamage says whether an error is about data that are lost, so that one may go

@@ -95,13 +95,13 @@ func (b *bench) stream() stage {
 		// What the ring held when the clock started must not count: empty it
 		// first, and start.
 		for range p.Stats().Depth {
-			if _, _, err := take(p); err != nil {
+			if _, _, err := take(ctx, p); err != nil {
 				return err
 			}
 		}
 		c.restart()
 		for done := false; !done; done = !c.running(ctx) {
-			n, values, err := take(p)
+			n, values, err := take(ctx, p)
 			if err != nil {
 				return err
 			}
@@ -114,8 +114,8 @@ func (b *bench) stream() stage {
 
 // take takes a batch, gives it back, and returns its numbers of records and of
 // values.
-func take(p *pipeline.Pipeline) (n, values int, err error) {
-	batch, ok := p.Next()
+func take(ctx context.Context, p *pipeline.Pipeline) (n, values int, err error) {
+	batch, ok := p.Next(ctx)
 	if !ok {
 		return 0, 0, p.Err()
 	}

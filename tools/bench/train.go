@@ -56,7 +56,7 @@ func (b *bench) trainStreamed(ctx context.Context, c *clock, step func([]float32
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
 	return warmed(ctx, c, func(i uint64) error {
-		batch, ok := p.Next()
+		batch, ok := p.Next(ctx)
 		if !ok {
 			return p.Err()
 		}

@@ -15,9 +15,7 @@ import (
 //
 // Its clock is that of the stream's Stats, so that the share of waiting that is
 // shown and the stream's reasons for it are one measurement. Waiting is the time
-// during which the trainer holds no batch and none is ready. The time of
-// validations and checkpoints is taken out by pause; only a batch that is not
-// ready by their end has all of it counted as waiting.
+// spent in Next; that of validations and checkpoints is taken out by pause.
 type span struct {
 	since  pipeline.Stats
 	images int // trained on
@@ -36,9 +34,11 @@ func (t *trainer) speedOf(s span) speed {
 	if t.stream == nil {
 		return speed{}
 	}
-	d := t.stream.Diagnose(s.since)
-	v := speed{loader: loaderOf(d), verdict: d.Verdict, now: t.stream.Stats()}
-	if seconds := v.now.Sub(s.since).Elapsed.Seconds(); seconds > 0 {
+	now := t.stream.Stats()
+	took := now.Sub(s.since)
+	d := t.stream.Diagnose(took)
+	v := speed{loader: loaderOf(d), verdict: d.Verdict, now: now}
+	if seconds := took.Elapsed.Seconds(); seconds > 0 {
 		v.imagesPerSecond = float64(s.images) / seconds
 	}
 	return v

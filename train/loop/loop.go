@@ -147,8 +147,8 @@ type trainer struct {
 // net, other classes, records or settings (*checkpoint.MismatchError); records that
 // do not fit the net; a loss that is not finite (*DivergedError); whatever reading
 // records or writing files brings. With pipeline.Skip a damaged training record is
-// none of them, unless no record of a batch is left. When the data or the disk fails on the way, the
-// last checkpoint stands.
+// none of them, unless no record of a full batch is left. When the data or the
+// disk fails on the way, the last checkpoint stands.
 func Run(ctx context.Context, cfg Config, eng model.Engine, ds *records.Dataset, hooks Hooks) (s Summary, err error) {
 	t := &trainer{cfg: cfg, eng: eng, ds: ds, hooks: hooks.complete(), began: time.Now()}
 	defer func() { err = errors.Join(err, t.close(ctx)) }()
@@ -346,26 +346,19 @@ func (t *trainer) end(ctx context.Context) End {
 	return ""
 }
 
-// step trains on one batch.
+// step trains on one batch. When no record of it can be read, a short one at the
+// end of an epoch is passed over; a full one is more than bad luck.
 func (t *trainer) step(batch *pipeline.Batch) error {
 	t.tellHoles(batch)
-	if len(batch.Skipped) == batch.N {
+	var score model.Score
+	switch lost := len(batch.Skipped); {
+	case lost < batch.N:
+		var err error
+		if score, err = t.learn(batch); err != nil {
+			return err
+		}
+	case batch.N == min(t.cfg.Settings.Batch, t.train.Len()):
 		return t.dataFailed(fmt.Errorf("step %d: none of its %d records can be read; mend the records; the first: %w", t.p.Step, batch.N, batch.Skipped[0].Err))
-	}
-	score, err := t.eng.Backward(batch.Images, batch.Labels, uint64(t.p.Step))
-	if err != nil {
-		return fmt.Errorf("step %d: %w", t.p.Step, err)
-	}
-	if score.N == 0 {
-		return fmt.Errorf("step %d: none of its %d images has a label: split %q of %s cannot be trained on", t.p.Step, batch.N, TrainSplit, t.ds.Dir)
-	}
-	if math.IsNaN(score.Loss) || math.IsInf(score.Loss, 0) {
-		return t.diverged(fmt.Sprintf("the loss is %v", score.Loss))
-	}
-	rate := t.schedule.Rate()
-	err = t.eng.Update(model.Hyper{LearningRate: rate, Momentum: float32(t.cfg.Settings.Momentum), WeightDecay: float32(t.cfg.Settings.WeightDecay)})
-	if err != nil {
-		return fmt.Errorf("step %d: %w", t.p.Step, err)
 	}
 	t.p.Step++
 	t.p.StepInEpoch++
@@ -374,6 +367,26 @@ func (t *trainer) step(batch *pipeline.Batch) error {
 	t.p.Skipped += len(batch.Skipped)
 	t.worked(batch.N - len(batch.Skipped))
 	return nil
+}
+
+// learn changes the weights by what a batch teaches.
+func (t *trainer) learn(batch *pipeline.Batch) (model.Score, error) {
+	score, err := t.eng.Backward(batch.Images, batch.Labels, uint64(t.p.Step))
+	if err != nil {
+		return score, fmt.Errorf("step %d: %w", t.p.Step, err)
+	}
+	if score.N == 0 {
+		return score, fmt.Errorf("step %d: none of its %d images has a label: split %q of %s cannot be trained on", t.p.Step, batch.N, TrainSplit, t.ds.Dir)
+	}
+	if math.IsNaN(score.Loss) || math.IsInf(score.Loss, 0) {
+		return score, t.diverged(fmt.Sprintf("the loss is %v", score.Loss))
+	}
+	rate := t.schedule.Rate()
+	err = t.eng.Update(model.Hyper{LearningRate: rate, Momentum: float32(t.cfg.Settings.Momentum), WeightDecay: float32(t.cfg.Settings.WeightDecay)})
+	if err != nil {
+		return score, fmt.Errorf("step %d: %w", t.p.Step, err)
+	}
+	return score, nil
 }
 
 // endEpoch validates and moves on to the next epoch. When the context is cancelled

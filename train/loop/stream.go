@@ -13,10 +13,10 @@ import (
 
 // stream is what the loop needs of a pipeline.Pipeline.
 type stream interface {
-	Batches() <-chan pipeline.Batch
+	Next(context.Context) (pipeline.Batch, bool)
 	Err() error
 	Stats() pipeline.Stats
-	Diagnose(since pipeline.Stats) pipeline.Diagnosis
+	Diagnose(pipeline.Stats) pipeline.Diagnosis
 	Close() error
 }
 
@@ -90,18 +90,13 @@ func (t *trainer) next(ctx context.Context) (batch pipeline.Batch, ok bool, err 
 			return batch, false, err
 		}
 	}
-	select {
-	case batch, ok := <-t.stream.Batches():
-		if !ok {
-			if err := t.stream.Err(); err != nil {
-				return batch, false, err
-			}
-			return batch, false, errors.New("the stream of batches ended before its last epoch")
-		}
-		return batch, true, nil
-	case <-ctx.Done():
-		return batch, false, nil
+	if batch, ok = t.stream.Next(ctx); ok || ctx.Err() != nil {
+		return batch, ok, nil
 	}
+	if err = t.stream.Err(); err == nil {
+		err = errors.New("the stream of batches ended before its last epoch")
+	}
+	return batch, false, err
 }
 
 // patience is how long a cancelled run waits for its stream to end. Reading a

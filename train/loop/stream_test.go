@@ -162,6 +162,24 @@ func TestNothingLeft(t *testing.T) {
 	}
 }
 
+// A short batch at the end of an epoch that has no record left is passed over: it
+// would end the run, and each resumed one, at the same place.
+func TestNothingLeftOfAShortBatch(t *testing.T) {
+	ds := dataset(t, data)
+	split, err := ds.OpenSplit(TrainSplit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer split.Close()
+	tr := &trainer{cfg: skipping(config(t.TempDir())), train: split, hooks: Hooks{}.complete()}
+	tr.tellLost()
+	lost := errors.New("lost")
+	short := pipeline.Batch{N: 2, Indices: []int64{0, 1}, Skipped: []pipeline.Skipped{{Slot: 0, Err: lost}, {Slot: 1, Err: lost}}}
+	if err := tr.step(&short); err != nil || tr.p.Step != 1 || tr.p.StepInEpoch != 1 || tr.p.Skipped != 2 || tr.p.Totals.N != 0 {
+		t.Errorf("progress %+v, error %v", tr.p, err)
+	}
+}
+
 // Only training records can be done without.
 func TestDamagedValidation(t *testing.T) {
 	ds := dataset(t, data)
@@ -296,8 +314,11 @@ type stalled struct {
 	letGo chan struct{}
 }
 
-func (s *stalled) Batches() <-chan pipeline.Batch { return make(chan pipeline.Batch) }
-func (s *stalled) Close() error                   { <-s.letGo; return s.stream.Close() }
+func (s *stalled) Next(ctx context.Context) (pipeline.Batch, bool) {
+	<-ctx.Done()
+	return pipeline.Batch{}, false
+}
+func (s *stalled) Close() error { <-s.letGo; return s.stream.Close() }
 
 // A disk that does not answer keeps no cancelled run from saving and ending.
 func TestInterruptWhileStalled(t *testing.T) {
@@ -337,8 +358,8 @@ func (c closing) Close() error {
 // slow is a stream whose diagnosis is that of a slow disk.
 type slow struct{ stream }
 
-func (s slow) Diagnose(since pipeline.Stats) pipeline.Diagnosis {
-	d := s.stream.Diagnose(since)
+func (s slow) Diagnose(took pipeline.Stats) pipeline.Diagnosis {
+	d := s.stream.Diagnose(took)
 	d.Limit, d.WaitShare, d.DiskBytesPerSecond, d.Verdict = pipeline.LimitDisk, 0.38, 410e6, "the disk is the limit"
 	return d
 }
@@ -431,6 +452,6 @@ type clocked struct {
 }
 
 func (c *clocked) Stats() pipeline.Stats { return c.s }
-func (c *clocked) Diagnose(since pipeline.Stats) pipeline.Diagnosis {
-	return pipeline.Diagnosis{WaitShare: c.s.Sub(since).WaitShare()}
+func (c *clocked) Diagnose(took pipeline.Stats) pipeline.Diagnosis {
+	return pipeline.Diagnosis{WaitShare: took.WaitShare()}
 }
