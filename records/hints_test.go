@@ -2,6 +2,7 @@ package records
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -106,7 +107,7 @@ func TestHints(t *testing.T) {
 		var sc Scratch
 		for round := range 2 {
 			for _, hint := range []func(i, n int){s.WillNeed, s.DontNeed} {
-				for _, at := range [][2]int{{0, 30}, {3, 1}, {29, 100}, {-1, 5}, {30, 1}, {5, 0}, {5, -5}, {7, 1<<63 - 1}} {
+				for _, at := range [][2]int{{0, 30}, {3, 1}, {29, 100}, {-1, 5}, {30, 1}, {5, 0}, {5, -5}, {7, math.MaxInt}} {
 					hint(at[0], at[1])
 				}
 				for _, i := range []int{0, 5, 10, 22, 29} {
