@@ -1,13 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"alexnet/augment"
 	"alexnet/model"
+	"alexnet/pipeline"
 	"alexnet/records"
 	"alexnet/tools/cli"
 )
@@ -16,29 +17,27 @@ import (
 type bench struct {
 	*flags
 	net     *model.Net
-	data    *records.Dataset // nil until needed
+	dir     string           // of the records
+	data    *records.Dataset // nil when no stage needs any
 	split   *records.Split
 	madeUp  string // folder of made-up records, to be removed
 	classes int
+	earlier []result // of --compare
 }
 
 // newBench checks the flags and opens or makes the records.
 func newBench(f *flags) (*bench, error) {
-	b := &bench{flags: f, classes: 1000}
-	switch {
-	case f.Stage == "ingest" && f.Src == "":
-		return nil, cli.Usagef("--stage ingest needs pictures: give --src")
-	case f.Result && f.JSON:
-		return nil, cli.Usagef("--result and --json exclude each other")
-	case f.Batch < 1:
-		return nil, cli.Usagef("--batch %d: must be at least 1", f.Batch)
-	case f.Size < 1 || f.Size > 4096:
-		return nil, cli.Usagef("--size %d: must lie between 1 and 4096", f.Size)
-	case f.Time < 0:
-		return nil, cli.Usagef("--time %v: must not be negative", f.Time)
+	if err := f.check(); err != nil {
+		return nil, err
 	}
-	err := b.openRecords()
-	if err == nil {
+	b := &bench{flags: f, classes: 1000}
+	var err error
+	if f.Compare != "" {
+		if b.earlier, err = readResults(f.Compare); err != nil {
+			return nil, err
+		}
+	}
+	if err = b.openRecords(); err == nil {
 		if b.net, err = model.Preset(f.Net, b.classes); err != nil {
 			err = cli.Usagef("--net: %w", err)
 		}
@@ -51,27 +50,37 @@ func newBench(f *flags) (*bench, error) {
 
 // openRecords opens --records, or makes some up where a stage needs them.
 func (b *bench) openRecords() (err error) {
-	dir := b.Records
-	if dir == "" {
+	b.dir = b.Records
+	if b.dir == "" {
 		if b.Stage == "ingest" || b.Stage == "train" {
 			return nil
 		}
-		if dir, err = os.MkdirTemp("", "bench-records-"); err != nil {
+		if b.dir, err = os.MkdirTemp("", "bench-records-"); err != nil {
 			return err
 		}
-		b.madeUp = dir
-		if err := makeUpRecords(dir, b.Split, b.Size, b.Seed); err != nil {
+		b.madeUp = b.dir
+		if err := makeUpRecords(b.dir, b.Split, b.Size, records.PixelType(b.Pixels), b.Seed); err != nil {
 			return fmt.Errorf("making up records: %w", err)
 		}
 	}
-	if b.data, err = records.Open(dir); err != nil {
+	if b.data, err = records.Open(b.dir); err != nil {
 		return err
 	}
 	if b.Records != "" {
 		b.classes = len(b.data.Manifest.Classes)
 	}
-	b.split, err = b.data.OpenSplit(b.Split)
+	if b.split, err = b.openSplit(); err == nil && b.split.Len() == 0 {
+		err = fmt.Errorf("split %q of %s holds no records", b.Split, b.dir)
+	}
 	return err
+}
+
+// openSplit opens the split once more, for a stage that needs one of its own.
+func (b *bench) openSplit() (*records.Split, error) {
+	if b.OnCorrupt == pipeline.Skip {
+		return b.data.OpenSplitLenient(b.Split)
+	}
+	return b.data.OpenSplit(b.Split)
 }
 
 // close closes the split and removes made-up records.
@@ -89,27 +98,65 @@ func (b *bench) close() error {
 // stages lists what --stage asks for.
 func (b *bench) stages() []stage {
 	var list []stage
-	for _, s := range []struct {
-		name string
-		make func() stage
-	}{
-		{"ingest", b.ingest}, {"read", b.read}, {"augment", b.augment}, {"stream", b.stream}, {"train", b.train},
-	} {
-		if b.Stage == s.name || b.Stage == "all" && (s.name != "ingest" || b.Src != "") {
-			list = append(list, s.make())
+	asked := func(name string) bool {
+		return b.Stage == name || b.Stage == "all" && (name != "ingest" || b.Src != "")
+	}
+	if asked("ingest") {
+		list = append(list, b.ingest())
+	}
+	if asked("read") {
+		list = append(list, b.read())
+	}
+	// Kernel and stream of a type one after the other: they will be compared.
+	for _, t := range b.types() {
+		if asked("augment") {
+			list = append(list, b.augment(t))
+		}
+		if asked("stream") {
+			list = append(list, b.stream(t))
 		}
 	}
+	if asked("train") {
+		list = append(list, b.train())
+	}
 	return list
+}
+
+// measure measures the stages and reports.
+func (b *bench) measure(ctx context.Context) error {
+	out := newReport(b.flags)
+	for _, s := range b.stages() {
+		r, err := s.measure(ctx, b.Time)
+		if err != nil {
+			return err
+		}
+		if err := out.add(r); err != nil {
+			return err
+		}
+	}
+	if err := out.end(); err != nil || b.Compare == "" {
+		return err
+	}
+	return b.compare(out.results)
 }
 
 // describe names the records.
 func (b *bench) describe() string {
 	m := b.data.Manifest
-	what := fmt.Sprintf("%v %s, %s", m.Shape, m.Pixels, m.Compression)
+	what := fmt.Sprintf("%v %s", m.Shape, m.Pixels)
+	if m.Compression != records.None {
+		what += " " + string(m.Compression)
+	}
 	if b.madeUp != "" {
 		what += ", made up"
 	}
 	return what
+}
+
+// cropBytes is the size of the crop of a record, as it is stored.
+func (b *bench) cropBytes() int {
+	m := b.data.Manifest
+	return m.Shape.C * b.net.Input.H * b.net.Input.H * m.Pixels.Size()
 }
 
 // color returns the colour shifts of the records, or typical ones.
@@ -124,48 +171,4 @@ func (b *bench) color() *augment.Color {
 	}
 	c := augment.EigenColor(vectors, values, augment.ScaleStdDev)
 	return &c
-}
-
-// madeUpRows is the number of made-up records: more than the caches of a
-// processor hold, and quickly made.
-const madeUpRows = 512
-
-// makeUpRecords writes records of noise, stored as ingest's defaults have it.
-func makeUpRecords(dir, split string, size int, seed uint64) error {
-	shape := records.Shape{C: 3, H: size, W: size}
-	mean := &records.Mean{Shape: shape, Mean: make([]float32, shape.Size()), Baseline: make([]uint8, shape.Size())}
-	for i := range mean.Mean {
-		mean.Mean[i], mean.Baseline[i] = 127.25, 127
-	}
-	name := records.ShardName(split, 0, 1)
-	w, err := records.CreateShard(filepath.Join(dir, name), records.WriterOptions{
-		Split: split, Shape: shape, Pixels: records.Int16, Compression: records.None, Baseline: mean.Baseline,
-	})
-	if err != nil {
-		return err
-	}
-	pixels := make([]uint8, shape.Size())
-	source := newNoise(seed)
-	for i := range madeUpRows {
-		source.fill(pixels)
-		r := records.Record{Key: fmt.Sprintf("%06d", i), Width: uint16(size), Height: uint16(size), Pixels: pixels}
-		if err := w.Write(r); err != nil {
-			return errors.Join(err, w.Abort())
-		}
-	}
-	shard, err := w.Commit()
-	if err != nil {
-		return err
-	}
-	file, err := records.WriteMean(filepath.Join(dir, records.MeanName), mean)
-	if err != nil {
-		return err
-	}
-	return records.WriteManifest(dir, &records.Manifest{
-		Shape: shape, Pixels: records.Int16, Compression: records.None, Seed: seed,
-		Decoder: "none", Filter: "none", Mean: file, Classes: []records.Class{{WNID: "n00000000"}},
-		Splits: map[string]records.SplitInfo{
-			split: {Seen: madeUpRows, Written: madeUpRows, Shards: []records.ShardInfo{shard}},
-		},
-	})
 }

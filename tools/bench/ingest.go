@@ -52,21 +52,20 @@ func (b *bench) ingest() stage {
 	if b.Preload {
 		note += ", from memory"
 	}
-	return stage{"ingest", jobs, note, run}
+	return stage{name: "ingest", threads: jobs, note: note, run: run}
 }
 
 // prepare makes squares until the time is over.
 func (b *bench) prepare(ctx context.Context, c *clock, src source.Source, jobs int) error {
 	items := src.Splits()[0].Items
 	m := &squareMaker{src: src, items: items, order: records.Permutation("bench", b.Seed, 0, len(items)), size: b.Size, clock: c}
-	workers := make(chan *squareWorker, jobs)
-	for range jobs {
-		workers <- &squareWorker{maker: m, square: make([]uint8, 3*b.Size*b.Size)}
+	workers := make([]squareWorker, jobs)
+	for i := range workers {
+		workers[i] = squareWorker{maker: m, square: make([]uint8, 3*b.Size*b.Size)}
 	}
 	pass := func(more func(made int) bool) error {
-		return parallel(ctx, jobs, func(ctx context.Context) error {
-			w := <-workers
-			defer func() { workers <- w }()
+		return parallel(ctx, jobs, func(ctx context.Context, i int) error {
+			w := &workers[i]
 			for made := 1; ; made++ {
 				if err := w.next(ctx); err != nil || !more(made) {
 					return err
@@ -129,7 +128,7 @@ func (w *squareWorker) next(ctx context.Context) error {
 	err = w.resizer.Square(w.square, picture, m.size)
 	m.clock.spend(partResize, start)
 	if err == nil {
-		m.clock.add(1, len(data))
+		m.clock.add(1, len(data), len(data)+len(w.square))
 	}
 	return err
 }
@@ -162,7 +161,7 @@ func (b *bench) wholeIngest(ctx context.Context, c *clock, src source.Source, jo
 	for _, split := range s.Splits {
 		written += split.Written
 	}
-	c.add(written, files)
+	c.add(written, files, files+written*3*b.Size*b.Size)
 	for part, spent := range [numParts]time.Duration{partRead: s.Read, partDecode: s.Decode, partResize: s.Resize, partWrite: s.Write} {
 		c.parts[part].Store(int64(spent))
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"alexnet/augment"
 	"alexnet/model"
 	"alexnet/model/cpu"
+	"alexnet/pipeline"
 	"alexnet/train/eval"
 )
 
@@ -28,7 +30,8 @@ func (b *bench) train() stage {
 			if err := engine.Update(model.Hyper{LearningRate: 1e-6, Momentum: 0.9, WeightDecay: 0.0005}); err != nil {
 				return err
 			}
-			c.add(len(labels), 4*len(labels)*b.net.Input.Size())
+			bytes := 4 * len(labels) * b.net.Input.Size()
+			c.add(len(labels), bytes, bytes)
 			return nil
 		}
 		if b.Records != "" {
@@ -36,13 +39,16 @@ func (b *bench) train() stage {
 		}
 		images, labels := make([]float32, b.Batch*b.net.Input.Size()), make([]int32, b.Batch)
 		newNoise(b.Seed).batch(images, labels, b.net.Classes)
-		return warmed(ctx, c, func(i uint64) error { return step(images, labels, i) })
+		return warmed(ctx, c, func() {}, func(i uint64) error { return step(images, labels, i) })
 	}
 	what := "batches of noise"
 	if b.Records != "" {
 		what = "streamed batches"
 	}
-	return stage{"train", orAll(b.Threads), fmt.Sprintf("%s on the CPU, %s of %d", b.net.Name, what, b.Batch), run}
+	return stage{
+		name: "train", dtype: augment.Float32.String(), layout: augment.NCHW.String(), batch: b.Batch, threads: orAll(b.Threads), run: run,
+		note: fmt.Sprintf("%s on the CPU, %s of %d", b.net.Name, what, b.Batch),
+	}
 }
 
 // trainStreamed is train on the records.
@@ -50,30 +56,40 @@ func (b *bench) trainStreamed(ctx context.Context, c *clock, step func([]float32
 	if err := eval.CheckFit(b.net, b.data); err != nil {
 		return err
 	}
-	p, err := b.openStream(ctx)
+	p, err := b.openStream(ctx, augment.Float32, augment.NCHW)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	return warmed(ctx, c, func(i uint64) error {
-		batch, ok := p.Next(ctx)
+	var since pipeline.Stats
+	err = warmed(ctx, c, func() { since = p.Stats() }, func(i uint64) error {
+		batch, ok := p.Next()
 		if !ok {
 			return p.Err()
 		}
 		defer batch.Release()
+		if batch.N == 0 { // of an epoch's end, with more ranks than records
+			return nil
+		}
 		return step(batch.Images, batch.Labels, i)
 	})
+	c.stop()
+	d := p.Diagnose(since)
+	c.diagnosis = &d
+	return err
 }
 
 // warmed repeats step until the clock has run out. The first step, which pays
-// for buffers and cold caches, is not counted if there is time for others.
-func warmed(ctx context.Context, c *clock, step func(i uint64) error) error {
+// for buffers and cold caches, is not counted if there is time for others; then
+// restarted is called.
+func warmed(ctx context.Context, c *clock, restarted func(), step func(i uint64) error) error {
 	for i := uint64(0); i == 0 || c.running(ctx); i++ {
 		if err := step(i); err != nil {
 			return err
 		}
 		if i == 0 && time.Since(c.began) < c.duration/2 {
 			c.restart()
+			restarted()
 		}
 	}
 	return nil
