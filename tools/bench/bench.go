@@ -52,14 +52,14 @@ func newBench(f *flags) (*bench, error) {
 func (b *bench) openRecords() (err error) {
 	b.dir = b.Records
 	if b.dir == "" {
-		if b.Stage == "ingest" || b.Stage == "train" {
+		if !b.asks("all") && !b.asks("read") && !b.asks("augment") && !b.asks("stream") {
 			return nil
 		}
 		if b.dir, err = os.MkdirTemp("", "bench-records-"); err != nil {
 			return err
 		}
 		b.madeUp = b.dir
-		if err := makeUpRecords(b.dir, b.Split, b.Size, records.PixelType(b.Pixels), b.Seed); err != nil {
+		if err := makeUpRecords(b.dir, b.Split, b.Size, records.PixelType(b.Pixels), records.None, b.Seed); err != nil {
 			return fmt.Errorf("making up records: %w", err)
 		}
 	}
@@ -99,7 +99,7 @@ func (b *bench) close() error {
 func (b *bench) stages() []stage {
 	var list []stage
 	asked := func(name string) bool {
-		return b.Stage == name || b.Stage == "all" && (name != "ingest" || b.Src != "")
+		return b.asks(name) || b.asks("all") && (name != "ingest" || b.Src != "")
 	}
 	if asked("ingest") {
 		list = append(list, b.ingest())

@@ -144,7 +144,7 @@ func TestTypes(t *testing.T) {
 // them.
 func TestRecords(t *testing.T) {
 	dir := t.TempDir()
-	if err := makeUpRecords(dir, "val", 66, records.Int16, 3); err != nil {
+	if err := makeUpRecords(dir, "val", 66, records.Int16, records.None, 3); err != nil {
 		t.Fatal(err)
 	}
 	status, stdout, stderr := run(t, "--records", dir, "--split", "val", "--stage", "train", "--net", "alexnet-small", "--batch", "4", "--time", "0s", "--json")
@@ -311,10 +311,18 @@ func TestErrors(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	var out, errs bytes.Buffer
-	status := cli.Run(ctx, "bench", description, &flags{stdout: &out, stderr: &errs}, []string{"--size", "72", "--net", "alexnet-small"}, &out, &errs)
-	if status != 1 || !strings.Contains(errs.String(), "read: context canceled") || out.Len() != 0 {
-		t.Errorf("status %d, %q, %q", status, errs.String(), out.String())
+	for _, tt := range []struct{ args, want string }{
+		{"--stage all", "bench: read: context canceled"},
+		{"--check-epoch", "bench: check-epoch: world 1: rank 0: pipeline: stopped: context canceled"},
+		{"--sweep", "bench: batches of 32, 1 workers: stream: context canceled"},
+		{"--soak 1h", "bench: soak: after 0 images: pipeline: stopped: context canceled"},
+	} {
+		var out, errs bytes.Buffer
+		args := append(strings.Fields(tt.args), "--size", "66", "--net", "alexnet-small", "--json")
+		status := cli.Run(ctx, "bench", description, &flags{stdout: &out, stderr: &errs}, args, &out, &errs)
+		if status != 1 || !strings.Contains(errs.String(), tt.want) || out.Len() != 0 {
+			t.Errorf("%s: status %d, %q, %q", tt.args, status, errs.String(), out.String())
+		}
 	}
 }
 

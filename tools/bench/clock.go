@@ -153,8 +153,10 @@ type result struct {
 	Moved      float64 `json:"bytes_moved_per_image"`
 	Allocs     float64 `json:"allocs_per_image"`
 	// Kept is what the stream keeps of the speed of the kernel, of the same type
-	// and layout in the same run; 0 when that was not measured.
-	Kept float64 `json:"stream_per_augment,omitempty"`
+	// and layout in the same run, and CPUKept the same of images a CPU second; 0
+	// when that was not measured.
+	Kept    float64 `json:"stream_per_augment,omitempty"`
+	CPUKept float64 `json:"stream_per_augment_cpu,omitempty"`
 	// Where the threads' time went, of ingest only; together they are the wall
 	// time of all threads, less what they waited for each other.
 	Read   float64 `json:"read_seconds,omitempty"`

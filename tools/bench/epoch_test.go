@@ -17,10 +17,30 @@ import (
 func smallRecords(t *testing.T, size int) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := makeUpRecords(dir, "train", size, records.Uint8, 3); err != nil {
+	if err := makeUpRecords(dir, "train", size, records.Uint8, records.None, 3); err != nil {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// TestPacked measures stages on compressed records, which noise does not make
+// smaller, with and without a cache.
+func TestPacked(t *testing.T) {
+	dir := t.TempDir()
+	if err := makeUpRecords(dir, "train", 66, records.Int16, records.LZ4, 3); err != nil {
+		t.Fatal(err)
+	}
+	for _, cache := range []string{"0", "1", "-1"} {
+		status, stdout, stderr := run(t, "--records", dir, "--stage", "read,augment,stream", "--dtype", "stored", "--batch", "32",
+			"--time", "10ms", "--net", "alexnet-small", "--cache="+cache, "--json")
+		got := results(t, stdout)
+		if status != 0 || len(got) != 3 || got[0].Note != "3x66x66 int16 lz4" || got[2].Stage != "stream" || got[2].Moved != 2*2*3*64*64 {
+			t.Errorf("--cache %s: status %d, %s, %s", cache, status, stderr, stdout)
+		}
+	}
+	if status, stdout, stderr := run(t, "--records", dir, "--check-epoch"); status != 0 || strings.Count(stdout, "same\n") != 4 {
+		t.Errorf("status %d, %s, %s", status, stderr, stdout)
+	}
 }
 
 // worldLines parses the lines of --check-epoch --json.
@@ -146,7 +166,7 @@ func TestCheckEpochMissingShard(t *testing.T) {
 func TestDifferences(t *testing.T) {
 	dir := smallRecords(t, 8)
 	var out bytes.Buffer
-	f := &flags{Records: dir, Split: "train", Stage: "all", Net: "alexnet", Batch: 64, Size: 256, Pixels: "int16", Dtype: "float32", stdout: &out, CheckEpoch: true}
+	f := &flags{Records: dir, Split: "train", Stage: []string{"all"}, Net: "alexnet", Batch: 64, Size: 256, Pixels: "int16", Dtype: "float32", stdout: &out, CheckEpoch: true}
 	b, err := newBench(f)
 	if err != nil {
 		t.Fatal(err)

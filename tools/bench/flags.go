@@ -2,6 +2,8 @@ package main
 
 import (
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"alexnet/augment"
@@ -15,7 +17,7 @@ type flags struct {
 	Records   string             `placeholder:"DIR" help:"Records that ingest made; none: made-up ones."`
 	Split     string             `default:"train" help:"The split of --records."`
 	Src       string             `placeholder:"DIR|TAR" help:"Pictures for the stage ingest, as for the command ingest."`
-	Stage     string             `enum:"all,ingest,read,augment,stream,train" default:"all" help:"all, ingest, read, augment, stream or train. all leaves out ingest without --src."`
+	Stage     []string           `enum:"all,ingest,read,augment,stream,train" default:"all" placeholder:"NAME,..." help:"all, or some of ingest, read, augment, stream and train. all leaves out ingest without --src (all)."`
 	Net       string             `default:"alexnet" help:"The net to train; its input is also the crop of augment and stream."`
 	Batch     int                `default:"128" help:"Images of a batch, over all ranks."`
 	Size      int                `default:"256" help:"Side of the pictures that ingest makes and of made-up records."`
@@ -31,7 +33,7 @@ type flags struct {
 	Shuffle   pipeline.Shuffle   `default:"global" help:"stream: mix all records (global), or block by block (block), for data larger than memory."`
 	Window    int                `placeholder:"N" help:"stream: records that --shuffle block mixes at a time (default: by the memory there is)."`
 	Depth     int                `placeholder:"N" help:"stream: batches in the ring (default: by the memory there is)."`
-	Cache     int64              `placeholder:"MIB" help:"Memory for decompressed rows of compressed records, in MiB; -1: none. Without it stream takes what its default is, and read none."`
+	Cache     int64              `placeholder:"MIB" help:"Memory for decompressed rows of compressed records, in MiB; --cache=-1: none. Without it stream takes what its default is, and read none."`
 	OnCorrupt pipeline.OnCorrupt `default:"stop" help:"What becomes of records that cannot be read: stop or skip."`
 	Consume   float64            `placeholder:"N" help:"stream: the consumer takes N images a second, and holds each batch for as long as that takes (default: all there are)."`
 	Seed      uint64             `default:"1" help:"Of orders, crops, made-up pictures and weights."`
@@ -61,7 +63,7 @@ func (f *flags) check() error {
 		return err
 	}
 	switch {
-	case f.Stage == "ingest" && f.Src == "":
+	case f.asks("ingest") && f.Src == "":
 		return cli.Usagef("--stage ingest needs pictures: give --src")
 	case f.Result && f.JSON:
 		return cli.Usagef("--result and --json exclude each other")
@@ -69,8 +71,8 @@ func (f *flags) check() error {
 		return cli.Usagef("--result and --compare exclude each other")
 	case f.Pixels != string(records.Int16) && f.Records != "":
 		return cli.Usagef("--pixels is for made-up records, and excludes --records")
-	case f.Dtype != "float32" && f.Stage != "all" && f.Stage != "augment" && f.Stage != "stream":
-		return cli.Usagef("--dtype %s: the stage %s has no type to choose", f.Dtype, f.Stage)
+	case f.Dtype != "float32" && !f.asks("all") && !f.asks("augment") && !f.asks("stream"):
+		return cli.Usagef("--dtype %s: the stage %s has no type to choose", f.Dtype, f.Stage[0])
 	case f.Window != 0 && f.Shuffle != pipeline.ShuffleBlock:
 		return cli.Usagef("--window is for --shuffle block")
 	case f.World == 0 && f.Rank != 0:
@@ -82,6 +84,9 @@ func (f *flags) check() error {
 	}
 	return f.checkMode(mode)
 }
+
+// asks reports whether --stage names a stage, or "all".
+func (f *flags) asks(stage string) bool { return slices.Contains(f.Stage, stage) }
 
 // checkRanges finds numbers that are out of range.
 func (f *flags) checkRanges() error {
@@ -145,7 +150,7 @@ func (f *flags) checkMode(mode string) error {
 		{"--result", f.Result},
 		{"--compare", f.Compare != ""},
 		{"--src", f.Src != ""},
-		{"--stage " + f.Stage, f.Stage != "all" && f.Stage != "stream"},
+		{"--stage " + strings.Join(f.Stage, ","), !slices.Equal(f.Stage, []string{"all"}) && !slices.Equal(f.Stage, []string{"stream"})},
 		{"--dtype all", f.Dtype == "all"},
 		{"--dtype", f.CheckEpoch && f.Dtype != "float32"},
 		{"--layout", f.CheckEpoch && f.Layout != augment.NCHW},

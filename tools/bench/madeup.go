@@ -19,10 +19,10 @@ func madeUpRows(pixels records.PixelType) int {
 }
 
 // makeUpRecords writes records of noise, stored as ingest stores that type.
-func makeUpRecords(dir, split string, size int, pixels records.PixelType, seed uint64) error {
+func makeUpRecords(dir, split string, size int, pixels records.PixelType, codec records.Compression, seed uint64) error {
 	shape := records.Shape{C: 3, H: size, W: size}
 	mean := &records.Mean{Shape: shape, Mean: make([]float32, shape.Size()), Baseline: make([]uint8, shape.Size())}
-	o := records.WriterOptions{Split: split, Shape: shape, Pixels: pixels, Compression: records.None}
+	o := records.WriterOptions{Split: split, Shape: shape, Pixels: pixels, Compression: codec}
 	for i := range mean.Mean {
 		mean.Mean[i] = 127.25
 	}
@@ -42,7 +42,7 @@ func makeUpRecords(dir, split string, size int, pixels records.PixelType, seed u
 		return err
 	}
 	return records.WriteManifest(dir, &records.Manifest{
-		Shape: shape, Pixels: pixels, Compression: records.None, Seed: seed,
+		Shape: shape, Pixels: pixels, Compression: codec, Seed: seed,
 		Decoder: "none", Filter: "none", Mean: file, Classes: []records.Class{{WNID: "n00000000"}},
 		Splits: map[string]records.SplitInfo{
 			split: {Seen: rows, Written: rows, Shards: []records.ShardInfo{shard}},

@@ -15,11 +15,11 @@ const description = `Measures each part of the work, in images a second.
 
 Examples:
   bench                                  everything, on made-up pictures and batches
-  bench --records out/ --stage stream --dtype all
+  bench --records out/ --stage augment,stream --dtype all
   bench --src ILSVRC2012 --stage ingest
   bench --src ILSVRC2012 --stage ingest --write     the whole of the command ingest
-  bench --stage train --net alexnet-small --json > before.jsonl
-  bench --stage train --net alexnet-small --compare before.jsonl
+  bench --stage stream --json > before.jsonl
+  bench --stage stream --compare before.jsonl
   bench --records out/ --check-epoch     is every record delivered once, by any number of ranks?
   bench --records out/ --soak 1h         does the stream stay as fast, and as small?
   bench --records out/ --sweep           how many workers, and what batches?
@@ -37,10 +37,10 @@ stream divided by augment is how much of the kernel's speed the pipeline keeps.
 "a CPU second" counts all the process's processor time, on all cores. Images of
 train come from --records, or are noise without it; they are float32.
 
-The limit is what a loop that copies large buffers moves, with as many threads,
-just before the stage: bytes read and bytes written. A stage that did nothing but
-move its bytes once could be about that fast. It is no law: what comes from the
-processor's caches or is read only (read) may be faster than the limit. And it
+The limit is what copying large buffers moves, with as many threads, just before
+the stage: bytes read and bytes written, in the best of many rounds. A stage that
+did nothing but move its bytes once could be about that fast. It is no law: what
+comes from the processor's caches or is only read (read) may be faster. And it
 says nothing of arithmetic: ingest and train are far from it.
 
 Before the clock starts, read and stream go through the records once, for as

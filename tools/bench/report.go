@@ -39,7 +39,7 @@ func heading(w io.Writer) error {
 // add prints a result.
 func (r *report) add(res result) error {
 	if !r.paced {
-		res.Kept = r.kept(res)
+		res.Kept, res.CPUKept = r.kept(res)
 	}
 	r.results = append(r.results, res)
 	if r.json != nil {
@@ -74,14 +74,19 @@ func (r result) harnessName() string {
 	return name
 }
 
-// kept returns which part of its kernel's speed a stream has, 0 when unknown.
-func (r *report) kept(res result) float64 {
+// kept returns which part of its kernel's speed a stream has, and of its images
+// a CPU second; 0 when unknown.
+func (r *report) kept(res result) (kept, cpu float64) {
 	for _, k := range r.results {
-		if res.Stage == "stream" && k.Stage == "augment" && k.Dtype == res.Dtype && k.Layout == res.Layout && k.Rate > 0 {
-			return res.Rate / k.Rate
+		if res.Stage != "stream" || k.Stage != "augment" || k.Dtype != res.Dtype || k.Layout != res.Layout {
+			continue
+		}
+		kept = res.Rate / k.Rate
+		if k.CPURate > 0 {
+			cpu = res.CPURate / k.CPURate
 		}
 	}
-	return 0
+	return kept, cpu
 }
 
 // shares says where the time went, for ingest.
@@ -115,10 +120,15 @@ func (r *report) end() error {
 		return err
 	}
 	for _, res := range r.results {
-		if res.Kept > 0 {
-			if _, err := fmt.Fprintf(r.w, "The stream of %s keeps %.1f %% of the speed of its kernel.\n", res.Dtype, 100*res.Kept); err != nil {
-				return err
-			}
+		if res.Kept == 0 {
+			continue
+		}
+		cpu := ""
+		if res.CPUKept > 0 {
+			cpu = fmt.Sprintf(", %.1f %% a CPU second", 100*res.CPUKept)
+		}
+		if _, err := fmt.Fprintf(r.w, "The stream of %s keeps %.1f %% of its kernel's images a second%s.\n", res.Dtype, 100*res.Kept, cpu); err != nil {
+			return err
 		}
 	}
 	for _, res := range r.results {
