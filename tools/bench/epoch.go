@@ -225,7 +225,7 @@ func (e *epochCheck) heading() error {
 		shuffle += fmt.Sprintf(", window %d", e.window)
 	}
 	_, err := fmt.Fprintf(e.stdout, "epoch 0 of split %q: %d records, digest %v, batches of %d, seed %d, shuffle %s\n\n%5s  %-25s  %-25s  %-16s  %s\n",
-		e.split.Name(), e.split.Len(), e.keys, e.Batch, e.Seed, shuffle,
+		e.split.Name(), e.split.Len(), e.keys, min(e.Batch, e.split.Len()), e.Seed, shuffle,
 		"world", "records delivered", "records there are", "order delivered", "order wanted")
 	return err
 }

@@ -51,7 +51,9 @@ type soaker struct {
 	p       *pipeline.Pipeline
 	began   time.Time
 	images  int64
-	last    pipeline.Stats
+	steady  pipeline.Stats // once the way to a steady state was over
+	second  pipeline.Stats // at the second sample
+	last    pipeline.Stats // at the last
 	samples []sample
 }
 
@@ -68,6 +70,9 @@ func (b *bench) soak(ctx context.Context) (err error) {
 	for err == nil && !s.done() {
 		var n int
 		n, _, err = take(ctx, p, &pace)
+		if s.images == 0 {
+			s.steady = p.Stats()
+		}
 		s.images += int64(n)
 		if err == nil && !s.done() && s.due() {
 			err = s.sample()
@@ -121,7 +126,9 @@ func (s *soaker) sample() error {
 	if seconds := now.Elapsed - before.Elapsed; seconds > 0 {
 		now.Rate = float64(now.Images-before.Images) / seconds
 	}
-	s.samples = append(s.samples, now)
+	if s.samples = append(s.samples, now); len(s.samples) == 2 {
+		s.second = stats
+	}
 	if s.JSON {
 		return json.NewEncoder(s.stdout).Encode(now)
 	}
@@ -152,6 +159,9 @@ func (s *soaker) end(dtype string) error {
 	if s.images == 0 {
 		return nil
 	}
+	if len(s.samples) > 1 {
+		s.steady = s.second
+	}
 	if err := s.sample(); err != nil {
 		return err
 	}
@@ -159,7 +169,7 @@ func (s *soaker) end(dtype string) error {
 	e := soakEnd{
 		Stage: "soak", Dtype: dtype, Layout: s.Layout.String(), Batch: s.Batch, Workers: orAll(s.Workers),
 		Images: s.images, Seconds: last.Elapsed, Rate: float64(s.images) / last.Elapsed,
-		Diagnosis: s.p.Diagnose(pipeline.Stats{}),
+		Diagnosis: s.p.Diagnose(s.steady),
 	}
 	growth := "too few samples to tell whether memory grows"
 	if len(s.samples) > 2 {
