@@ -239,7 +239,7 @@ func TestTable(t *testing.T) {
 		}
 	}
 	for _, line := range lines {
-		if len(line) > 145 {
+		if len(line) > 140 {
 			t.Errorf("%d columns: %s", len(line), line)
 		}
 	}
@@ -248,7 +248,7 @@ func TestTable(t *testing.T) {
 	if err := r.add(result{Stage: "read", Rate: 1234.5, Moved: 2.5e6, LimitRatio: 0.25, Allocs: 0.004, Threads: 3, Note: "x"}); err != nil {
 		t.Fatal(err)
 	}
-	if want := "read     -             1234            -    3.09    25.0 %           0        3  x\n"; !strings.HasSuffix(table.String(), want) {
+	if want := "read     -            1234            -   3.09   25.0 %          0       3  x\n"; !strings.HasSuffix(table.String(), want) {
 		t.Errorf("row without CPU time:\n%swant\n%s", table.String(), want)
 	}
 }

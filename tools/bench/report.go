@@ -26,7 +26,7 @@ func newReport(f *flags) *report {
 }
 
 // tableRow is the layout of the table.
-const tableRow = "%-8s %-8s %9s %12s %7s %9s %11s %8s  %s\n"
+const tableRow = "%-8s %-8s %8s %12s %6s %8s %10s %7s  %s\n"
 
 // heading writes the machine and, under it, the table's heading.
 func heading(w io.Writer) error {
