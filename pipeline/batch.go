@@ -16,6 +16,8 @@ type Batch struct {
 	// Options.Batch, or fewer in the last batch of an epoch. Without ranks they
 	// are the same.
 	N, Global int
+	// First is the place of the first of the N in the batch over all ranks.
+	First int
 	// Bytes holds N x Views images, in the type and layout of Options, one after
 	// another, in the machine's byte order. What the values are is said at
 	// Images; those of augment.Stored are the records' own.
@@ -54,7 +56,7 @@ type Skipped struct {
 // lend wraps a filled buffer for the consumer.
 func (p *Pipeline) lend(b *buffer) Batch {
 	batch := Batch{
-		Epoch: b.epoch, Step: b.step, N: b.n, Global: b.global,
+		Epoch: b.epoch, Step: b.step, N: b.n, Global: b.global, First: b.first,
 		Bytes:    b.pixels[:b.n*len(p.views)*p.image],
 		Labels:   b.labels[:b.n],
 		Indices:  b.indices[:b.n],

@@ -22,25 +22,31 @@ func (d Digest) Add(other Digest) Digest {
 	return Digest{d.Records + other.Records, d.Sum + other.Sum}
 }
 
-// add adds a record.
-func (d *Digest) add(key string) {
-	d.Records++
-	d.Sum += xxh3.HashString(key)
+// Sub returns the digest of the records of d without those of other.
+func (d Digest) Sub(other Digest) Digest {
+	return Digest{d.Records - other.Records, d.Sum - other.Sum}
 }
+
+// DigestOfKey returns the digest of one record.
+func DigestOfKey(key string) Digest { return Digest{1, xxh3.HashString(key)} }
 
 // String returns the number and the sum in hexadecimal: "50000-1f0c…".
 func (d Digest) String() string { return fmt.Sprintf("%d-%016x", d.Records, d.Sum) }
 
 // DigestOf returns the digest of all records of a split, of which it reads the
-// keys only.
-func DigestOf(split *records.Split) (Digest, error) {
-	var d Digest
+// keys only, and the rows whose keys are lost (records.IsDamage): they are not
+// in it.
+func DigestOf(split *records.Split) (d Digest, lost []int64, err error) {
 	for i := range split.Len() {
 		key, err := split.Key(i)
-		if err != nil {
-			return Digest{}, fmt.Errorf("pipeline: key of record %d of split %q: %w", i, split.Name(), err)
+		switch {
+		case err == nil:
+			d = d.Add(DigestOfKey(key))
+		case records.IsDamage(err):
+			lost = append(lost, int64(i))
+		default:
+			return Digest{}, nil, fmt.Errorf("pipeline: key of record %d of split %q: %w", i, split.Name(), err)
 		}
-		d.add(key)
 	}
-	return d, nil
+	return d, lost, nil
 }

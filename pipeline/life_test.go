@@ -577,7 +577,7 @@ func TestShardCutShort(t *testing.T) {
 // TestFirstFailureWins reports the lowest slot, whichever worker comes first.
 func TestFirstFailureWins(t *testing.T) {
 	b := &buffer{ready: make(chan struct{}, 1)}
-	b.begin(0, 0, 4, 4)
+	b.begin(0, 0, 4, 0, 4)
 	for _, slot := range []int{2, 1, 3} {
 		b.fail(slot, fmt.Errorf("slot %d", slot))
 		if b.finish(1, Digest{1, 5}) || len(b.ready) != 0 {

@@ -161,7 +161,7 @@ func (p *Pipeline) feedEpoch(ctx context.Context, epoch, first int) bool {
 			return false
 		}
 		from, to := p.slice(step)
-		b.begin(epoch, step, to-from, min(p.o.Batch, p.split.Len()-step*p.o.Batch))
+		b.begin(epoch, step, to-from, from-step*p.o.Batch, min(p.o.Batch, p.split.Len()-step*p.o.Batch))
 		for i := range b.n {
 			b.indices[i] = int64(from + i)
 			if order != nil {

@@ -155,17 +155,16 @@ func start(ctx context.Context, ds *records.Dataset, split *records.Split, o Opt
 	return p, nil
 }
 
-// useCache gives the split a cache for decompressed rows, if it has any.
+// useCache gives the split a cache for decompressed rows, if it has any and none
+// yet: an earlier stream of the same split may have.
 func (p *Pipeline) useCache() {
 	budget := p.o.Cache
 	if budget == 0 {
 		budget = int64(min(availableMemory()/cacheShare, math.MaxInt64))
 	}
-	if !p.packed || budget <= 0 {
-		return
+	if p.packed && budget > 0 {
+		p.cache = p.split.UseCache(records.NewCache(budget))
 	}
-	p.cache = records.NewCache(budget)
-	p.split.UseCache(p.cache)
 }
 
 // serve owns the stream: it starts the feeder and the workers, delivers, and when

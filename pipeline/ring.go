@@ -52,7 +52,7 @@ type buffer struct {
 	indices []int64
 	params  []augment.Params
 
-	epoch, step, n, global int
+	epoch, step, n, first, global int
 
 	pending atomic.Int64  // slots not yet written
 	ready   chan struct{} // receives once when pending gets to 0
@@ -71,9 +71,9 @@ type buffer struct {
 	noted atomic.Bool // its delivery has been counted
 }
 
-// begin makes the buffer ready for n of a batch's records.
-func (b *buffer) begin(epoch, step, n, global int) {
-	b.epoch, b.step, b.n, b.global = epoch, step, n, global
+// begin makes the buffer ready for n of a batch's global records, from first on.
+func (b *buffer) begin(epoch, step, n, first, global int) {
+	b.epoch, b.step, b.n, b.first, b.global = epoch, step, n, first, global
 	b.skipped, b.keys = b.skipped[:0], Digest{}
 	b.pending.Store(int64(n))
 	if n == 0 {

@@ -113,6 +113,18 @@ func TestLostShard(t *testing.T) {
 			}
 		}
 	})
+	ds, err := records.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	split, err := ds.OpenSplitLenient("train")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer split.Close()
+	if d, lost, err := DigestOf(split); err != nil || d.Records != 18 || len(lost) != 19 || lost[0] != 18 {
+		t.Errorf("digest %v without %d records, %v; want 18 without 19", d, len(lost), err)
+	}
 	if holes != 19 {
 		t.Errorf("%d records skipped, want the 19 of the shard", holes)
 	}

@@ -36,7 +36,8 @@ type Stats struct {
 	// Asked counts the records that the system was asked to read ahead.
 	Asked int64
 	// CacheHits and CacheMisses count the records that came, and did not come,
-	// from the cache of decompressed rows.
+	// from the cache of decompressed rows, since it was made: an earlier stream
+	// of the same split may have used it.
 	CacheHits, CacheMisses int64
 	// Batches and Delivered count the batches that the consumer was given and
 	// the records in them, Skipped those of the records that could not be read

@@ -93,7 +93,7 @@ func (w *worker) fill(b *buffer, slot int, keys *Digest) (err error) {
 			w.kernel.Int16(image, row.I16, params[v])
 		}
 	}
-	keys.add(row.Key)
+	*keys = keys.Add(DigestOfKey(row.Key))
 	spent.augment = time.Since(begin)
 	if spent.fetch == 0 {
 		w.ahead.used(spent.read + spent.augment)

@@ -67,9 +67,15 @@ func (c *Cache) Stats() CacheStats {
 // row from the cache costs no decompression and no checksum, needs no Scratch,
 // and is valid until the split is closed.
 //
-// Several splits may share a cache. UseCache must be called once at most, and
-// before any row is read.
-func (s *Split) UseCache(c *Cache) {
+// Several splits may share a cache. A split keeps the first that it is given,
+// which UseCache returns; that must have come before any row was read.
+func (s *Split) UseCache(c *Cache) *Cache {
+	s.cacheOnce.Do(func() { s.useCache(c) })
+	return s.cache
+}
+
+// useCache does the work of UseCache, once.
+func (s *Split) useCache(c *Cache) {
 	s.cache = c
 	c.mu.Lock()
 	c.users++

@@ -107,6 +107,9 @@ func TestCacheKeepsRowOnce(t *testing.T) {
 	cache := NewCache(1 << 20)
 	split.UseCache(cache)
 	defer split.Close()
+	if other := NewCache(1 << 20); split.UseCache(other) != cache || other.users != 0 {
+		t.Error("a second cache takes the first one's place")
+	}
 	s.cached.put(0, row)
 	free := len(cache.free)
 	s.cached.put(0, row)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Dataset is a folder of records, with what its manifest and its mean picture
@@ -168,9 +169,10 @@ type Split struct {
 	shards []*shard
 	starts []int // starts[k]: number of shard k's first row; one more for the end
 
-	rowBytes int
-	packed   bool
-	cache    *Cache // nil without
+	rowBytes  int
+	packed    bool
+	cacheOnce sync.Once
+	cache     *Cache // nil without
 }
 
 // Name returns the split's name.

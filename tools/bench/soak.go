@@ -169,7 +169,7 @@ func (s *soaker) end(dtype string) error {
 	e := soakEnd{
 		Stage: "soak", Dtype: dtype, Layout: s.Layout.String(), Batch: s.Batch, Workers: orAll(s.Workers),
 		Images: s.images, Seconds: last.Elapsed, Rate: float64(s.images) / last.Elapsed,
-		Diagnosis: s.p.Diagnose(s.steady),
+		Diagnosis: s.p.Diagnose(s.p.Stats().Sub(s.steady)),
 	}
 	growth := "too few samples to tell whether memory grows"
 	if len(s.samples) > 2 {

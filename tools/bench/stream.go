@@ -46,7 +46,7 @@ func (b *bench) stream(t augment.Type) stage {
 			c.add(n, bytes, bytes+n*b.cropBytes())
 		}
 		c.stop()
-		d := p.Diagnose(since)
+		d := p.Diagnose(p.Stats().Sub(since))
 		c.diagnosis = &d
 		return nil
 	}
@@ -84,13 +84,21 @@ func warmUpStream(ctx context.Context, c *clock, p *pipeline.Pipeline) error {
 // take takes a batch, holds it for as long as the pace wants, gives it back, and
 // returns its numbers of records and of bytes.
 func take(ctx context.Context, p *pipeline.Pipeline, pace *pacer) (n, bytes int, err error) {
-	batch, ok := p.Next()
+	batch, ok := p.Next(ctx)
 	if !ok {
-		return 0, 0, p.Err()
+		return 0, 0, ended(ctx, p)
 	}
 	defer batch.Release()
 	pace.wait(ctx, batch.N)
 	return batch.N, len(batch.Bytes), nil
+}
+
+// ended returns why there is no next batch.
+func ended(ctx context.Context, p *pipeline.Pipeline) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return p.Err()
 }
 
 // pacer makes a consumer as slow as a trainer.

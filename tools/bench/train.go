@@ -63,9 +63,9 @@ func (b *bench) trainStreamed(ctx context.Context, c *clock, step func([]float32
 	defer func() { err = errors.Join(err, p.Close()) }()
 	var since pipeline.Stats
 	err = warmed(ctx, c, func() { since = p.Stats() }, func(i uint64) error {
-		batch, ok := p.Next()
+		batch, ok := p.Next(ctx)
 		if !ok {
-			return p.Err()
+			return ended(ctx, p)
 		}
 		defer batch.Release()
 		if batch.N == 0 { // of an epoch's end, with more ranks than records
@@ -74,7 +74,7 @@ func (b *bench) trainStreamed(ctx context.Context, c *clock, step func([]float32
 		return step(batch.Images, batch.Labels, i)
 	})
 	c.stop()
-	d := p.Diagnose(since)
+	d := p.Diagnose(p.Stats().Sub(since))
 	c.diagnosis = &d
 	return err
 }
