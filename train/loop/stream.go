@@ -90,13 +90,13 @@ func (t *trainer) next(ctx context.Context) (batch pipeline.Batch, ok bool, err 
 			return batch, false, err
 		}
 	}
-	if batch, ok = t.stream.Next(ctx); ok || ctx.Err() != nil {
-		return batch, ok, nil
+	batch, ok = t.stream.Next(ctx)
+	if !ok && ctx.Err() == nil {
+		if err = t.stream.Err(); err == nil {
+			err = errors.New("the stream of batches ended before its last epoch")
+		}
 	}
-	if err = t.stream.Err(); err == nil {
-		err = errors.New("the stream of batches ended before its last epoch")
-	}
-	return batch, false, err
+	return batch, ok, err
 }
 
 // patience is how long a cancelled run waits for its stream to end. Reading a
