@@ -270,7 +270,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"--soak=-1s"}, 2, "--soak -1s: must not be negative"},
 		{[]string{"--consume=-1"}, 2, "--consume -1: must not be negative"},
 		{[]string{"--consume=NaN"}, 2, "--consume NaN: must not be negative"},
-		{[]string{"--cache=-2"}, 2, "--cache -2: must lie between -1 and"},
+		{[]string{"--cache=much"}, 2, `"much" is not a size`},
 		{[]string{"--dtype", "int4"}, 2, `"float32","float16","bfloat16","stored","all"`},
 		{[]string{"--layout", "chwn"}, 2, `unknown layout "chwn": use nchw or nhwc`},
 		{[]string{"--shuffle", "none"}, 2, `unknown shuffle "none": use global or block`},

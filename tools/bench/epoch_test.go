@@ -30,7 +30,7 @@ func TestPacked(t *testing.T) {
 	if err := makeUpRecords(dir, "train", 66, records.Int16, records.LZ4, 3); err != nil {
 		t.Fatal(err)
 	}
-	for _, cache := range []string{"0", "1", "-1"} {
+	for _, cache := range []string{"0", "1MB", "1kB"} {
 		status, stdout, stderr := run(t, "--records", dir, "--stage", "read,augment,stream", "--dtype", "stored", "--batch", "32",
 			"--time", "10ms", "--net", "alexnet-small", "--cache="+cache, "--json")
 		got := results(t, stdout)

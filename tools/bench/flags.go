@@ -33,7 +33,7 @@ type flags struct {
 	Shuffle   pipeline.Shuffle   `default:"global" help:"stream: mix all records (global), or block by block (block), for data larger than memory."`
 	Window    int                `placeholder:"N" help:"stream: records that --shuffle block mixes at a time (default: by the memory there is)."`
 	Depth     int                `placeholder:"N" help:"stream: batches in the ring (default: by the memory there is)."`
-	Cache     int64              `placeholder:"MIB" help:"Memory for decompressed rows of compressed records, in MiB; --cache=-1: none. Without it stream takes what its default is, and read none."`
+	Cache     cacheSize          `placeholder:"SIZE" help:"Memory for decompressed records, such as 8GB; 0 for none (default: a quarter of what is available for stream, none for read)."`
 	OnCorrupt pipeline.OnCorrupt `default:"stop" help:"What becomes of records that cannot be read: stop or skip."`
 	Consume   float64            `placeholder:"N" help:"stream: the consumer takes N images a second, and holds each batch for as long as that takes (default: all there are)."`
 	Seed      uint64             `default:"1" help:"Of orders, crops, made-up pictures and weights."`
@@ -88,6 +88,18 @@ func (f *flags) check() error {
 // asks reports whether --stage names a stage, or "all".
 func (f *flags) asks(stage string) bool { return slices.Contains(f.Stage, stage) }
 
+// cacheSize is a pipeline.Options.Cache: -1 for none, 0 when it was not given.
+type cacheSize int64
+
+// UnmarshalText reads a number of bytes.
+func (c *cacheSize) UnmarshalText(text []byte) error {
+	bytes, err := cli.ParseBytes(string(text))
+	if *c = cacheSize(bytes); bytes == 0 {
+		*c = -1
+	}
+	return err
+}
+
 // checkRanges finds numbers that are out of range.
 func (f *flags) checkRanges() error {
 	switch {
@@ -101,8 +113,6 @@ func (f *flags) checkRanges() error {
 		return cli.Usagef("--soak %v: must not be negative", f.Soak)
 	case !(f.Consume >= 0): // NaN, too
 		return cli.Usagef("--consume %v: must not be negative", f.Consume)
-	case f.Cache < -1 || f.Cache > 1<<40:
-		return cli.Usagef("--cache %d: must lie between -1 and %d", f.Cache, int64(1)<<40)
 	}
 	for _, n := range []struct {
 		name  string

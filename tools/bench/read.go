@@ -19,7 +19,7 @@ func (b *bench) read() stage {
 		}
 		defer func() { err = errors.Join(err, split.Close()) }()
 		if b.Cache > 0 {
-			split.UseCache(records.NewCache(b.Cache << 20))
+			split.UseCache(records.NewCache(int64(b.Cache)))
 		}
 		v := &visitor{
 			split: split, order: pipeline.Order(b.Seed, 0, split.Len()), clock: c,

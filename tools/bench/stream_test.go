@@ -10,7 +10,7 @@ import (
 // TestStreamFlags streams a rank's part, block by block, to a slow consumer.
 func TestStreamFlags(t *testing.T) {
 	status, stdout, stderr := run(t, "--stage", "stream", "--net", "alexnet-small", "--size", "66", "--batch", "6", "--time", "1ms", "--json",
-		"--rank", "1", "--world", "2", "--shuffle", "block", "--window", "100", "--depth", "3", "--on-corrupt", "skip", "--cache", "1", "--consume", "100000")
+		"--rank", "1", "--world", "2", "--shuffle", "block", "--window", "100", "--depth", "3", "--on-corrupt", "skip", "--cache", "1MiB", "--consume", "100000")
 	got := results(t, stdout)
 	if status != 0 || len(got) != 1 || got[0].Images%3 != 0 || !strings.HasPrefix(got[0].Note, "rank 1 of 2, batches of 6 at 100000 images/s, 64 x 64") || got[0].Kept != 0 {
 		t.Errorf("status %d, %s, %s", status, stderr, stdout)
