@@ -4,11 +4,11 @@
 
 package augment
 
-// planeUint8Float32AVX2 makes a plane of Float32 of one of Uint8.
+// planesUint8Float32AVX2 makes planes of Float32 of up to three of Uint8.
 // crop must be at least 8.
 //
 //go:noescape
-func planeUint8Float32AVX2(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
+func planesUint8Float32AVX2(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
 // pixelsUint8Float32AVX2 makes an image of Float32 of three planes of Uint8, pixel by pixel.
 // crop must be at least 8.
@@ -16,11 +16,11 @@ func planeUint8Float32AVX2(dst *byte, src *byte, sub *float32, width int, crop i
 //go:noescape
 func pixelsUint8Float32AVX2(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
-// planeUint8Float16AVX2 makes a plane of Float16 of one of Uint8.
+// planesUint8Float16AVX2 makes planes of Float16 of up to three of Uint8.
 // crop must be at least 16.
 //
 //go:noescape
-func planeUint8Float16AVX2(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
+func planesUint8Float16AVX2(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
 // pixelsUint8Float16AVX2 makes an image of Float16 of three planes of Uint8, pixel by pixel.
 // crop must be at least 8.
@@ -28,11 +28,11 @@ func planeUint8Float16AVX2(dst *byte, src *byte, sub *float32, width int, crop i
 //go:noescape
 func pixelsUint8Float16AVX2(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
-// planeUint8BFloat16AVX2 makes a plane of BFloat16 of one of Uint8.
+// planesUint8BFloat16AVX2 makes planes of BFloat16 of up to three of Uint8.
 // crop must be at least 16.
 //
 //go:noescape
-func planeUint8BFloat16AVX2(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
+func planesUint8BFloat16AVX2(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
 // pixelsUint8BFloat16AVX2 makes an image of BFloat16 of three planes of Uint8, pixel by pixel.
 // crop must be at least 8.
@@ -40,11 +40,11 @@ func planeUint8BFloat16AVX2(dst *byte, src *byte, sub *float32, width int, crop 
 //go:noescape
 func pixelsUint8BFloat16AVX2(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
-// planeInt16Float32AVX2 makes a plane of Float32 of one of Int16.
+// planesInt16Float32AVX2 makes planes of Float32 of up to three of Int16.
 // crop must be at least 8.
 //
 //go:noescape
-func planeInt16Float32AVX2(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
+func planesInt16Float32AVX2(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
 // pixelsInt16Float32AVX2 makes an image of Float32 of three planes of Int16, pixel by pixel.
 // crop must be at least 8.
@@ -52,11 +52,11 @@ func planeInt16Float32AVX2(dst *byte, src *byte, sub *float32, width int, crop i
 //go:noescape
 func pixelsInt16Float32AVX2(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
-// planeInt16Float16AVX2 makes a plane of Float16 of one of Int16.
+// planesInt16Float16AVX2 makes planes of Float16 of up to three of Int16.
 // crop must be at least 16.
 //
 //go:noescape
-func planeInt16Float16AVX2(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
+func planesInt16Float16AVX2(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
 // pixelsInt16Float16AVX2 makes an image of Float16 of three planes of Int16, pixel by pixel.
 // crop must be at least 8.
@@ -64,11 +64,11 @@ func planeInt16Float16AVX2(dst *byte, src *byte, sub *float32, width int, crop i
 //go:noescape
 func pixelsInt16Float16AVX2(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
-// planeInt16BFloat16AVX2 makes a plane of BFloat16 of one of Int16.
+// planesInt16BFloat16AVX2 makes planes of BFloat16 of up to three of Int16.
 // crop must be at least 16.
 //
 //go:noescape
-func planeInt16BFloat16AVX2(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
+func planesInt16BFloat16AVX2(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
 // pixelsInt16BFloat16AVX2 makes an image of BFloat16 of three planes of Int16, pixel by pixel.
 // crop must be at least 8.
@@ -76,11 +76,11 @@ func planeInt16BFloat16AVX2(dst *byte, src *byte, sub *float32, width int, crop 
 //go:noescape
 func pixelsInt16BFloat16AVX2(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
-// planeUint8Float32AVX512 makes a plane of Float32 of one of Uint8.
+// planesUint8Float32AVX512 makes planes of Float32 of up to three of Uint8.
 // crop must be at least 16.
 //
 //go:noescape
-func planeUint8Float32AVX512(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
+func planesUint8Float32AVX512(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
 // pixelsUint8Float32AVX512 makes an image of Float32 of three planes of Uint8, pixel by pixel.
 // crop must be at least 16.
@@ -88,11 +88,11 @@ func planeUint8Float32AVX512(dst *byte, src *byte, sub *float32, width int, crop
 //go:noescape
 func pixelsUint8Float32AVX512(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
-// planeUint8Float16AVX512 makes a plane of Float16 of one of Uint8.
+// planesUint8Float16AVX512 makes planes of Float16 of up to three of Uint8.
 // crop must be at least 32.
 //
 //go:noescape
-func planeUint8Float16AVX512(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
+func planesUint8Float16AVX512(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
 // pixelsUint8Float16AVX512 makes an image of Float16 of three planes of Uint8, pixel by pixel.
 // crop must be at least 32.
@@ -100,11 +100,11 @@ func planeUint8Float16AVX512(dst *byte, src *byte, sub *float32, width int, crop
 //go:noescape
 func pixelsUint8Float16AVX512(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
-// planeUint8BFloat16AVX512 makes a plane of BFloat16 of one of Uint8.
+// planesUint8BFloat16AVX512 makes planes of BFloat16 of up to three of Uint8.
 // crop must be at least 32.
 //
 //go:noescape
-func planeUint8BFloat16AVX512(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
+func planesUint8BFloat16AVX512(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
 // pixelsUint8BFloat16AVX512 makes an image of BFloat16 of three planes of Uint8, pixel by pixel.
 // crop must be at least 32.
@@ -112,11 +112,11 @@ func planeUint8BFloat16AVX512(dst *byte, src *byte, sub *float32, width int, cro
 //go:noescape
 func pixelsUint8BFloat16AVX512(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
-// planeInt16Float32AVX512 makes a plane of Float32 of one of Int16.
+// planesInt16Float32AVX512 makes planes of Float32 of up to three of Int16.
 // crop must be at least 16.
 //
 //go:noescape
-func planeInt16Float32AVX512(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
+func planesInt16Float32AVX512(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
 // pixelsInt16Float32AVX512 makes an image of Float32 of three planes of Int16, pixel by pixel.
 // crop must be at least 16.
@@ -124,11 +124,11 @@ func planeInt16Float32AVX512(dst *byte, src *byte, sub *float32, width int, crop
 //go:noescape
 func pixelsInt16Float32AVX512(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
-// planeInt16Float16AVX512 makes a plane of Float16 of one of Int16.
+// planesInt16Float16AVX512 makes planes of Float16 of up to three of Int16.
 // crop must be at least 32.
 //
 //go:noescape
-func planeInt16Float16AVX512(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
+func planesInt16Float16AVX512(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
 // pixelsInt16Float16AVX512 makes an image of Float16 of three planes of Int16, pixel by pixel.
 // crop must be at least 32.
@@ -136,11 +136,11 @@ func planeInt16Float16AVX512(dst *byte, src *byte, sub *float32, width int, crop
 //go:noescape
 func pixelsInt16Float16AVX512(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
-// planeInt16BFloat16AVX512 makes a plane of BFloat16 of one of Int16.
+// planesInt16BFloat16AVX512 makes planes of BFloat16 of up to three of Int16.
 // crop must be at least 32.
 //
 //go:noescape
-func planeInt16BFloat16AVX512(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
+func planesInt16BFloat16AVX512(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
 // pixelsInt16BFloat16AVX512 makes an image of BFloat16 of three planes of Int16, pixel by pixel.
 // crop must be at least 32.
@@ -148,11 +148,11 @@ func planeInt16BFloat16AVX512(dst *byte, src *byte, sub *float32, width int, cro
 //go:noescape
 func pixelsInt16BFloat16AVX512(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
 
-// copyUint8AVX2 makes a plane of stored values of one of Uint8.
+// copyPlanesUint8AVX2 makes planes of stored values of as many of Uint8.
 // crop must be at least 32.
 //
 //go:noescape
-func copyUint8AVX2(dst *byte, src *byte, width int, crop int, flip int, stream int)
+func copyPlanesUint8AVX2(dst *byte, src *byte, width int, plane int, planes int, crop int, flip int, stream int)
 
 // copyPixelsUint8AVX2 makes an image of stored values of three planes of Uint8, pixel by pixel.
 // crop must be at least 16.
@@ -160,11 +160,11 @@ func copyUint8AVX2(dst *byte, src *byte, width int, crop int, flip int, stream i
 //go:noescape
 func copyPixelsUint8AVX2(dst *byte, src *byte, width int, plane int, crop int, flip int, stream int)
 
-// copyInt16AVX2 makes a plane of stored values of one of Int16.
+// copyPlanesInt16AVX2 makes planes of stored values of as many of Int16.
 // crop must be at least 16.
 //
 //go:noescape
-func copyInt16AVX2(dst *byte, src *byte, width int, crop int, flip int, stream int)
+func copyPlanesInt16AVX2(dst *byte, src *byte, width int, plane int, planes int, crop int, flip int, stream int)
 
 // copyPixelsInt16AVX2 makes an image of stored values of three planes of Int16, pixel by pixel.
 // crop must be at least 8.

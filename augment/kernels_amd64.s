@@ -4,103 +4,213 @@
 
 #include "textflag.h"
 
-// func planeUint8Float32AVX2(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
-// Requires: AVX, AVX2
-TEXT ·planeUint8Float32AVX2(SB), NOSPLIT, $0-64
+// func planesUint8Float32AVX2(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·planesUint8Float32AVX2(SB), NOSPLIT, $0-88
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
-	MOVQ         flip+48(FP), DX
-	VBROADCASTSS shift+40(FP), Y0
-	MOVQ         DX, BX
-	ANDQ         $+7, BX
-	VMOVD        BX, X1
-	VPBROADCASTD X1, Y1
-	VPXOR        inOrder32<>+0(SB), Y1, Y1
-	MOVQ         dst+0(FP), DI
-	MOVQ         crop+32(FP), R8
-	LEAQ         -8(R8), R9
-	MOVQ         $+32, R10
-	XORQ         DX, R10
-	SUBQ         DX, R10
-	MOVQ         stream+56(FP), BX
-	TESTQ        BX, BX
-	JNZ          streamrow
+	MOVQ         flip+72(FP), DX
+	LEAQ         red+56(FP), BX
+	MOVQ         DX, SI
+	ANDQ         $+7, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	VPXOR        inOrder32<>+0(SB), Y0, Y1
+	MOVQ         dst+0(FP), R8
+	MOVQ         crop+48(FP), R9
+	LEAQ         -8(R9), R10
+	MOVQ         $+32, R11
+	XORQ         DX, R11
+	SUBQ         DX, R11
+	MOVQ         stream+80(FP), SI
+	TESTQ        SI, SI
+	JNZ          streamband
+
+band:
+	XORQ R13, R13
+
+plane:
+	VBROADCASTSS (BX)(R13*4), Y0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
 
 row:
-	IMUL3Q $+4, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    near
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+4, DI, DI
+	MOVQ   crop+48(FP), SI
+
+ahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+64, SI
+	JG         ahead
+
+near:
+	IMUL3Q $+4, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 block:
-	VPMOVZXBD (AX)(BX*1), Y2
+	VPMOVZXBD (AX)(SI*1), Y2
 	VCVTDQ2PS Y2, Y2
-	VSUBPS    (CX)(BX*4), Y2, Y2
+	VSUBPS    (CX)(SI*4), Y2, Y2
 	VADDPS    Y0, Y2, Y2
 	VPERMPS   Y2, Y1, Y2
-	VMOVDQU   Y2, (SI)
-	ADDQ      $+8, BX
-	ADDQ      R10, SI
-	CMPQ      BX, R9
+	VMOVDQU   Y2, (DI)
+	ADDQ      $+8, SI
+	ADDQ      R11, DI
+	CMPQ      SI, R10
 	JLE       block
-	MOVQ      crop+32(FP), SI
-	CMPQ      BX, SI
+	MOVQ      crop+48(FP), DI
+	CMPQ      SI, DI
 	JEQ       next
-	IMUL3Q    $+4, R9, SI
+	IMUL3Q    $+4, R10, DI
 	NOTQ      DX
-	ANDQ      DX, SI
+	ANDQ      DX, DI
 	NOTQ      DX
-	ADDQ      DI, SI
-	MOVQ      R9, BX
+	ADDQ      R8, DI
+	MOVQ      R10, SI
 	JMP       block
 
 next:
-	IMUL3Q $+4, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*1), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    row
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*1), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     row
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     last
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*1), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, R8
+	JMP     plane
+
+last:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*1), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+4, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    band
 	VZEROUPPER
 	RET
 
+streamband:
+	XORQ R13, R13
+
+streamplane:
+	VBROADCASTSS (BX)(R13*4), Y0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
+
 streamrow:
-	IMUL3Q $+4, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+4, DI, DI
+	MOVQ   crop+48(FP), SI
+
+streamahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+64, SI
+	JG         streamahead
+
+streamnear:
+	IMUL3Q $+4, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 streamblock:
-	VPMOVZXBD (AX)(BX*1), Y2
+	VPMOVZXBD (AX)(SI*1), Y2
 	VCVTDQ2PS Y2, Y2
-	VSUBPS    (CX)(BX*4), Y2, Y2
+	VSUBPS    (CX)(SI*4), Y2, Y2
 	VADDPS    Y0, Y2, Y2
 	VPERMPS   Y2, Y1, Y2
-	VMOVNTDQ  Y2, (SI)
-	ADDQ      $+8, BX
-	ADDQ      R10, SI
-	CMPQ      BX, R9
+	VMOVNTDQ  Y2, (DI)
+	ADDQ      $+8, SI
+	ADDQ      R11, DI
+	CMPQ      SI, R10
 	JLE       streamblock
-	MOVQ      crop+32(FP), SI
-	CMPQ      BX, SI
+	MOVQ      crop+48(FP), DI
+	CMPQ      SI, DI
 	JEQ       streamnext
-	IMUL3Q    $+4, R9, SI
+	IMUL3Q    $+4, R10, DI
 	NOTQ      DX
-	ANDQ      DX, SI
+	ANDQ      DX, DI
 	NOTQ      DX
-	ADDQ      DI, SI
-	MOVQ      R9, BX
+	ADDQ      R8, DI
+	MOVQ      R10, SI
 	JMP       streamblock
 
 streamnext:
-	IMUL3Q $+4, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*1), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    streamrow
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*1), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     streamrow
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     streamlast
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*1), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, R8
+	JMP     streamplane
+
+streamlast:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*1), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+4, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    streamband
 	VZEROUPPER
 	RET
 
@@ -123,7 +233,7 @@ DATA inOrder32<>+60(SB)/4, $0x0000000f
 GLOBL inOrder32<>(SB), RODATA|NOPTR, $64
 
 // func pixelsUint8Float32AVX2(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·pixelsUint8Float32AVX2(SB), NOSPLIT, $0-80
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
@@ -159,9 +269,24 @@ TEXT ·pixelsUint8Float32AVX2(SB), NOSPLIT, $0-80
 	SUBQ         R8, R14
 	MOVQ         stream+72(FP), R9
 	TESTQ        R9, R9
-	JNZ          streamrow
+	JNZ          streamband
 
 row:
+	CMPQ   R12, $+4
+	JLE    near
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+4, R10, R10
+	MOVQ   crop+40(FP), R9
+
+ahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+64, R9
+	JG         ahead
+
+near:
 	IMUL3Q $+12, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -208,8 +333,8 @@ block:
 	JMP       block
 
 next:
-	IMUL3Q $+12, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+12, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*1), AX
 	LEAQ   (BX)(R9*1), BX
@@ -222,7 +347,23 @@ next:
 	VZEROUPPER
 	RET
 
+streamband:
 streamrow:
+	CMPQ   R12, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+4, R10, R10
+	MOVQ   crop+40(FP), R9
+
+streamahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+64, R9
+	JG         streamahead
+
+streamnear:
 	IMUL3Q $+12, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -269,8 +410,8 @@ streamblock:
 	JMP       streamblock
 
 streamnext:
-	IMUL3Q $+12, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+12, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*1), AX
 	LEAQ   (BX)(R9*1), BX
@@ -313,124 +454,234 @@ DATA woven32x8_2<>+24(SB)/4, $0x00000004
 DATA woven32x8_2<>+28(SB)/4, $0x00000007
 GLOBL woven32x8_2<>(SB), RODATA|NOPTR, $32
 
-// func planeUint8Float16AVX2(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
-// Requires: AVX, AVX2, F16C
-TEXT ·planeUint8Float16AVX2(SB), NOSPLIT, $0-64
+// func planesUint8Float16AVX2(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
+// Requires: AVX, AVX2, CMOV, F16C, MMX+
+TEXT ·planesUint8Float16AVX2(SB), NOSPLIT, $0-88
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
-	MOVQ         flip+48(FP), DX
-	VBROADCASTSS shift+40(FP), Y0
-	MOVQ         DX, BX
-	ANDQ         $+235802126, BX
-	VMOVD        BX, X1
-	VPBROADCASTD X1, Y1
-	VPXOR        inOrder8<>+0(SB), Y1, Y1
-	MOVQ         DX, BX
-	ANDQ         $+4, BX
-	VMOVD        BX, X2
-	VPBROADCASTD X2, Y2
-	VPXOR        inOrder32<>+0(SB), Y2, Y2
-	MOVQ         dst+0(FP), DI
-	MOVQ         crop+32(FP), R8
-	LEAQ         -16(R8), R9
-	MOVQ         $+32, R10
-	XORQ         DX, R10
-	SUBQ         DX, R10
-	MOVQ         stream+56(FP), BX
-	TESTQ        BX, BX
-	JNZ          streamrow
+	MOVQ         flip+72(FP), DX
+	LEAQ         red+56(FP), BX
+	MOVQ         DX, SI
+	ANDQ         $+235802126, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	VPXOR        inOrder8<>+0(SB), Y0, Y1
+	MOVQ         DX, SI
+	ANDQ         $+4, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	VPXOR        inOrder32<>+0(SB), Y0, Y2
+	MOVQ         dst+0(FP), R8
+	MOVQ         crop+48(FP), R9
+	LEAQ         -16(R9), R10
+	MOVQ         $+32, R11
+	XORQ         DX, R11
+	SUBQ         DX, R11
+	MOVQ         stream+80(FP), SI
+	TESTQ        SI, SI
+	JNZ          streamband
+
+band:
+	XORQ R13, R13
+
+plane:
+	VBROADCASTSS (BX)(R13*4), Y0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
 
 row:
-	IMUL3Q $+2, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    near
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+4, DI, DI
+	MOVQ   crop+48(FP), SI
+
+ahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+64, SI
+	JG         ahead
+
+near:
+	IMUL3Q $+2, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 block:
-	VPMOVZXBD   (AX)(BX*1), Y3
+	VPMOVZXBD   (AX)(SI*1), Y3
 	VCVTDQ2PS   Y3, Y3
-	VSUBPS      (CX)(BX*4), Y3, Y3
+	VSUBPS      (CX)(SI*4), Y3, Y3
 	VADDPS      Y0, Y3, Y3
-	VPMOVZXBD   8(AX)(BX*1), Y4
+	VPMOVZXBD   8(AX)(SI*1), Y4
 	VCVTDQ2PS   Y4, Y4
-	VSUBPS      32(CX)(BX*4), Y4, Y4
+	VSUBPS      32(CX)(SI*4), Y4, Y4
 	VADDPS      Y0, Y4, Y4
 	VCVTPS2PH   $0x00, Y3, X3
 	VCVTPS2PH   $0x00, Y4, X4
 	VINSERTI128 $0x01, X4, Y3, Y3
 	VPSHUFB     Y1, Y3, Y3
 	VPERMD      Y3, Y2, Y3
-	VMOVDQU     Y3, (SI)
-	ADDQ        $+16, BX
-	ADDQ        R10, SI
-	CMPQ        BX, R9
+	VMOVDQU     Y3, (DI)
+	ADDQ        $+16, SI
+	ADDQ        R11, DI
+	CMPQ        SI, R10
 	JLE         block
-	MOVQ        crop+32(FP), SI
-	CMPQ        BX, SI
+	MOVQ        crop+48(FP), DI
+	CMPQ        SI, DI
 	JEQ         next
-	IMUL3Q      $+2, R9, SI
+	IMUL3Q      $+2, R10, DI
 	NOTQ        DX
-	ANDQ        DX, SI
+	ANDQ        DX, DI
 	NOTQ        DX
-	ADDQ        DI, SI
-	MOVQ        R9, BX
+	ADDQ        R8, DI
+	MOVQ        R10, SI
 	JMP         block
 
 next:
-	IMUL3Q $+2, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*1), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    row
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*1), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     row
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     last
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*1), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	JMP     plane
+
+last:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*1), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+2, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    band
 	VZEROUPPER
 	RET
 
+streamband:
+	XORQ R13, R13
+
+streamplane:
+	VBROADCASTSS (BX)(R13*4), Y0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
+
 streamrow:
-	IMUL3Q $+2, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+4, DI, DI
+	MOVQ   crop+48(FP), SI
+
+streamahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+64, SI
+	JG         streamahead
+
+streamnear:
+	IMUL3Q $+2, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 streamblock:
-	VPMOVZXBD   (AX)(BX*1), Y3
+	VPMOVZXBD   (AX)(SI*1), Y3
 	VCVTDQ2PS   Y3, Y3
-	VSUBPS      (CX)(BX*4), Y3, Y3
+	VSUBPS      (CX)(SI*4), Y3, Y3
 	VADDPS      Y0, Y3, Y3
-	VPMOVZXBD   8(AX)(BX*1), Y4
+	VPMOVZXBD   8(AX)(SI*1), Y4
 	VCVTDQ2PS   Y4, Y4
-	VSUBPS      32(CX)(BX*4), Y4, Y4
+	VSUBPS      32(CX)(SI*4), Y4, Y4
 	VADDPS      Y0, Y4, Y4
 	VCVTPS2PH   $0x00, Y3, X3
 	VCVTPS2PH   $0x00, Y4, X4
 	VINSERTI128 $0x01, X4, Y3, Y3
 	VPSHUFB     Y1, Y3, Y3
 	VPERMD      Y3, Y2, Y3
-	VMOVNTDQ    Y3, (SI)
-	ADDQ        $+16, BX
-	ADDQ        R10, SI
-	CMPQ        BX, R9
+	VMOVNTDQ    Y3, (DI)
+	ADDQ        $+16, SI
+	ADDQ        R11, DI
+	CMPQ        SI, R10
 	JLE         streamblock
-	MOVQ        crop+32(FP), SI
-	CMPQ        BX, SI
+	MOVQ        crop+48(FP), DI
+	CMPQ        SI, DI
 	JEQ         streamnext
-	IMUL3Q      $+2, R9, SI
+	IMUL3Q      $+2, R10, DI
 	NOTQ        DX
-	ANDQ        DX, SI
+	ANDQ        DX, DI
 	NOTQ        DX
-	ADDQ        DI, SI
-	MOVQ        R9, BX
+	ADDQ        R8, DI
+	MOVQ        R10, SI
 	JMP         streamblock
 
 streamnext:
-	IMUL3Q $+2, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*1), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    streamrow
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*1), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     streamrow
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     streamlast
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*1), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	JMP     streamplane
+
+streamlast:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*1), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+2, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    streamband
 	VZEROUPPER
 	RET
 
@@ -469,7 +720,7 @@ DATA inOrder8<>+31(SB)/1, $0x0f
 GLOBL inOrder8<>(SB), RODATA|NOPTR, $32
 
 // func pixelsUint8Float16AVX2(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
-// Requires: AVX, AVX2, F16C
+// Requires: AVX, AVX2, F16C, MMX+
 TEXT ·pixelsUint8Float16AVX2(SB), NOSPLIT, $0-80
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
@@ -505,9 +756,24 @@ TEXT ·pixelsUint8Float16AVX2(SB), NOSPLIT, $0-80
 	SUBQ         R8, R14
 	MOVQ         stream+72(FP), R9
 	TESTQ        R9, R9
-	JNZ          streamrow
+	JNZ          streamband
 
 row:
+	CMPQ   R12, $+4
+	JLE    near
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+4, R10, R10
+	MOVQ   crop+40(FP), R9
+
+ahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+64, R9
+	JG         ahead
+
+near:
 	IMUL3Q $+6, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -557,8 +823,8 @@ block:
 	JMP       block
 
 next:
-	IMUL3Q $+6, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+6, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*1), AX
 	LEAQ   (BX)(R9*1), BX
@@ -571,7 +837,23 @@ next:
 	VZEROUPPER
 	RET
 
+streamband:
 streamrow:
+	CMPQ   R12, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+4, R10, R10
+	MOVQ   crop+40(FP), R9
+
+streamahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+64, R9
+	JG         streamahead
+
+streamnear:
 	IMUL3Q $+6, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -621,8 +903,8 @@ streamblock:
 	JMP       streamblock
 
 streamnext:
-	IMUL3Q $+6, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+6, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*1), AX
 	LEAQ   (BX)(R9*1), BX
@@ -635,56 +917,78 @@ streamnext:
 	VZEROUPPER
 	RET
 
-// func planeUint8BFloat16AVX2(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
-// Requires: AVX, AVX2
-TEXT ·planeUint8BFloat16AVX2(SB), NOSPLIT, $0-64
+// func planesUint8BFloat16AVX2(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·planesUint8BFloat16AVX2(SB), NOSPLIT, $0-88
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
-	MOVQ         flip+48(FP), DX
-	VBROADCASTSS shift+40(FP), Y0
-	MOVL         $0x00000001, BX
-	VMOVD        BX, X1
+	MOVQ         flip+72(FP), DX
+	LEAQ         red+56(FP), BX
+	MOVL         $0x00000001, SI
+	VMOVD        SI, X1
 	VPBROADCASTD X1, Y1
-	MOVL         $0x00007fff, BX
-	VMOVD        BX, X2
+	MOVL         $0x00007fff, SI
+	VMOVD        SI, X2
 	VPBROADCASTD X2, Y2
-	MOVL         $0xffff0000, BX
-	VMOVD        BX, X3
-	VPBROADCASTD X3, Y3
-	MOVQ         DX, BX
-	ANDQ         $+235802126, BX
-	VMOVD        BX, X3
-	VPBROADCASTD X3, Y3
-	VPXOR        inOrder8<>+0(SB), Y3, Y3
-	MOVQ         DX, BX
-	ANDQ         $+4, BX
-	VMOVD        BX, X4
-	VPBROADCASTD X4, Y4
-	VPXOR        packed32<>+0(SB), Y4, Y4
-	MOVQ         dst+0(FP), DI
-	MOVQ         crop+32(FP), R8
-	LEAQ         -16(R8), R9
-	MOVQ         $+32, R10
-	XORQ         DX, R10
-	SUBQ         DX, R10
-	MOVQ         stream+56(FP), BX
-	TESTQ        BX, BX
-	JNZ          streamrow
+	MOVL         $0xffff0000, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	MOVQ         DX, SI
+	ANDQ         $+235802126, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	VPXOR        inOrder8<>+0(SB), Y0, Y3
+	MOVQ         DX, SI
+	ANDQ         $+4, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	VPXOR        packed32<>+0(SB), Y0, Y4
+	MOVQ         dst+0(FP), R8
+	MOVQ         crop+48(FP), R9
+	LEAQ         -16(R9), R10
+	MOVQ         $+32, R11
+	XORQ         DX, R11
+	SUBQ         DX, R11
+	MOVQ         stream+80(FP), SI
+	TESTQ        SI, SI
+	JNZ          streamband
+
+band:
+	XORQ R13, R13
+
+plane:
+	VBROADCASTSS (BX)(R13*4), Y0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
 
 row:
-	IMUL3Q $+2, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    near
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+4, DI, DI
+	MOVQ   crop+48(FP), SI
+
+ahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+64, SI
+	JG         ahead
+
+near:
+	IMUL3Q $+2, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 block:
-	VPMOVZXBD (AX)(BX*1), Y5
+	VPMOVZXBD (AX)(SI*1), Y5
 	VCVTDQ2PS Y5, Y5
-	VSUBPS    (CX)(BX*4), Y5, Y5
+	VSUBPS    (CX)(SI*4), Y5, Y5
 	VADDPS    Y0, Y5, Y5
-	VPMOVZXBD 8(AX)(BX*1), Y6
+	VPMOVZXBD 8(AX)(SI*1), Y6
 	VCVTDQ2PS Y6, Y6
-	VSUBPS    32(CX)(BX*4), Y6, Y6
+	VSUBPS    32(CX)(SI*4), Y6, Y6
 	VADDPS    Y0, Y6, Y6
 	VPSRLD    $0x10, Y5, Y7
 	VPAND     Y1, Y7, Y7
@@ -699,47 +1003,102 @@ block:
 	VPACKUSDW Y6, Y5, Y5
 	VPSHUFB   Y3, Y5, Y5
 	VPERMD    Y5, Y4, Y5
-	VMOVDQU   Y5, (SI)
-	ADDQ      $+16, BX
-	ADDQ      R10, SI
-	CMPQ      BX, R9
+	VMOVDQU   Y5, (DI)
+	ADDQ      $+16, SI
+	ADDQ      R11, DI
+	CMPQ      SI, R10
 	JLE       block
-	MOVQ      crop+32(FP), SI
-	CMPQ      BX, SI
+	MOVQ      crop+48(FP), DI
+	CMPQ      SI, DI
 	JEQ       next
-	IMUL3Q    $+2, R9, SI
+	IMUL3Q    $+2, R10, DI
 	NOTQ      DX
-	ANDQ      DX, SI
+	ANDQ      DX, DI
 	NOTQ      DX
-	ADDQ      DI, SI
-	MOVQ      R9, BX
+	ADDQ      R8, DI
+	MOVQ      R10, SI
 	JMP       block
 
 next:
-	IMUL3Q $+2, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*1), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    row
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*1), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     row
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     last
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*1), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	JMP     plane
+
+last:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*1), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+2, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    band
 	VZEROUPPER
 	RET
 
+streamband:
+	XORQ R13, R13
+
+streamplane:
+	VBROADCASTSS (BX)(R13*4), Y0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
+
 streamrow:
-	IMUL3Q $+2, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+4, DI, DI
+	MOVQ   crop+48(FP), SI
+
+streamahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+64, SI
+	JG         streamahead
+
+streamnear:
+	IMUL3Q $+2, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 streamblock:
-	VPMOVZXBD (AX)(BX*1), Y5
+	VPMOVZXBD (AX)(SI*1), Y5
 	VCVTDQ2PS Y5, Y5
-	VSUBPS    (CX)(BX*4), Y5, Y5
+	VSUBPS    (CX)(SI*4), Y5, Y5
 	VADDPS    Y0, Y5, Y5
-	VPMOVZXBD 8(AX)(BX*1), Y6
+	VPMOVZXBD 8(AX)(SI*1), Y6
 	VCVTDQ2PS Y6, Y6
-	VSUBPS    32(CX)(BX*4), Y6, Y6
+	VSUBPS    32(CX)(SI*4), Y6, Y6
 	VADDPS    Y0, Y6, Y6
 	VPSRLD    $0x10, Y5, Y7
 	VPAND     Y1, Y7, Y7
@@ -754,30 +1113,63 @@ streamblock:
 	VPACKUSDW Y6, Y5, Y5
 	VPSHUFB   Y3, Y5, Y5
 	VPERMD    Y5, Y4, Y5
-	VMOVNTDQ  Y5, (SI)
-	ADDQ      $+16, BX
-	ADDQ      R10, SI
-	CMPQ      BX, R9
+	VMOVNTDQ  Y5, (DI)
+	ADDQ      $+16, SI
+	ADDQ      R11, DI
+	CMPQ      SI, R10
 	JLE       streamblock
-	MOVQ      crop+32(FP), SI
-	CMPQ      BX, SI
+	MOVQ      crop+48(FP), DI
+	CMPQ      SI, DI
 	JEQ       streamnext
-	IMUL3Q    $+2, R9, SI
+	IMUL3Q    $+2, R10, DI
 	NOTQ      DX
-	ANDQ      DX, SI
+	ANDQ      DX, DI
 	NOTQ      DX
-	ADDQ      DI, SI
-	MOVQ      R9, BX
+	ADDQ      R8, DI
+	MOVQ      R10, SI
 	JMP       streamblock
 
 streamnext:
-	IMUL3Q $+2, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*1), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    streamrow
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*1), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     streamrow
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     streamlast
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*1), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	JMP     streamplane
+
+streamlast:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*1), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+2, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    streamband
 	VZEROUPPER
 	RET
 
@@ -792,7 +1184,7 @@ DATA packed32<>+28(SB)/4, $0x00000007
 GLOBL packed32<>(SB), RODATA|NOPTR, $32
 
 // func pixelsUint8BFloat16AVX2(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·pixelsUint8BFloat16AVX2(SB), NOSPLIT, $0-80
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
@@ -837,9 +1229,24 @@ TEXT ·pixelsUint8BFloat16AVX2(SB), NOSPLIT, $0-80
 	SUBQ         R8, R14
 	MOVQ         stream+72(FP), R9
 	TESTQ        R9, R9
-	JNZ          streamrow
+	JNZ          streamband
 
 row:
+	CMPQ   R12, $+4
+	JLE    near
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+4, R10, R10
+	MOVQ   crop+40(FP), R9
+
+ahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+64, R9
+	JG         ahead
+
+near:
 	IMUL3Q $+6, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -907,8 +1314,8 @@ block:
 	JMP          block
 
 next:
-	IMUL3Q $+6, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+6, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*1), AX
 	LEAQ   (BX)(R9*1), BX
@@ -921,7 +1328,23 @@ next:
 	VZEROUPPER
 	RET
 
+streamband:
 streamrow:
+	CMPQ   R12, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+4, R10, R10
+	MOVQ   crop+40(FP), R9
+
+streamahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+64, R9
+	JG         streamahead
+
+streamnear:
 	IMUL3Q $+6, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -989,8 +1412,8 @@ streamblock:
 	JMP          streamblock
 
 streamnext:
-	IMUL3Q $+6, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+6, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*1), AX
 	LEAQ   (BX)(R9*1), BX
@@ -1003,108 +1426,218 @@ streamnext:
 	VZEROUPPER
 	RET
 
-// func planeInt16Float32AVX2(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
-// Requires: AVX, AVX2
-TEXT ·planeInt16Float32AVX2(SB), NOSPLIT, $0-64
+// func planesInt16Float32AVX2(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·planesInt16Float32AVX2(SB), NOSPLIT, $0-88
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
-	MOVQ         flip+48(FP), DX
-	VBROADCASTSS shift+40(FP), Y0
-	MOVQ         DX, BX
-	ANDQ         $+7, BX
-	VMOVD        BX, X1
-	VPBROADCASTD X1, Y1
-	VPXOR        inOrder32<>+0(SB), Y1, Y1
-	MOVQ         dst+0(FP), DI
-	MOVQ         crop+32(FP), R8
-	LEAQ         -8(R8), R9
-	MOVQ         $+32, R10
-	XORQ         DX, R10
-	SUBQ         DX, R10
-	MOVQ         stream+56(FP), BX
-	TESTQ        BX, BX
-	JNZ          streamrow
+	MOVQ         flip+72(FP), DX
+	LEAQ         red+56(FP), BX
+	MOVQ         DX, SI
+	ANDQ         $+7, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	VPXOR        inOrder32<>+0(SB), Y0, Y1
+	MOVQ         dst+0(FP), R8
+	MOVQ         crop+48(FP), R9
+	LEAQ         -8(R9), R10
+	MOVQ         $+32, R11
+	XORQ         DX, R11
+	SUBQ         DX, R11
+	MOVQ         stream+80(FP), SI
+	TESTQ        SI, SI
+	JNZ          streamband
+
+band:
+	XORQ R13, R13
+
+plane:
+	VBROADCASTSS (BX)(R13*4), Y0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
 
 row:
-	IMUL3Q $+4, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    near
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+8, DI, DI
+	MOVQ   crop+48(FP), SI
+
+ahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+32, SI
+	JG         ahead
+
+near:
+	IMUL3Q $+4, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 block:
-	VPMOVSXWD (AX)(BX*2), Y2
+	VPMOVSXWD (AX)(SI*2), Y2
 	VCVTDQ2PS Y2, Y2
-	VSUBPS    (CX)(BX*4), Y2, Y2
+	VSUBPS    (CX)(SI*4), Y2, Y2
 	VADDPS    Y0, Y2, Y2
 	VPERMPS   Y2, Y1, Y2
-	VMOVDQU   Y2, (SI)
-	ADDQ      $+8, BX
-	ADDQ      R10, SI
-	CMPQ      BX, R9
+	VMOVDQU   Y2, (DI)
+	ADDQ      $+8, SI
+	ADDQ      R11, DI
+	CMPQ      SI, R10
 	JLE       block
-	MOVQ      crop+32(FP), SI
-	CMPQ      BX, SI
+	MOVQ      crop+48(FP), DI
+	CMPQ      SI, DI
 	JEQ       next
-	IMUL3Q    $+4, R9, SI
+	IMUL3Q    $+4, R10, DI
 	NOTQ      DX
-	ANDQ      DX, SI
+	ANDQ      DX, DI
 	NOTQ      DX
-	ADDQ      DI, SI
-	MOVQ      R9, BX
+	ADDQ      R8, DI
+	MOVQ      R10, SI
 	JMP       block
 
 next:
-	IMUL3Q $+4, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*2), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    row
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*2), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     row
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     last
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*2), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, R8
+	JMP     plane
+
+last:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*2), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+4, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    band
 	VZEROUPPER
 	RET
 
+streamband:
+	XORQ R13, R13
+
+streamplane:
+	VBROADCASTSS (BX)(R13*4), Y0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
+
 streamrow:
-	IMUL3Q $+4, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+8, DI, DI
+	MOVQ   crop+48(FP), SI
+
+streamahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+32, SI
+	JG         streamahead
+
+streamnear:
+	IMUL3Q $+4, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 streamblock:
-	VPMOVSXWD (AX)(BX*2), Y2
+	VPMOVSXWD (AX)(SI*2), Y2
 	VCVTDQ2PS Y2, Y2
-	VSUBPS    (CX)(BX*4), Y2, Y2
+	VSUBPS    (CX)(SI*4), Y2, Y2
 	VADDPS    Y0, Y2, Y2
 	VPERMPS   Y2, Y1, Y2
-	VMOVNTDQ  Y2, (SI)
-	ADDQ      $+8, BX
-	ADDQ      R10, SI
-	CMPQ      BX, R9
+	VMOVNTDQ  Y2, (DI)
+	ADDQ      $+8, SI
+	ADDQ      R11, DI
+	CMPQ      SI, R10
 	JLE       streamblock
-	MOVQ      crop+32(FP), SI
-	CMPQ      BX, SI
+	MOVQ      crop+48(FP), DI
+	CMPQ      SI, DI
 	JEQ       streamnext
-	IMUL3Q    $+4, R9, SI
+	IMUL3Q    $+4, R10, DI
 	NOTQ      DX
-	ANDQ      DX, SI
+	ANDQ      DX, DI
 	NOTQ      DX
-	ADDQ      DI, SI
-	MOVQ      R9, BX
+	ADDQ      R8, DI
+	MOVQ      R10, SI
 	JMP       streamblock
 
 streamnext:
-	IMUL3Q $+4, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*2), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    streamrow
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*2), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     streamrow
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     streamlast
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*2), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, R8
+	JMP     streamplane
+
+streamlast:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*2), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+4, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    streamband
 	VZEROUPPER
 	RET
 
 // func pixelsInt16Float32AVX2(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·pixelsInt16Float32AVX2(SB), NOSPLIT, $0-80
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
@@ -1140,9 +1673,24 @@ TEXT ·pixelsInt16Float32AVX2(SB), NOSPLIT, $0-80
 	SUBQ         R8, R14
 	MOVQ         stream+72(FP), R9
 	TESTQ        R9, R9
-	JNZ          streamrow
+	JNZ          streamband
 
 row:
+	CMPQ   R12, $+4
+	JLE    near
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+8, R10, R10
+	MOVQ   crop+40(FP), R9
+
+ahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+32, R9
+	JG         ahead
+
+near:
 	IMUL3Q $+12, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -1189,8 +1737,8 @@ block:
 	JMP       block
 
 next:
-	IMUL3Q $+12, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+12, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*2), AX
 	LEAQ   (BX)(R9*2), BX
@@ -1203,7 +1751,23 @@ next:
 	VZEROUPPER
 	RET
 
+streamband:
 streamrow:
+	CMPQ   R12, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+8, R10, R10
+	MOVQ   crop+40(FP), R9
+
+streamahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+32, R9
+	JG         streamahead
+
+streamnear:
 	IMUL3Q $+12, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -1250,8 +1814,8 @@ streamblock:
 	JMP       streamblock
 
 streamnext:
-	IMUL3Q $+12, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+12, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*2), AX
 	LEAQ   (BX)(R9*2), BX
@@ -1264,129 +1828,239 @@ streamnext:
 	VZEROUPPER
 	RET
 
-// func planeInt16Float16AVX2(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
-// Requires: AVX, AVX2, F16C
-TEXT ·planeInt16Float16AVX2(SB), NOSPLIT, $0-64
+// func planesInt16Float16AVX2(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
+// Requires: AVX, AVX2, CMOV, F16C, MMX+
+TEXT ·planesInt16Float16AVX2(SB), NOSPLIT, $0-88
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
-	MOVQ         flip+48(FP), DX
-	VBROADCASTSS shift+40(FP), Y0
-	MOVQ         DX, BX
-	ANDQ         $+235802126, BX
-	VMOVD        BX, X1
-	VPBROADCASTD X1, Y1
-	VPXOR        inOrder8<>+0(SB), Y1, Y1
-	MOVQ         DX, BX
-	ANDQ         $+4, BX
-	VMOVD        BX, X2
-	VPBROADCASTD X2, Y2
-	VPXOR        inOrder32<>+0(SB), Y2, Y2
-	MOVQ         dst+0(FP), DI
-	MOVQ         crop+32(FP), R8
-	LEAQ         -16(R8), R9
-	MOVQ         $+32, R10
-	XORQ         DX, R10
-	SUBQ         DX, R10
-	MOVQ         stream+56(FP), BX
-	TESTQ        BX, BX
-	JNZ          streamrow
+	MOVQ         flip+72(FP), DX
+	LEAQ         red+56(FP), BX
+	MOVQ         DX, SI
+	ANDQ         $+235802126, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	VPXOR        inOrder8<>+0(SB), Y0, Y1
+	MOVQ         DX, SI
+	ANDQ         $+4, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	VPXOR        inOrder32<>+0(SB), Y0, Y2
+	MOVQ         dst+0(FP), R8
+	MOVQ         crop+48(FP), R9
+	LEAQ         -16(R9), R10
+	MOVQ         $+32, R11
+	XORQ         DX, R11
+	SUBQ         DX, R11
+	MOVQ         stream+80(FP), SI
+	TESTQ        SI, SI
+	JNZ          streamband
+
+band:
+	XORQ R13, R13
+
+plane:
+	VBROADCASTSS (BX)(R13*4), Y0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
 
 row:
-	IMUL3Q $+2, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    near
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+8, DI, DI
+	MOVQ   crop+48(FP), SI
+
+ahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+32, SI
+	JG         ahead
+
+near:
+	IMUL3Q $+2, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 block:
-	VPMOVSXWD   (AX)(BX*2), Y3
+	VPMOVSXWD   (AX)(SI*2), Y3
 	VCVTDQ2PS   Y3, Y3
-	VSUBPS      (CX)(BX*4), Y3, Y3
+	VSUBPS      (CX)(SI*4), Y3, Y3
 	VADDPS      Y0, Y3, Y3
-	VPMOVSXWD   16(AX)(BX*2), Y4
+	VPMOVSXWD   16(AX)(SI*2), Y4
 	VCVTDQ2PS   Y4, Y4
-	VSUBPS      32(CX)(BX*4), Y4, Y4
+	VSUBPS      32(CX)(SI*4), Y4, Y4
 	VADDPS      Y0, Y4, Y4
 	VCVTPS2PH   $0x00, Y3, X3
 	VCVTPS2PH   $0x00, Y4, X4
 	VINSERTI128 $0x01, X4, Y3, Y3
 	VPSHUFB     Y1, Y3, Y3
 	VPERMD      Y3, Y2, Y3
-	VMOVDQU     Y3, (SI)
-	ADDQ        $+16, BX
-	ADDQ        R10, SI
-	CMPQ        BX, R9
+	VMOVDQU     Y3, (DI)
+	ADDQ        $+16, SI
+	ADDQ        R11, DI
+	CMPQ        SI, R10
 	JLE         block
-	MOVQ        crop+32(FP), SI
-	CMPQ        BX, SI
+	MOVQ        crop+48(FP), DI
+	CMPQ        SI, DI
 	JEQ         next
-	IMUL3Q      $+2, R9, SI
+	IMUL3Q      $+2, R10, DI
 	NOTQ        DX
-	ANDQ        DX, SI
+	ANDQ        DX, DI
 	NOTQ        DX
-	ADDQ        DI, SI
-	MOVQ        R9, BX
+	ADDQ        R8, DI
+	MOVQ        R10, SI
 	JMP         block
 
 next:
-	IMUL3Q $+2, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*2), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    row
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*2), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     row
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     last
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*2), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	JMP     plane
+
+last:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*2), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+2, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    band
 	VZEROUPPER
 	RET
 
+streamband:
+	XORQ R13, R13
+
+streamplane:
+	VBROADCASTSS (BX)(R13*4), Y0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
+
 streamrow:
-	IMUL3Q $+2, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+8, DI, DI
+	MOVQ   crop+48(FP), SI
+
+streamahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+32, SI
+	JG         streamahead
+
+streamnear:
+	IMUL3Q $+2, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 streamblock:
-	VPMOVSXWD   (AX)(BX*2), Y3
+	VPMOVSXWD   (AX)(SI*2), Y3
 	VCVTDQ2PS   Y3, Y3
-	VSUBPS      (CX)(BX*4), Y3, Y3
+	VSUBPS      (CX)(SI*4), Y3, Y3
 	VADDPS      Y0, Y3, Y3
-	VPMOVSXWD   16(AX)(BX*2), Y4
+	VPMOVSXWD   16(AX)(SI*2), Y4
 	VCVTDQ2PS   Y4, Y4
-	VSUBPS      32(CX)(BX*4), Y4, Y4
+	VSUBPS      32(CX)(SI*4), Y4, Y4
 	VADDPS      Y0, Y4, Y4
 	VCVTPS2PH   $0x00, Y3, X3
 	VCVTPS2PH   $0x00, Y4, X4
 	VINSERTI128 $0x01, X4, Y3, Y3
 	VPSHUFB     Y1, Y3, Y3
 	VPERMD      Y3, Y2, Y3
-	VMOVNTDQ    Y3, (SI)
-	ADDQ        $+16, BX
-	ADDQ        R10, SI
-	CMPQ        BX, R9
+	VMOVNTDQ    Y3, (DI)
+	ADDQ        $+16, SI
+	ADDQ        R11, DI
+	CMPQ        SI, R10
 	JLE         streamblock
-	MOVQ        crop+32(FP), SI
-	CMPQ        BX, SI
+	MOVQ        crop+48(FP), DI
+	CMPQ        SI, DI
 	JEQ         streamnext
-	IMUL3Q      $+2, R9, SI
+	IMUL3Q      $+2, R10, DI
 	NOTQ        DX
-	ANDQ        DX, SI
+	ANDQ        DX, DI
 	NOTQ        DX
-	ADDQ        DI, SI
-	MOVQ        R9, BX
+	ADDQ        R8, DI
+	MOVQ        R10, SI
 	JMP         streamblock
 
 streamnext:
-	IMUL3Q $+2, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*2), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    streamrow
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*2), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     streamrow
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     streamlast
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*2), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	JMP     streamplane
+
+streamlast:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*2), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+2, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    streamband
 	VZEROUPPER
 	RET
 
 // func pixelsInt16Float16AVX2(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
-// Requires: AVX, AVX2, F16C
+// Requires: AVX, AVX2, F16C, MMX+
 TEXT ·pixelsInt16Float16AVX2(SB), NOSPLIT, $0-80
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
@@ -1422,9 +2096,24 @@ TEXT ·pixelsInt16Float16AVX2(SB), NOSPLIT, $0-80
 	SUBQ         R8, R14
 	MOVQ         stream+72(FP), R9
 	TESTQ        R9, R9
-	JNZ          streamrow
+	JNZ          streamband
 
 row:
+	CMPQ   R12, $+4
+	JLE    near
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+8, R10, R10
+	MOVQ   crop+40(FP), R9
+
+ahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+32, R9
+	JG         ahead
+
+near:
 	IMUL3Q $+6, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -1474,8 +2163,8 @@ block:
 	JMP       block
 
 next:
-	IMUL3Q $+6, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+6, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*2), AX
 	LEAQ   (BX)(R9*2), BX
@@ -1488,7 +2177,23 @@ next:
 	VZEROUPPER
 	RET
 
+streamband:
 streamrow:
+	CMPQ   R12, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+8, R10, R10
+	MOVQ   crop+40(FP), R9
+
+streamahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+32, R9
+	JG         streamahead
+
+streamnear:
 	IMUL3Q $+6, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -1538,8 +2243,8 @@ streamblock:
 	JMP       streamblock
 
 streamnext:
-	IMUL3Q $+6, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+6, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*2), AX
 	LEAQ   (BX)(R9*2), BX
@@ -1552,56 +2257,78 @@ streamnext:
 	VZEROUPPER
 	RET
 
-// func planeInt16BFloat16AVX2(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
-// Requires: AVX, AVX2
-TEXT ·planeInt16BFloat16AVX2(SB), NOSPLIT, $0-64
+// func planesInt16BFloat16AVX2(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·planesInt16BFloat16AVX2(SB), NOSPLIT, $0-88
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
-	MOVQ         flip+48(FP), DX
-	VBROADCASTSS shift+40(FP), Y0
-	MOVL         $0x00000001, BX
-	VMOVD        BX, X1
+	MOVQ         flip+72(FP), DX
+	LEAQ         red+56(FP), BX
+	MOVL         $0x00000001, SI
+	VMOVD        SI, X1
 	VPBROADCASTD X1, Y1
-	MOVL         $0x00007fff, BX
-	VMOVD        BX, X2
+	MOVL         $0x00007fff, SI
+	VMOVD        SI, X2
 	VPBROADCASTD X2, Y2
-	MOVL         $0xffff0000, BX
-	VMOVD        BX, X3
-	VPBROADCASTD X3, Y3
-	MOVQ         DX, BX
-	ANDQ         $+235802126, BX
-	VMOVD        BX, X3
-	VPBROADCASTD X3, Y3
-	VPXOR        inOrder8<>+0(SB), Y3, Y3
-	MOVQ         DX, BX
-	ANDQ         $+4, BX
-	VMOVD        BX, X4
-	VPBROADCASTD X4, Y4
-	VPXOR        packed32<>+0(SB), Y4, Y4
-	MOVQ         dst+0(FP), DI
-	MOVQ         crop+32(FP), R8
-	LEAQ         -16(R8), R9
-	MOVQ         $+32, R10
-	XORQ         DX, R10
-	SUBQ         DX, R10
-	MOVQ         stream+56(FP), BX
-	TESTQ        BX, BX
-	JNZ          streamrow
+	MOVL         $0xffff0000, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	MOVQ         DX, SI
+	ANDQ         $+235802126, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	VPXOR        inOrder8<>+0(SB), Y0, Y3
+	MOVQ         DX, SI
+	ANDQ         $+4, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	VPXOR        packed32<>+0(SB), Y0, Y4
+	MOVQ         dst+0(FP), R8
+	MOVQ         crop+48(FP), R9
+	LEAQ         -16(R9), R10
+	MOVQ         $+32, R11
+	XORQ         DX, R11
+	SUBQ         DX, R11
+	MOVQ         stream+80(FP), SI
+	TESTQ        SI, SI
+	JNZ          streamband
+
+band:
+	XORQ R13, R13
+
+plane:
+	VBROADCASTSS (BX)(R13*4), Y0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
 
 row:
-	IMUL3Q $+2, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    near
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+8, DI, DI
+	MOVQ   crop+48(FP), SI
+
+ahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+32, SI
+	JG         ahead
+
+near:
+	IMUL3Q $+2, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 block:
-	VPMOVSXWD (AX)(BX*2), Y5
+	VPMOVSXWD (AX)(SI*2), Y5
 	VCVTDQ2PS Y5, Y5
-	VSUBPS    (CX)(BX*4), Y5, Y5
+	VSUBPS    (CX)(SI*4), Y5, Y5
 	VADDPS    Y0, Y5, Y5
-	VPMOVSXWD 16(AX)(BX*2), Y6
+	VPMOVSXWD 16(AX)(SI*2), Y6
 	VCVTDQ2PS Y6, Y6
-	VSUBPS    32(CX)(BX*4), Y6, Y6
+	VSUBPS    32(CX)(SI*4), Y6, Y6
 	VADDPS    Y0, Y6, Y6
 	VPSRLD    $0x10, Y5, Y7
 	VPAND     Y1, Y7, Y7
@@ -1616,47 +2343,102 @@ block:
 	VPACKUSDW Y6, Y5, Y5
 	VPSHUFB   Y3, Y5, Y5
 	VPERMD    Y5, Y4, Y5
-	VMOVDQU   Y5, (SI)
-	ADDQ      $+16, BX
-	ADDQ      R10, SI
-	CMPQ      BX, R9
+	VMOVDQU   Y5, (DI)
+	ADDQ      $+16, SI
+	ADDQ      R11, DI
+	CMPQ      SI, R10
 	JLE       block
-	MOVQ      crop+32(FP), SI
-	CMPQ      BX, SI
+	MOVQ      crop+48(FP), DI
+	CMPQ      SI, DI
 	JEQ       next
-	IMUL3Q    $+2, R9, SI
+	IMUL3Q    $+2, R10, DI
 	NOTQ      DX
-	ANDQ      DX, SI
+	ANDQ      DX, DI
 	NOTQ      DX
-	ADDQ      DI, SI
-	MOVQ      R9, BX
+	ADDQ      R8, DI
+	MOVQ      R10, SI
 	JMP       block
 
 next:
-	IMUL3Q $+2, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*2), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    row
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*2), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     row
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     last
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*2), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	JMP     plane
+
+last:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*2), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+2, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    band
 	VZEROUPPER
 	RET
 
+streamband:
+	XORQ R13, R13
+
+streamplane:
+	VBROADCASTSS (BX)(R13*4), Y0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
+
 streamrow:
-	IMUL3Q $+2, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+8, DI, DI
+	MOVQ   crop+48(FP), SI
+
+streamahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+32, SI
+	JG         streamahead
+
+streamnear:
+	IMUL3Q $+2, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 streamblock:
-	VPMOVSXWD (AX)(BX*2), Y5
+	VPMOVSXWD (AX)(SI*2), Y5
 	VCVTDQ2PS Y5, Y5
-	VSUBPS    (CX)(BX*4), Y5, Y5
+	VSUBPS    (CX)(SI*4), Y5, Y5
 	VADDPS    Y0, Y5, Y5
-	VPMOVSXWD 16(AX)(BX*2), Y6
+	VPMOVSXWD 16(AX)(SI*2), Y6
 	VCVTDQ2PS Y6, Y6
-	VSUBPS    32(CX)(BX*4), Y6, Y6
+	VSUBPS    32(CX)(SI*4), Y6, Y6
 	VADDPS    Y0, Y6, Y6
 	VPSRLD    $0x10, Y5, Y7
 	VPAND     Y1, Y7, Y7
@@ -1671,35 +2453,68 @@ streamblock:
 	VPACKUSDW Y6, Y5, Y5
 	VPSHUFB   Y3, Y5, Y5
 	VPERMD    Y5, Y4, Y5
-	VMOVNTDQ  Y5, (SI)
-	ADDQ      $+16, BX
-	ADDQ      R10, SI
-	CMPQ      BX, R9
+	VMOVNTDQ  Y5, (DI)
+	ADDQ      $+16, SI
+	ADDQ      R11, DI
+	CMPQ      SI, R10
 	JLE       streamblock
-	MOVQ      crop+32(FP), SI
-	CMPQ      BX, SI
+	MOVQ      crop+48(FP), DI
+	CMPQ      SI, DI
 	JEQ       streamnext
-	IMUL3Q    $+2, R9, SI
+	IMUL3Q    $+2, R10, DI
 	NOTQ      DX
-	ANDQ      DX, SI
+	ANDQ      DX, DI
 	NOTQ      DX
-	ADDQ      DI, SI
-	MOVQ      R9, BX
+	ADDQ      R8, DI
+	MOVQ      R10, SI
 	JMP       streamblock
 
 streamnext:
-	IMUL3Q $+2, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*2), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    streamrow
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*2), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     streamrow
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     streamlast
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*2), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	JMP     streamplane
+
+streamlast:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*2), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+2, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    streamband
 	VZEROUPPER
 	RET
 
 // func pixelsInt16BFloat16AVX2(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·pixelsInt16BFloat16AVX2(SB), NOSPLIT, $0-80
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
@@ -1744,9 +2559,24 @@ TEXT ·pixelsInt16BFloat16AVX2(SB), NOSPLIT, $0-80
 	SUBQ         R8, R14
 	MOVQ         stream+72(FP), R9
 	TESTQ        R9, R9
-	JNZ          streamrow
+	JNZ          streamband
 
 row:
+	CMPQ   R12, $+4
+	JLE    near
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+8, R10, R10
+	MOVQ   crop+40(FP), R9
+
+ahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+32, R9
+	JG         ahead
+
+near:
 	IMUL3Q $+6, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -1814,8 +2644,8 @@ block:
 	JMP          block
 
 next:
-	IMUL3Q $+6, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+6, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*2), AX
 	LEAQ   (BX)(R9*2), BX
@@ -1828,7 +2658,23 @@ next:
 	VZEROUPPER
 	RET
 
+streamband:
 streamrow:
+	CMPQ   R12, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+8, R10, R10
+	MOVQ   crop+40(FP), R9
+
+streamahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+32, R9
+	JG         streamahead
+
+streamnear:
 	IMUL3Q $+6, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -1896,8 +2742,8 @@ streamblock:
 	JMP          streamblock
 
 streamnext:
-	IMUL3Q $+6, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+6, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*2), AX
 	LEAQ   (BX)(R9*2), BX
@@ -1910,107 +2756,217 @@ streamnext:
 	VZEROUPPER
 	RET
 
-// func planeUint8Float32AVX512(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
-// Requires: AVX, AVX512F
-TEXT ·planeUint8Float32AVX512(SB), NOSPLIT, $0-64
+// func planesUint8Float32AVX512(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·planesUint8Float32AVX512(SB), NOSPLIT, $0-88
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
-	MOVQ         flip+48(FP), DX
-	VBROADCASTSS shift+40(FP), Z0
-	MOVQ         DX, BX
-	ANDQ         $+15, BX
-	VPBROADCASTD BX, Z1
-	VPXORD       inOrder32<>+0(SB), Z1, Z1
-	MOVQ         dst+0(FP), DI
-	MOVQ         crop+32(FP), R8
-	LEAQ         -16(R8), R9
-	MOVQ         $+64, R10
-	XORQ         DX, R10
-	SUBQ         DX, R10
-	MOVQ         stream+56(FP), BX
-	TESTQ        BX, BX
-	JNZ          streamrow
+	MOVQ         flip+72(FP), DX
+	LEAQ         red+56(FP), BX
+	MOVQ         DX, SI
+	ANDQ         $+15, SI
+	VPBROADCASTD SI, Z0
+	VPXORD       inOrder32<>+0(SB), Z0, Z1
+	MOVQ         dst+0(FP), R8
+	MOVQ         crop+48(FP), R9
+	LEAQ         -16(R9), R10
+	MOVQ         $+64, R11
+	XORQ         DX, R11
+	SUBQ         DX, R11
+	MOVQ         stream+80(FP), SI
+	TESTQ        SI, SI
+	JNZ          streamband
+
+band:
+	XORQ R13, R13
+
+plane:
+	VBROADCASTSS (BX)(R13*4), Z0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
 
 row:
-	IMUL3Q $+4, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    near
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+4, DI, DI
+	MOVQ   crop+48(FP), SI
+
+ahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+64, SI
+	JG         ahead
+
+near:
+	IMUL3Q $+4, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 block:
-	VPMOVZXBD (AX)(BX*1), Z2
+	VPMOVZXBD (AX)(SI*1), Z2
 	VCVTDQ2PS Z2, Z2
-	VSUBPS    (CX)(BX*4), Z2, Z2
+	VSUBPS    (CX)(SI*4), Z2, Z2
 	VADDPS    Z0, Z2, Z2
 	VPERMPS   Z2, Z1, Z2
-	VMOVDQU64 Z2, (SI)
-	ADDQ      $+16, BX
-	ADDQ      R10, SI
-	CMPQ      BX, R9
+	VMOVDQU64 Z2, (DI)
+	ADDQ      $+16, SI
+	ADDQ      R11, DI
+	CMPQ      SI, R10
 	JLE       block
-	MOVQ      crop+32(FP), SI
-	CMPQ      BX, SI
+	MOVQ      crop+48(FP), DI
+	CMPQ      SI, DI
 	JEQ       next
-	IMUL3Q    $+4, R9, SI
+	IMUL3Q    $+4, R10, DI
 	NOTQ      DX
-	ANDQ      DX, SI
+	ANDQ      DX, DI
 	NOTQ      DX
-	ADDQ      DI, SI
-	MOVQ      R9, BX
+	ADDQ      R8, DI
+	MOVQ      R10, SI
 	JMP       block
 
 next:
-	IMUL3Q $+4, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*1), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    row
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*1), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     row
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     last
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*1), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, R8
+	JMP     plane
+
+last:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*1), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+4, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    band
 	VZEROUPPER
 	RET
 
+streamband:
+	XORQ R13, R13
+
+streamplane:
+	VBROADCASTSS (BX)(R13*4), Z0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
+
 streamrow:
-	IMUL3Q $+4, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+4, DI, DI
+	MOVQ   crop+48(FP), SI
+
+streamahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+64, SI
+	JG         streamahead
+
+streamnear:
+	IMUL3Q $+4, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 streamblock:
-	VPMOVZXBD (AX)(BX*1), Z2
+	VPMOVZXBD (AX)(SI*1), Z2
 	VCVTDQ2PS Z2, Z2
-	VSUBPS    (CX)(BX*4), Z2, Z2
+	VSUBPS    (CX)(SI*4), Z2, Z2
 	VADDPS    Z0, Z2, Z2
 	VPERMPS   Z2, Z1, Z2
-	VMOVNTDQ  Z2, (SI)
-	ADDQ      $+16, BX
-	ADDQ      R10, SI
-	CMPQ      BX, R9
+	VMOVNTDQ  Z2, (DI)
+	ADDQ      $+16, SI
+	ADDQ      R11, DI
+	CMPQ      SI, R10
 	JLE       streamblock
-	MOVQ      crop+32(FP), SI
-	CMPQ      BX, SI
+	MOVQ      crop+48(FP), DI
+	CMPQ      SI, DI
 	JEQ       streamnext
-	IMUL3Q    $+4, R9, SI
+	IMUL3Q    $+4, R10, DI
 	NOTQ      DX
-	ANDQ      DX, SI
+	ANDQ      DX, DI
 	NOTQ      DX
-	ADDQ      DI, SI
-	MOVQ      R9, BX
+	ADDQ      R8, DI
+	MOVQ      R10, SI
 	JMP       streamblock
 
 streamnext:
-	IMUL3Q $+4, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*1), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    streamrow
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*1), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     streamrow
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     streamlast
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*1), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, R8
+	JMP     streamplane
+
+streamlast:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*1), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+4, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    streamband
 	VZEROUPPER
 	RET
 
 // func pixelsUint8Float32AVX512(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512F, MMX+
 TEXT ·pixelsUint8Float32AVX512(SB), NOSPLIT, $0-80
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
@@ -2047,9 +3003,24 @@ TEXT ·pixelsUint8Float32AVX512(SB), NOSPLIT, $0-80
 	SUBQ         R8, R14
 	MOVQ         stream+72(FP), R9
 	TESTQ        R9, R9
-	JNZ          streamrow
+	JNZ          streamband
 
 row:
+	CMPQ   R12, $+4
+	JLE    near
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+4, R10, R10
+	MOVQ   crop+40(FP), R9
+
+ahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+64, R9
+	JG         ahead
+
+near:
 	IMUL3Q $+12, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -2096,8 +3067,8 @@ block:
 	JMP       block
 
 next:
-	IMUL3Q $+12, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+12, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*1), AX
 	LEAQ   (BX)(R9*1), BX
@@ -2110,7 +3081,23 @@ next:
 	VZEROUPPER
 	RET
 
+streamband:
 streamrow:
+	CMPQ   R12, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+4, R10, R10
+	MOVQ   crop+40(FP), R9
+
+streamahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+64, R9
+	JG         streamahead
+
+streamnear:
 	IMUL3Q $+12, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -2157,8 +3144,8 @@ streamblock:
 	JMP       streamblock
 
 streamnext:
-	IMUL3Q $+12, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+12, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*1), AX
 	LEAQ   (BX)(R9*1), BX
@@ -2225,116 +3212,226 @@ DATA woven32x16_2<>+56(SB)/4, $0x00000004
 DATA woven32x16_2<>+60(SB)/4, $0x0000000f
 GLOBL woven32x16_2<>(SB), RODATA|NOPTR, $64
 
-// func planeUint8Float16AVX512(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
-// Requires: AVX, AVX512BW, AVX512F
-TEXT ·planeUint8Float16AVX512(SB), NOSPLIT, $0-64
+// func planesUint8Float16AVX512(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
+TEXT ·planesUint8Float16AVX512(SB), NOSPLIT, $0-88
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
-	MOVQ         flip+48(FP), DX
-	VBROADCASTSS shift+40(FP), Z0
-	MOVQ         DX, BX
-	ANDQ         $+2031647, BX
-	VPBROADCASTD BX, Z1
-	VPXORD       inOrder16<>+0(SB), Z1, Z1
-	MOVQ         dst+0(FP), DI
-	MOVQ         crop+32(FP), R8
-	LEAQ         -32(R8), R9
-	MOVQ         $+64, R10
-	XORQ         DX, R10
-	SUBQ         DX, R10
-	MOVQ         stream+56(FP), BX
-	TESTQ        BX, BX
-	JNZ          streamrow
+	MOVQ         flip+72(FP), DX
+	LEAQ         red+56(FP), BX
+	MOVQ         DX, SI
+	ANDQ         $+2031647, SI
+	VPBROADCASTD SI, Z0
+	VPXORD       inOrder16<>+0(SB), Z0, Z1
+	MOVQ         dst+0(FP), R8
+	MOVQ         crop+48(FP), R9
+	LEAQ         -32(R9), R10
+	MOVQ         $+64, R11
+	XORQ         DX, R11
+	SUBQ         DX, R11
+	MOVQ         stream+80(FP), SI
+	TESTQ        SI, SI
+	JNZ          streamband
+
+band:
+	XORQ R13, R13
+
+plane:
+	VBROADCASTSS (BX)(R13*4), Z0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
 
 row:
-	IMUL3Q $+2, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    near
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+4, DI, DI
+	MOVQ   crop+48(FP), SI
+
+ahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+64, SI
+	JG         ahead
+
+near:
+	IMUL3Q $+2, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 block:
-	VPMOVZXBD    (AX)(BX*1), Z2
+	VPMOVZXBD    (AX)(SI*1), Z2
 	VCVTDQ2PS    Z2, Z2
-	VSUBPS       (CX)(BX*4), Z2, Z2
+	VSUBPS       (CX)(SI*4), Z2, Z2
 	VADDPS       Z0, Z2, Z2
-	VPMOVZXBD    16(AX)(BX*1), Z3
+	VPMOVZXBD    16(AX)(SI*1), Z3
 	VCVTDQ2PS    Z3, Z3
-	VSUBPS       64(CX)(BX*4), Z3, Z3
+	VSUBPS       64(CX)(SI*4), Z3, Z3
 	VADDPS       Z0, Z3, Z3
 	VCVTPS2PH    $0x00, Z2, Y2
 	VCVTPS2PH    $0x00, Z3, Y3
 	VINSERTI64X4 $0x01, Y3, Z2, Z2
 	VPERMW       Z2, Z1, Z2
-	VMOVDQU64    Z2, (SI)
-	ADDQ         $+32, BX
-	ADDQ         R10, SI
-	CMPQ         BX, R9
+	VMOVDQU64    Z2, (DI)
+	ADDQ         $+32, SI
+	ADDQ         R11, DI
+	CMPQ         SI, R10
 	JLE          block
-	MOVQ         crop+32(FP), SI
-	CMPQ         BX, SI
+	MOVQ         crop+48(FP), DI
+	CMPQ         SI, DI
 	JEQ          next
-	IMUL3Q       $+2, R9, SI
+	IMUL3Q       $+2, R10, DI
 	NOTQ         DX
-	ANDQ         DX, SI
+	ANDQ         DX, DI
 	NOTQ         DX
-	ADDQ         DI, SI
-	MOVQ         R9, BX
+	ADDQ         R8, DI
+	MOVQ         R10, SI
 	JMP          block
 
 next:
-	IMUL3Q $+2, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*1), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    row
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*1), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     row
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     last
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*1), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	JMP     plane
+
+last:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*1), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+2, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    band
 	VZEROUPPER
 	RET
 
+streamband:
+	XORQ R13, R13
+
+streamplane:
+	VBROADCASTSS (BX)(R13*4), Z0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
+
 streamrow:
-	IMUL3Q $+2, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+4, DI, DI
+	MOVQ   crop+48(FP), SI
+
+streamahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+64, SI
+	JG         streamahead
+
+streamnear:
+	IMUL3Q $+2, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 streamblock:
-	VPMOVZXBD    (AX)(BX*1), Z2
+	VPMOVZXBD    (AX)(SI*1), Z2
 	VCVTDQ2PS    Z2, Z2
-	VSUBPS       (CX)(BX*4), Z2, Z2
+	VSUBPS       (CX)(SI*4), Z2, Z2
 	VADDPS       Z0, Z2, Z2
-	VPMOVZXBD    16(AX)(BX*1), Z3
+	VPMOVZXBD    16(AX)(SI*1), Z3
 	VCVTDQ2PS    Z3, Z3
-	VSUBPS       64(CX)(BX*4), Z3, Z3
+	VSUBPS       64(CX)(SI*4), Z3, Z3
 	VADDPS       Z0, Z3, Z3
 	VCVTPS2PH    $0x00, Z2, Y2
 	VCVTPS2PH    $0x00, Z3, Y3
 	VINSERTI64X4 $0x01, Y3, Z2, Z2
 	VPERMW       Z2, Z1, Z2
-	VMOVNTDQ     Z2, (SI)
-	ADDQ         $+32, BX
-	ADDQ         R10, SI
-	CMPQ         BX, R9
+	VMOVNTDQ     Z2, (DI)
+	ADDQ         $+32, SI
+	ADDQ         R11, DI
+	CMPQ         SI, R10
 	JLE          streamblock
-	MOVQ         crop+32(FP), SI
-	CMPQ         BX, SI
+	MOVQ         crop+48(FP), DI
+	CMPQ         SI, DI
 	JEQ          streamnext
-	IMUL3Q       $+2, R9, SI
+	IMUL3Q       $+2, R10, DI
 	NOTQ         DX
-	ANDQ         DX, SI
+	ANDQ         DX, DI
 	NOTQ         DX
-	ADDQ         DI, SI
-	MOVQ         R9, BX
+	ADDQ         R8, DI
+	MOVQ         R10, SI
 	JMP          streamblock
 
 streamnext:
-	IMUL3Q $+2, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*1), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    streamrow
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*1), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     streamrow
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     streamlast
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*1), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	JMP     streamplane
+
+streamlast:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*1), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+2, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    streamband
 	VZEROUPPER
 	RET
 
@@ -2373,7 +3470,7 @@ DATA inOrder16<>+62(SB)/2, $0x001f
 GLOBL inOrder16<>(SB), RODATA|NOPTR, $64
 
 // func pixelsUint8Float16AVX512(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512F, MMX+
 TEXT ·pixelsUint8Float16AVX512(SB), NOSPLIT, $0-80
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
@@ -2410,9 +3507,24 @@ TEXT ·pixelsUint8Float16AVX512(SB), NOSPLIT, $0-80
 	SUBQ         R8, R14
 	MOVQ         stream+72(FP), R9
 	TESTQ        R9, R9
-	JNZ          streamrow
+	JNZ          streamband
 
 row:
+	CMPQ   R12, $+4
+	JLE    near
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+4, R10, R10
+	MOVQ   crop+40(FP), R9
+
+ahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+64, R9
+	JG         ahead
+
+near:
 	IMUL3Q $+6, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -2480,8 +3592,8 @@ block:
 	JMP          block
 
 next:
-	IMUL3Q $+6, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+6, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*1), AX
 	LEAQ   (BX)(R9*1), BX
@@ -2494,7 +3606,23 @@ next:
 	VZEROUPPER
 	RET
 
+streamband:
 streamrow:
+	CMPQ   R12, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+4, R10, R10
+	MOVQ   crop+40(FP), R9
+
+streamahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+64, R9
+	JG         streamahead
+
+streamnear:
 	IMUL3Q $+6, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -2562,8 +3690,8 @@ streamblock:
 	JMP          streamblock
 
 streamnext:
-	IMUL3Q $+6, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+6, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*1), AX
 	LEAQ   (BX)(R9*1), BX
@@ -2678,47 +3806,69 @@ DATA woven16_2<>+60(SB)/2, $0x0014
 DATA woven16_2<>+62(SB)/2, $0x001f
 GLOBL woven16_2<>(SB), RODATA|NOPTR, $64
 
-// func planeUint8BFloat16AVX512(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
-// Requires: AVX, AVX512BW, AVX512F
-TEXT ·planeUint8BFloat16AVX512(SB), NOSPLIT, $0-64
+// func planesUint8BFloat16AVX512(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
+TEXT ·planesUint8BFloat16AVX512(SB), NOSPLIT, $0-88
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
-	MOVQ         flip+48(FP), DX
-	VBROADCASTSS shift+40(FP), Z0
-	MOVL         $0x00000001, BX
-	VPBROADCASTD BX, Z1
-	MOVL         $0x00007fff, BX
-	VPBROADCASTD BX, Z2
-	MOVL         $0xffff0000, BX
-	VPBROADCASTD BX, Z3
-	MOVQ         DX, BX
-	ANDQ         $+2031647, BX
-	VPBROADCASTD BX, Z4
-	VPXORD       joined16<>+0(SB), Z4, Z4
-	MOVQ         dst+0(FP), DI
-	MOVQ         crop+32(FP), R8
-	LEAQ         -32(R8), R9
-	MOVQ         $+64, R10
-	XORQ         DX, R10
-	SUBQ         DX, R10
-	MOVQ         stream+56(FP), BX
-	TESTQ        BX, BX
-	JNZ          streamrow
+	MOVQ         flip+72(FP), DX
+	LEAQ         red+56(FP), BX
+	MOVL         $0x00000001, SI
+	VPBROADCASTD SI, Z1
+	MOVL         $0x00007fff, SI
+	VPBROADCASTD SI, Z2
+	MOVL         $0xffff0000, SI
+	VPBROADCASTD SI, Z3
+	MOVQ         DX, SI
+	ANDQ         $+2031647, SI
+	VPBROADCASTD SI, Z0
+	VPXORD       joined16<>+0(SB), Z0, Z4
+	MOVQ         dst+0(FP), R8
+	MOVQ         crop+48(FP), R9
+	LEAQ         -32(R9), R10
+	MOVQ         $+64, R11
+	XORQ         DX, R11
+	SUBQ         DX, R11
+	MOVQ         stream+80(FP), SI
+	TESTQ        SI, SI
+	JNZ          streamband
+
+band:
+	XORQ R13, R13
+
+plane:
+	VBROADCASTSS (BX)(R13*4), Z0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
 
 row:
-	IMUL3Q $+2, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    near
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+4, DI, DI
+	MOVQ   crop+48(FP), SI
+
+ahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+64, SI
+	JG         ahead
+
+near:
+	IMUL3Q $+2, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 block:
-	VPMOVZXBD  (AX)(BX*1), Z5
+	VPMOVZXBD  (AX)(SI*1), Z5
 	VCVTDQ2PS  Z5, Z5
-	VSUBPS     (CX)(BX*4), Z5, Z5
+	VSUBPS     (CX)(SI*4), Z5, Z5
 	VADDPS     Z0, Z5, Z5
-	VPMOVZXBD  16(AX)(BX*1), Z6
+	VPMOVZXBD  16(AX)(SI*1), Z6
 	VCVTDQ2PS  Z6, Z6
-	VSUBPS     64(CX)(BX*4), Z6, Z6
+	VSUBPS     64(CX)(SI*4), Z6, Z6
 	VADDPS     Z0, Z6, Z6
 	VPSRLD     $0x10, Z5, Z7
 	VPANDD     Z1, Z7, Z7
@@ -2731,47 +3881,102 @@ block:
 	VPSRLD     $0x10, Z5, Z5
 	VPTERNLOGD $0xf8, Z3, Z6, Z5
 	VPERMW     Z5, Z4, Z5
-	VMOVDQU64  Z5, (SI)
-	ADDQ       $+32, BX
-	ADDQ       R10, SI
-	CMPQ       BX, R9
+	VMOVDQU64  Z5, (DI)
+	ADDQ       $+32, SI
+	ADDQ       R11, DI
+	CMPQ       SI, R10
 	JLE        block
-	MOVQ       crop+32(FP), SI
-	CMPQ       BX, SI
+	MOVQ       crop+48(FP), DI
+	CMPQ       SI, DI
 	JEQ        next
-	IMUL3Q     $+2, R9, SI
+	IMUL3Q     $+2, R10, DI
 	NOTQ       DX
-	ANDQ       DX, SI
+	ANDQ       DX, DI
 	NOTQ       DX
-	ADDQ       DI, SI
-	MOVQ       R9, BX
+	ADDQ       R8, DI
+	MOVQ       R10, SI
 	JMP        block
 
 next:
-	IMUL3Q $+2, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*1), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    row
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*1), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     row
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     last
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*1), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	JMP     plane
+
+last:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*1), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+2, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    band
 	VZEROUPPER
 	RET
 
+streamband:
+	XORQ R13, R13
+
+streamplane:
+	VBROADCASTSS (BX)(R13*4), Z0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
+
 streamrow:
-	IMUL3Q $+2, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+4, DI, DI
+	MOVQ   crop+48(FP), SI
+
+streamahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+64, SI
+	JG         streamahead
+
+streamnear:
+	IMUL3Q $+2, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 streamblock:
-	VPMOVZXBD  (AX)(BX*1), Z5
+	VPMOVZXBD  (AX)(SI*1), Z5
 	VCVTDQ2PS  Z5, Z5
-	VSUBPS     (CX)(BX*4), Z5, Z5
+	VSUBPS     (CX)(SI*4), Z5, Z5
 	VADDPS     Z0, Z5, Z5
-	VPMOVZXBD  16(AX)(BX*1), Z6
+	VPMOVZXBD  16(AX)(SI*1), Z6
 	VCVTDQ2PS  Z6, Z6
-	VSUBPS     64(CX)(BX*4), Z6, Z6
+	VSUBPS     64(CX)(SI*4), Z6, Z6
 	VADDPS     Z0, Z6, Z6
 	VPSRLD     $0x10, Z5, Z7
 	VPANDD     Z1, Z7, Z7
@@ -2784,30 +3989,63 @@ streamblock:
 	VPSRLD     $0x10, Z5, Z5
 	VPTERNLOGD $0xf8, Z3, Z6, Z5
 	VPERMW     Z5, Z4, Z5
-	VMOVNTDQ   Z5, (SI)
-	ADDQ       $+32, BX
-	ADDQ       R10, SI
-	CMPQ       BX, R9
+	VMOVNTDQ   Z5, (DI)
+	ADDQ       $+32, SI
+	ADDQ       R11, DI
+	CMPQ       SI, R10
 	JLE        streamblock
-	MOVQ       crop+32(FP), SI
-	CMPQ       BX, SI
+	MOVQ       crop+48(FP), DI
+	CMPQ       SI, DI
 	JEQ        streamnext
-	IMUL3Q     $+2, R9, SI
+	IMUL3Q     $+2, R10, DI
 	NOTQ       DX
-	ANDQ       DX, SI
+	ANDQ       DX, DI
 	NOTQ       DX
-	ADDQ       DI, SI
-	MOVQ       R9, BX
+	ADDQ       R8, DI
+	MOVQ       R10, SI
 	JMP        streamblock
 
 streamnext:
-	IMUL3Q $+2, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*1), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    streamrow
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*1), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     streamrow
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     streamlast
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*1), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	JMP     streamplane
+
+streamlast:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*1), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+2, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    streamband
 	VZEROUPPER
 	RET
 
@@ -2846,7 +4084,7 @@ DATA joined16<>+62(SB)/2, $0x001f
 GLOBL joined16<>(SB), RODATA|NOPTR, $64
 
 // func pixelsUint8BFloat16AVX512(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512F, MMX+
 TEXT ·pixelsUint8BFloat16AVX512(SB), NOSPLIT, $0-80
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
@@ -2889,9 +4127,24 @@ TEXT ·pixelsUint8BFloat16AVX512(SB), NOSPLIT, $0-80
 	SUBQ         R8, R14
 	MOVQ         stream+72(FP), R9
 	TESTQ        R9, R9
-	JNZ          streamrow
+	JNZ          streamband
 
 row:
+	CMPQ   R12, $+4
+	JLE    near
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+4, R10, R10
+	MOVQ   crop+40(FP), R9
+
+ahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+64, R9
+	JG         ahead
+
+near:
 	IMUL3Q $+6, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -2980,8 +4233,8 @@ block:
 	JMP        block
 
 next:
-	IMUL3Q $+6, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+6, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*1), AX
 	LEAQ   (BX)(R9*1), BX
@@ -2994,7 +4247,23 @@ next:
 	VZEROUPPER
 	RET
 
+streamband:
 streamrow:
+	CMPQ   R12, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+4, R10, R10
+	MOVQ   crop+40(FP), R9
+
+streamahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+64, R9
+	JG         streamahead
+
+streamnear:
 	IMUL3Q $+6, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -3083,8 +4352,8 @@ streamblock:
 	JMP        streamblock
 
 streamnext:
-	IMUL3Q $+6, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+6, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*1), AX
 	LEAQ   (BX)(R9*1), BX
@@ -3199,107 +4468,217 @@ DATA wovenJoined16_2<>+60(SB)/2, $0x0009
 DATA wovenJoined16_2<>+62(SB)/2, $0x001f
 GLOBL wovenJoined16_2<>(SB), RODATA|NOPTR, $64
 
-// func planeInt16Float32AVX512(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
-// Requires: AVX, AVX512F
-TEXT ·planeInt16Float32AVX512(SB), NOSPLIT, $0-64
+// func planesInt16Float32AVX512(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·planesInt16Float32AVX512(SB), NOSPLIT, $0-88
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
-	MOVQ         flip+48(FP), DX
-	VBROADCASTSS shift+40(FP), Z0
-	MOVQ         DX, BX
-	ANDQ         $+15, BX
-	VPBROADCASTD BX, Z1
-	VPXORD       inOrder32<>+0(SB), Z1, Z1
-	MOVQ         dst+0(FP), DI
-	MOVQ         crop+32(FP), R8
-	LEAQ         -16(R8), R9
-	MOVQ         $+64, R10
-	XORQ         DX, R10
-	SUBQ         DX, R10
-	MOVQ         stream+56(FP), BX
-	TESTQ        BX, BX
-	JNZ          streamrow
+	MOVQ         flip+72(FP), DX
+	LEAQ         red+56(FP), BX
+	MOVQ         DX, SI
+	ANDQ         $+15, SI
+	VPBROADCASTD SI, Z0
+	VPXORD       inOrder32<>+0(SB), Z0, Z1
+	MOVQ         dst+0(FP), R8
+	MOVQ         crop+48(FP), R9
+	LEAQ         -16(R9), R10
+	MOVQ         $+64, R11
+	XORQ         DX, R11
+	SUBQ         DX, R11
+	MOVQ         stream+80(FP), SI
+	TESTQ        SI, SI
+	JNZ          streamband
+
+band:
+	XORQ R13, R13
+
+plane:
+	VBROADCASTSS (BX)(R13*4), Z0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
 
 row:
-	IMUL3Q $+4, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    near
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+8, DI, DI
+	MOVQ   crop+48(FP), SI
+
+ahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+32, SI
+	JG         ahead
+
+near:
+	IMUL3Q $+4, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 block:
-	VPMOVSXWD (AX)(BX*2), Z2
+	VPMOVSXWD (AX)(SI*2), Z2
 	VCVTDQ2PS Z2, Z2
-	VSUBPS    (CX)(BX*4), Z2, Z2
+	VSUBPS    (CX)(SI*4), Z2, Z2
 	VADDPS    Z0, Z2, Z2
 	VPERMPS   Z2, Z1, Z2
-	VMOVDQU64 Z2, (SI)
-	ADDQ      $+16, BX
-	ADDQ      R10, SI
-	CMPQ      BX, R9
+	VMOVDQU64 Z2, (DI)
+	ADDQ      $+16, SI
+	ADDQ      R11, DI
+	CMPQ      SI, R10
 	JLE       block
-	MOVQ      crop+32(FP), SI
-	CMPQ      BX, SI
+	MOVQ      crop+48(FP), DI
+	CMPQ      SI, DI
 	JEQ       next
-	IMUL3Q    $+4, R9, SI
+	IMUL3Q    $+4, R10, DI
 	NOTQ      DX
-	ANDQ      DX, SI
+	ANDQ      DX, DI
 	NOTQ      DX
-	ADDQ      DI, SI
-	MOVQ      R9, BX
+	ADDQ      R8, DI
+	MOVQ      R10, SI
 	JMP       block
 
 next:
-	IMUL3Q $+4, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*2), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    row
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*2), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     row
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     last
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*2), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, R8
+	JMP     plane
+
+last:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*2), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+4, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    band
 	VZEROUPPER
 	RET
 
+streamband:
+	XORQ R13, R13
+
+streamplane:
+	VBROADCASTSS (BX)(R13*4), Z0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
+
 streamrow:
-	IMUL3Q $+4, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+8, DI, DI
+	MOVQ   crop+48(FP), SI
+
+streamahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+32, SI
+	JG         streamahead
+
+streamnear:
+	IMUL3Q $+4, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 streamblock:
-	VPMOVSXWD (AX)(BX*2), Z2
+	VPMOVSXWD (AX)(SI*2), Z2
 	VCVTDQ2PS Z2, Z2
-	VSUBPS    (CX)(BX*4), Z2, Z2
+	VSUBPS    (CX)(SI*4), Z2, Z2
 	VADDPS    Z0, Z2, Z2
 	VPERMPS   Z2, Z1, Z2
-	VMOVNTDQ  Z2, (SI)
-	ADDQ      $+16, BX
-	ADDQ      R10, SI
-	CMPQ      BX, R9
+	VMOVNTDQ  Z2, (DI)
+	ADDQ      $+16, SI
+	ADDQ      R11, DI
+	CMPQ      SI, R10
 	JLE       streamblock
-	MOVQ      crop+32(FP), SI
-	CMPQ      BX, SI
+	MOVQ      crop+48(FP), DI
+	CMPQ      SI, DI
 	JEQ       streamnext
-	IMUL3Q    $+4, R9, SI
+	IMUL3Q    $+4, R10, DI
 	NOTQ      DX
-	ANDQ      DX, SI
+	ANDQ      DX, DI
 	NOTQ      DX
-	ADDQ      DI, SI
-	MOVQ      R9, BX
+	ADDQ      R8, DI
+	MOVQ      R10, SI
 	JMP       streamblock
 
 streamnext:
-	IMUL3Q $+4, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*2), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    streamrow
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*2), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     streamrow
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     streamlast
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*2), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+4, DI, DI
+	ADDQ    DI, R8
+	JMP     streamplane
+
+streamlast:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*2), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+4, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    streamband
 	VZEROUPPER
 	RET
 
 // func pixelsInt16Float32AVX512(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512F, MMX+
 TEXT ·pixelsInt16Float32AVX512(SB), NOSPLIT, $0-80
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
@@ -3336,9 +4715,24 @@ TEXT ·pixelsInt16Float32AVX512(SB), NOSPLIT, $0-80
 	SUBQ         R8, R14
 	MOVQ         stream+72(FP), R9
 	TESTQ        R9, R9
-	JNZ          streamrow
+	JNZ          streamband
 
 row:
+	CMPQ   R12, $+4
+	JLE    near
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+8, R10, R10
+	MOVQ   crop+40(FP), R9
+
+ahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+32, R9
+	JG         ahead
+
+near:
 	IMUL3Q $+12, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -3385,8 +4779,8 @@ block:
 	JMP       block
 
 next:
-	IMUL3Q $+12, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+12, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*2), AX
 	LEAQ   (BX)(R9*2), BX
@@ -3399,7 +4793,23 @@ next:
 	VZEROUPPER
 	RET
 
+streamband:
 streamrow:
+	CMPQ   R12, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+8, R10, R10
+	MOVQ   crop+40(FP), R9
+
+streamahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+32, R9
+	JG         streamahead
+
+streamnear:
 	IMUL3Q $+12, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -3446,8 +4856,8 @@ streamblock:
 	JMP       streamblock
 
 streamnext:
-	IMUL3Q $+12, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+12, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*2), AX
 	LEAQ   (BX)(R9*2), BX
@@ -3460,121 +4870,231 @@ streamnext:
 	VZEROUPPER
 	RET
 
-// func planeInt16Float16AVX512(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
-// Requires: AVX, AVX512BW, AVX512F
-TEXT ·planeInt16Float16AVX512(SB), NOSPLIT, $0-64
+// func planesInt16Float16AVX512(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
+TEXT ·planesInt16Float16AVX512(SB), NOSPLIT, $0-88
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
-	MOVQ         flip+48(FP), DX
-	VBROADCASTSS shift+40(FP), Z0
-	MOVQ         DX, BX
-	ANDQ         $+2031647, BX
-	VPBROADCASTD BX, Z1
-	VPXORD       inOrder16<>+0(SB), Z1, Z1
-	MOVQ         dst+0(FP), DI
-	MOVQ         crop+32(FP), R8
-	LEAQ         -32(R8), R9
-	MOVQ         $+64, R10
-	XORQ         DX, R10
-	SUBQ         DX, R10
-	MOVQ         stream+56(FP), BX
-	TESTQ        BX, BX
-	JNZ          streamrow
+	MOVQ         flip+72(FP), DX
+	LEAQ         red+56(FP), BX
+	MOVQ         DX, SI
+	ANDQ         $+2031647, SI
+	VPBROADCASTD SI, Z0
+	VPXORD       inOrder16<>+0(SB), Z0, Z1
+	MOVQ         dst+0(FP), R8
+	MOVQ         crop+48(FP), R9
+	LEAQ         -32(R9), R10
+	MOVQ         $+64, R11
+	XORQ         DX, R11
+	SUBQ         DX, R11
+	MOVQ         stream+80(FP), SI
+	TESTQ        SI, SI
+	JNZ          streamband
+
+band:
+	XORQ R13, R13
+
+plane:
+	VBROADCASTSS (BX)(R13*4), Z0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
 
 row:
-	IMUL3Q $+2, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    near
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+8, DI, DI
+	MOVQ   crop+48(FP), SI
+
+ahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+32, SI
+	JG         ahead
+
+near:
+	IMUL3Q $+2, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 block:
-	VPMOVSXWD    (AX)(BX*2), Z2
+	VPMOVSXWD    (AX)(SI*2), Z2
 	VCVTDQ2PS    Z2, Z2
-	VSUBPS       (CX)(BX*4), Z2, Z2
+	VSUBPS       (CX)(SI*4), Z2, Z2
 	VADDPS       Z0, Z2, Z2
-	VPMOVSXWD    32(AX)(BX*2), Z3
+	VPMOVSXWD    32(AX)(SI*2), Z3
 	VCVTDQ2PS    Z3, Z3
-	VSUBPS       64(CX)(BX*4), Z3, Z3
+	VSUBPS       64(CX)(SI*4), Z3, Z3
 	VADDPS       Z0, Z3, Z3
 	VCVTPS2PH    $0x00, Z2, Y2
 	VCVTPS2PH    $0x00, Z3, Y3
 	VINSERTI64X4 $0x01, Y3, Z2, Z2
 	VPERMW       Z2, Z1, Z2
-	VMOVDQU64    Z2, (SI)
-	ADDQ         $+32, BX
-	ADDQ         R10, SI
-	CMPQ         BX, R9
+	VMOVDQU64    Z2, (DI)
+	ADDQ         $+32, SI
+	ADDQ         R11, DI
+	CMPQ         SI, R10
 	JLE          block
-	MOVQ         crop+32(FP), SI
-	CMPQ         BX, SI
+	MOVQ         crop+48(FP), DI
+	CMPQ         SI, DI
 	JEQ          next
-	IMUL3Q       $+2, R9, SI
+	IMUL3Q       $+2, R10, DI
 	NOTQ         DX
-	ANDQ         DX, SI
+	ANDQ         DX, DI
 	NOTQ         DX
-	ADDQ         DI, SI
-	MOVQ         R9, BX
+	ADDQ         R8, DI
+	MOVQ         R10, SI
 	JMP          block
 
 next:
-	IMUL3Q $+2, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*2), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    row
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*2), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     row
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     last
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*2), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	JMP     plane
+
+last:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*2), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+2, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    band
 	VZEROUPPER
 	RET
 
+streamband:
+	XORQ R13, R13
+
+streamplane:
+	VBROADCASTSS (BX)(R13*4), Z0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
+
 streamrow:
-	IMUL3Q $+2, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+8, DI, DI
+	MOVQ   crop+48(FP), SI
+
+streamahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+32, SI
+	JG         streamahead
+
+streamnear:
+	IMUL3Q $+2, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 streamblock:
-	VPMOVSXWD    (AX)(BX*2), Z2
+	VPMOVSXWD    (AX)(SI*2), Z2
 	VCVTDQ2PS    Z2, Z2
-	VSUBPS       (CX)(BX*4), Z2, Z2
+	VSUBPS       (CX)(SI*4), Z2, Z2
 	VADDPS       Z0, Z2, Z2
-	VPMOVSXWD    32(AX)(BX*2), Z3
+	VPMOVSXWD    32(AX)(SI*2), Z3
 	VCVTDQ2PS    Z3, Z3
-	VSUBPS       64(CX)(BX*4), Z3, Z3
+	VSUBPS       64(CX)(SI*4), Z3, Z3
 	VADDPS       Z0, Z3, Z3
 	VCVTPS2PH    $0x00, Z2, Y2
 	VCVTPS2PH    $0x00, Z3, Y3
 	VINSERTI64X4 $0x01, Y3, Z2, Z2
 	VPERMW       Z2, Z1, Z2
-	VMOVNTDQ     Z2, (SI)
-	ADDQ         $+32, BX
-	ADDQ         R10, SI
-	CMPQ         BX, R9
+	VMOVNTDQ     Z2, (DI)
+	ADDQ         $+32, SI
+	ADDQ         R11, DI
+	CMPQ         SI, R10
 	JLE          streamblock
-	MOVQ         crop+32(FP), SI
-	CMPQ         BX, SI
+	MOVQ         crop+48(FP), DI
+	CMPQ         SI, DI
 	JEQ          streamnext
-	IMUL3Q       $+2, R9, SI
+	IMUL3Q       $+2, R10, DI
 	NOTQ         DX
-	ANDQ         DX, SI
+	ANDQ         DX, DI
 	NOTQ         DX
-	ADDQ         DI, SI
-	MOVQ         R9, BX
+	ADDQ         R8, DI
+	MOVQ         R10, SI
 	JMP          streamblock
 
 streamnext:
-	IMUL3Q $+2, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*2), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    streamrow
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*2), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     streamrow
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     streamlast
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*2), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	JMP     streamplane
+
+streamlast:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*2), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+2, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    streamband
 	VZEROUPPER
 	RET
 
 // func pixelsInt16Float16AVX512(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512F, MMX+
 TEXT ·pixelsInt16Float16AVX512(SB), NOSPLIT, $0-80
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
@@ -3611,9 +5131,24 @@ TEXT ·pixelsInt16Float16AVX512(SB), NOSPLIT, $0-80
 	SUBQ         R8, R14
 	MOVQ         stream+72(FP), R9
 	TESTQ        R9, R9
-	JNZ          streamrow
+	JNZ          streamband
 
 row:
+	CMPQ   R12, $+4
+	JLE    near
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+8, R10, R10
+	MOVQ   crop+40(FP), R9
+
+ahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+32, R9
+	JG         ahead
+
+near:
 	IMUL3Q $+6, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -3681,8 +5216,8 @@ block:
 	JMP          block
 
 next:
-	IMUL3Q $+6, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+6, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*2), AX
 	LEAQ   (BX)(R9*2), BX
@@ -3695,7 +5230,23 @@ next:
 	VZEROUPPER
 	RET
 
+streamband:
 streamrow:
+	CMPQ   R12, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+8, R10, R10
+	MOVQ   crop+40(FP), R9
+
+streamahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+32, R9
+	JG         streamahead
+
+streamnear:
 	IMUL3Q $+6, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -3763,8 +5314,8 @@ streamblock:
 	JMP          streamblock
 
 streamnext:
-	IMUL3Q $+6, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+6, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*2), AX
 	LEAQ   (BX)(R9*2), BX
@@ -3777,47 +5328,69 @@ streamnext:
 	VZEROUPPER
 	RET
 
-// func planeInt16BFloat16AVX512(dst *byte, src *byte, sub *float32, width int, crop int, shift float32, flip int, stream int)
-// Requires: AVX, AVX512BW, AVX512F
-TEXT ·planeInt16BFloat16AVX512(SB), NOSPLIT, $0-64
+// func planesInt16BFloat16AVX512(dst *byte, src *byte, sub *float32, width int, plane int, planes int, crop int, red float32, green float32, blue float32, flip int, stream int)
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
+TEXT ·planesInt16BFloat16AVX512(SB), NOSPLIT, $0-88
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
-	MOVQ         flip+48(FP), DX
-	VBROADCASTSS shift+40(FP), Z0
-	MOVL         $0x00000001, BX
-	VPBROADCASTD BX, Z1
-	MOVL         $0x00007fff, BX
-	VPBROADCASTD BX, Z2
-	MOVL         $0xffff0000, BX
-	VPBROADCASTD BX, Z3
-	MOVQ         DX, BX
-	ANDQ         $+2031647, BX
-	VPBROADCASTD BX, Z4
-	VPXORD       joined16<>+0(SB), Z4, Z4
-	MOVQ         dst+0(FP), DI
-	MOVQ         crop+32(FP), R8
-	LEAQ         -32(R8), R9
-	MOVQ         $+64, R10
-	XORQ         DX, R10
-	SUBQ         DX, R10
-	MOVQ         stream+56(FP), BX
-	TESTQ        BX, BX
-	JNZ          streamrow
+	MOVQ         flip+72(FP), DX
+	LEAQ         red+56(FP), BX
+	MOVL         $0x00000001, SI
+	VPBROADCASTD SI, Z1
+	MOVL         $0x00007fff, SI
+	VPBROADCASTD SI, Z2
+	MOVL         $0xffff0000, SI
+	VPBROADCASTD SI, Z3
+	MOVQ         DX, SI
+	ANDQ         $+2031647, SI
+	VPBROADCASTD SI, Z0
+	VPXORD       joined16<>+0(SB), Z0, Z4
+	MOVQ         dst+0(FP), R8
+	MOVQ         crop+48(FP), R9
+	LEAQ         -32(R9), R10
+	MOVQ         $+64, R11
+	XORQ         DX, R11
+	SUBQ         DX, R11
+	MOVQ         stream+80(FP), SI
+	TESTQ        SI, SI
+	JNZ          streamband
+
+band:
+	XORQ R13, R13
+
+plane:
+	VBROADCASTSS (BX)(R13*4), Z0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
 
 row:
-	IMUL3Q $+2, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    near
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+8, DI, DI
+	MOVQ   crop+48(FP), SI
+
+ahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+32, SI
+	JG         ahead
+
+near:
+	IMUL3Q $+2, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 block:
-	VPMOVSXWD  (AX)(BX*2), Z5
+	VPMOVSXWD  (AX)(SI*2), Z5
 	VCVTDQ2PS  Z5, Z5
-	VSUBPS     (CX)(BX*4), Z5, Z5
+	VSUBPS     (CX)(SI*4), Z5, Z5
 	VADDPS     Z0, Z5, Z5
-	VPMOVSXWD  32(AX)(BX*2), Z6
+	VPMOVSXWD  32(AX)(SI*2), Z6
 	VCVTDQ2PS  Z6, Z6
-	VSUBPS     64(CX)(BX*4), Z6, Z6
+	VSUBPS     64(CX)(SI*4), Z6, Z6
 	VADDPS     Z0, Z6, Z6
 	VPSRLD     $0x10, Z5, Z7
 	VPANDD     Z1, Z7, Z7
@@ -3830,47 +5403,102 @@ block:
 	VPSRLD     $0x10, Z5, Z5
 	VPTERNLOGD $0xf8, Z3, Z6, Z5
 	VPERMW     Z5, Z4, Z5
-	VMOVDQU64  Z5, (SI)
-	ADDQ       $+32, BX
-	ADDQ       R10, SI
-	CMPQ       BX, R9
+	VMOVDQU64  Z5, (DI)
+	ADDQ       $+32, SI
+	ADDQ       R11, DI
+	CMPQ       SI, R10
 	JLE        block
-	MOVQ       crop+32(FP), SI
-	CMPQ       BX, SI
+	MOVQ       crop+48(FP), DI
+	CMPQ       SI, DI
 	JEQ        next
-	IMUL3Q     $+2, R9, SI
+	IMUL3Q     $+2, R10, DI
 	NOTQ       DX
-	ANDQ       DX, SI
+	ANDQ       DX, DI
 	NOTQ       DX
-	ADDQ       DI, SI
-	MOVQ       R9, BX
+	ADDQ       R8, DI
+	MOVQ       R10, SI
 	JMP        block
 
 next:
-	IMUL3Q $+2, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*2), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    row
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*2), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     row
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     last
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*2), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	JMP     plane
+
+last:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*2), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+2, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    band
 	VZEROUPPER
 	RET
 
+streamband:
+	XORQ R13, R13
+
+streamplane:
+	VBROADCASTSS (BX)(R13*4), Z0
+	MOVQ         $+1, R12
+	CMPQ         R9, R12
+	CMOVQLT      R9, R12
+
 streamrow:
-	IMUL3Q $+2, R9, SI
-	ANDQ   DX, SI
-	ADDQ   DI, SI
-	XORQ   BX, BX
+	CMPQ   R9, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), DI
+	IMUL3Q $+8, DI, DI
+	MOVQ   crop+48(FP), SI
+
+streamahead:
+	PREFETCHT0 (AX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+32, SI
+	JG         streamahead
+
+streamnear:
+	IMUL3Q $+2, R10, DI
+	ANDQ   DX, DI
+	ADDQ   R8, DI
+	XORQ   SI, SI
 
 streamblock:
-	VPMOVSXWD  (AX)(BX*2), Z5
+	VPMOVSXWD  (AX)(SI*2), Z5
 	VCVTDQ2PS  Z5, Z5
-	VSUBPS     (CX)(BX*4), Z5, Z5
+	VSUBPS     (CX)(SI*4), Z5, Z5
 	VADDPS     Z0, Z5, Z5
-	VPMOVSXWD  32(AX)(BX*2), Z6
+	VPMOVSXWD  32(AX)(SI*2), Z6
 	VCVTDQ2PS  Z6, Z6
-	VSUBPS     64(CX)(BX*4), Z6, Z6
+	VSUBPS     64(CX)(SI*4), Z6, Z6
 	VADDPS     Z0, Z6, Z6
 	VPSRLD     $0x10, Z5, Z7
 	VPANDD     Z1, Z7, Z7
@@ -3883,35 +5511,68 @@ streamblock:
 	VPSRLD     $0x10, Z5, Z5
 	VPTERNLOGD $0xf8, Z3, Z6, Z5
 	VPERMW     Z5, Z4, Z5
-	VMOVNTDQ   Z5, (SI)
-	ADDQ       $+32, BX
-	ADDQ       R10, SI
-	CMPQ       BX, R9
+	VMOVNTDQ   Z5, (DI)
+	ADDQ       $+32, SI
+	ADDQ       R11, DI
+	CMPQ       SI, R10
 	JLE        streamblock
-	MOVQ       crop+32(FP), SI
-	CMPQ       BX, SI
+	MOVQ       crop+48(FP), DI
+	CMPQ       SI, DI
 	JEQ        streamnext
-	IMUL3Q     $+2, R9, SI
+	IMUL3Q     $+2, R10, DI
 	NOTQ       DX
-	ANDQ       DX, SI
+	ANDQ       DX, DI
 	NOTQ       DX
-	ADDQ       DI, SI
-	MOVQ       R9, BX
+	ADDQ       R8, DI
+	MOVQ       R10, SI
 	JMP        streamblock
 
 streamnext:
-	IMUL3Q $+2, SI, BX
-	ADDQ   BX, DI
-	MOVQ   width+24(FP), BX
-	LEAQ   (AX)(BX*2), AX
-	LEAQ   (CX)(BX*4), CX
-	DECQ   R8
-	JNZ    streamrow
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	MOVQ    width+24(FP), SI
+	LEAQ    (AX)(SI*2), AX
+	LEAQ    (CX)(SI*4), CX
+	DECQ    R12
+	JNZ     streamrow
+	MOVQ    $+1, SI
+	CMPQ    R9, SI
+	CMOVQLT R9, SI
+	MOVQ    plane+32(FP), DI
+	MOVQ    width+24(FP), R12
+	INCQ    R13
+	CMPQ    R13, planes+40(FP)
+	JEQ     streamlast
+	IMULQ   SI, R12
+	SUBQ    R12, DI
+	LEAQ    (AX)(DI*2), AX
+	LEAQ    (CX)(DI*4), CX
+	MOVQ    crop+48(FP), DI
+	MOVQ    DI, R12
+	SUBQ    SI, DI
+	IMULQ   R12, DI
+	IMUL3Q  $+2, DI, DI
+	ADDQ    DI, R8
+	JMP     streamplane
+
+streamlast:
+	DECQ   R13
+	IMULQ  R13, DI
+	NEGQ   DI
+	LEAQ   (AX)(DI*2), AX
+	LEAQ   (CX)(DI*4), CX
+	MOVQ   crop+48(FP), DI
+	IMULQ  DI, DI
+	IMULQ  R13, DI
+	IMUL3Q $+2, DI, DI
+	SUBQ   DI, R8
+	SUBQ   SI, R9
+	JNZ    streamband
 	VZEROUPPER
 	RET
 
 // func pixelsInt16BFloat16AVX512(dst *byte, src *byte, sub *float32, width int, plane int, crop int, red float32, green float32, blue float32, flip int, stream int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512F, MMX+
 TEXT ·pixelsInt16BFloat16AVX512(SB), NOSPLIT, $0-80
 	MOVQ         src+8(FP), AX
 	MOVQ         sub+16(FP), CX
@@ -3954,9 +5615,24 @@ TEXT ·pixelsInt16BFloat16AVX512(SB), NOSPLIT, $0-80
 	SUBQ         R8, R14
 	MOVQ         stream+72(FP), R9
 	TESTQ        R9, R9
-	JNZ          streamrow
+	JNZ          streamband
 
 row:
+	CMPQ   R12, $+4
+	JLE    near
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+8, R10, R10
+	MOVQ   crop+40(FP), R9
+
+ahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+32, R9
+	JG         ahead
+
+near:
 	IMUL3Q $+6, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -4045,8 +5721,8 @@ block:
 	JMP        block
 
 next:
-	IMUL3Q $+6, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+6, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*2), AX
 	LEAQ   (BX)(R9*2), BX
@@ -4059,7 +5735,23 @@ next:
 	VZEROUPPER
 	RET
 
+streamband:
 streamrow:
+	CMPQ   R12, $+4
+	JLE    streamnear
+	MOVQ   width+24(FP), R10
+	IMUL3Q $+8, R10, R10
+	MOVQ   crop+40(FP), R9
+
+streamahead:
+	PREFETCHT0 (AX)(R10*1)
+	PREFETCHT0 (BX)(R10*1)
+	PREFETCHT0 (DI)(R10*1)
+	ADDQ       $+64, R10
+	SUBQ       $+32, R9
+	JG         streamahead
+
+streamnear:
 	IMUL3Q $+6, R13, R10
 	ANDQ   R8, R10
 	ADDQ   R11, R10
@@ -4148,8 +5840,8 @@ streamblock:
 	JMP        streamblock
 
 streamnext:
-	IMUL3Q $+6, R10, R9
-	ADDQ   R9, R11
+	IMUL3Q $+6, R10, R10
+	ADDQ   R10, R11
 	MOVQ   width+24(FP), R9
 	LEAQ   (AX)(R9*2), AX
 	LEAQ   (BX)(R9*2), BX
@@ -4162,11 +5854,11 @@ streamnext:
 	VZEROUPPER
 	RET
 
-// func copyUint8AVX2(dst *byte, src *byte, width int, crop int, flip int, stream int)
-// Requires: AVX, AVX2
-TEXT ·copyUint8AVX2(SB), NOSPLIT, $0-48
+// func copyPlanesUint8AVX2(dst *byte, src *byte, width int, plane int, planes int, crop int, flip int, stream int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·copyPlanesUint8AVX2(SB), NOSPLIT, $0-64
 	MOVQ         src+8(FP), AX
-	MOVQ         flip+32(FP), CX
+	MOVQ         flip+48(FP), CX
 	MOVQ         CX, DX
 	ANDQ         $+252645135, DX
 	VMOVD        DX, X0
@@ -4178,16 +5870,37 @@ TEXT ·copyUint8AVX2(SB), NOSPLIT, $0-48
 	VPBROADCASTD X1, Y1
 	VPXOR        inOrder32<>+0(SB), Y1, Y1
 	MOVQ         dst+0(FP), SI
-	MOVQ         crop+24(FP), DI
+	MOVQ         crop+40(FP), DI
 	LEAQ         -32(DI), R8
 	MOVQ         $+32, R9
 	XORQ         CX, R9
 	SUBQ         CX, R9
-	MOVQ         stream+40(FP), DX
+	MOVQ         stream+56(FP), DX
 	TESTQ        DX, DX
-	JNZ          streamrow
+	JNZ          streamband
+
+band:
+	XORQ R11, R11
+
+plane:
+	MOVQ    $+2, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
 
 row:
+	CMPQ   DI, $+4
+	JLE    near
+	MOVQ   width+16(FP), BX
+	IMUL3Q $+4, BX, BX
+	MOVQ   crop+40(FP), DX
+
+ahead:
+	PREFETCHT0 (AX)(BX*1)
+	ADDQ       $+64, BX
+	SUBQ       $+64, DX
+	JG         ahead
+
+near:
 	IMUL3Q $+1, R8, BX
 	ANDQ   CX, BX
 	ADDQ   SI, BX
@@ -4202,7 +5915,7 @@ block:
 	ADDQ    R9, BX
 	CMPQ    DX, R8
 	JLE     block
-	MOVQ    crop+24(FP), BX
+	MOVQ    crop+40(FP), BX
 	CMPQ    DX, BX
 	JEQ     next
 	IMUL3Q  $+1, R8, BX
@@ -4214,16 +5927,68 @@ block:
 	JMP     block
 
 next:
-	IMUL3Q $+1, BX, DX
-	ADDQ   DX, SI
-	MOVQ   width+16(FP), DX
-	LEAQ   (AX)(DX*1), AX
-	DECQ   DI
-	JNZ    row
+	IMUL3Q  $+1, BX, BX
+	ADDQ    BX, SI
+	MOVQ    width+16(FP), DX
+	LEAQ    (AX)(DX*1), AX
+	DECQ    R10
+	JNZ     row
+	MOVQ    $+2, DX
+	CMPQ    DI, DX
+	CMOVQLT DI, DX
+	MOVQ    plane+24(FP), BX
+	MOVQ    width+16(FP), R10
+	INCQ    R11
+	CMPQ    R11, planes+32(FP)
+	JEQ     last
+	IMULQ   DX, R10
+	SUBQ    R10, BX
+	LEAQ    (AX)(BX*1), AX
+	MOVQ    crop+40(FP), BX
+	MOVQ    BX, R10
+	SUBQ    DX, BX
+	IMULQ   R10, BX
+	IMUL3Q  $+1, BX, BX
+	ADDQ    BX, SI
+	JMP     plane
+
+last:
+	DECQ   R11
+	IMULQ  R11, BX
+	NEGQ   BX
+	LEAQ   (AX)(BX*1), AX
+	MOVQ   crop+40(FP), BX
+	IMULQ  BX, BX
+	IMULQ  R11, BX
+	IMUL3Q $+1, BX, BX
+	SUBQ   BX, SI
+	SUBQ   DX, DI
+	JNZ    band
 	VZEROUPPER
 	RET
 
+streamband:
+	XORQ R11, R11
+
+streamplane:
+	MOVQ    $+2, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
+
 streamrow:
+	CMPQ   DI, $+4
+	JLE    streamnear
+	MOVQ   width+16(FP), BX
+	IMUL3Q $+4, BX, BX
+	MOVQ   crop+40(FP), DX
+
+streamahead:
+	PREFETCHT0 (AX)(BX*1)
+	ADDQ       $+64, BX
+	SUBQ       $+64, DX
+	JG         streamahead
+
+streamnear:
 	IMUL3Q $+1, R8, BX
 	ANDQ   CX, BX
 	ADDQ   SI, BX
@@ -4238,7 +6003,7 @@ streamblock:
 	ADDQ     R9, BX
 	CMPQ     DX, R8
 	JLE      streamblock
-	MOVQ     crop+24(FP), BX
+	MOVQ     crop+40(FP), BX
 	CMPQ     DX, BX
 	JEQ      streamnext
 	IMUL3Q   $+1, R8, BX
@@ -4250,17 +6015,48 @@ streamblock:
 	JMP      streamblock
 
 streamnext:
-	IMUL3Q $+1, BX, DX
-	ADDQ   DX, SI
-	MOVQ   width+16(FP), DX
-	LEAQ   (AX)(DX*1), AX
-	DECQ   DI
-	JNZ    streamrow
+	IMUL3Q  $+1, BX, BX
+	ADDQ    BX, SI
+	MOVQ    width+16(FP), DX
+	LEAQ    (AX)(DX*1), AX
+	DECQ    R10
+	JNZ     streamrow
+	MOVQ    $+2, DX
+	CMPQ    DI, DX
+	CMOVQLT DI, DX
+	MOVQ    plane+24(FP), BX
+	MOVQ    width+16(FP), R10
+	INCQ    R11
+	CMPQ    R11, planes+32(FP)
+	JEQ     streamlast
+	IMULQ   DX, R10
+	SUBQ    R10, BX
+	LEAQ    (AX)(BX*1), AX
+	MOVQ    crop+40(FP), BX
+	MOVQ    BX, R10
+	SUBQ    DX, BX
+	IMULQ   R10, BX
+	IMUL3Q  $+1, BX, BX
+	ADDQ    BX, SI
+	JMP     streamplane
+
+streamlast:
+	DECQ   R11
+	IMULQ  R11, BX
+	NEGQ   BX
+	LEAQ   (AX)(BX*1), AX
+	MOVQ   crop+40(FP), BX
+	IMULQ  BX, BX
+	IMULQ  R11, BX
+	IMUL3Q $+1, BX, BX
+	SUBQ   BX, SI
+	SUBQ   DX, DI
+	JNZ    streamband
 	VZEROUPPER
 	RET
 
 // func copyPixelsUint8AVX2(dst *byte, src *byte, width int, plane int, crop int, flip int, stream int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·copyPixelsUint8AVX2(SB), NOSPLIT, $0-56
 	MOVQ         src+8(FP), AX
 	MOVQ         plane+24(FP), CX
@@ -4292,9 +6088,24 @@ TEXT ·copyPixelsUint8AVX2(SB), NOSPLIT, $0-56
 	SUBQ         BX, R11
 	MOVQ         stream+48(FP), SI
 	TESTQ        SI, SI
-	JNZ          streamrow
+	JNZ          streamband
 
 row:
+	CMPQ   R9, $+4
+	JLE    near
+	MOVQ   width+16(FP), DI
+	IMUL3Q $+4, DI, DI
+	MOVQ   crop+32(FP), SI
+
+ahead:
+	PREFETCHT0 (AX)(DI*1)
+	PREFETCHT0 (DX)(DI*1)
+	PREFETCHT0 (CX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+64, SI
+	JG         ahead
+
+near:
 	IMUL3Q $+3, R10, DI
 	ANDQ   BX, DI
 	ADDQ   R8, DI
@@ -4332,8 +6143,8 @@ block:
 	JMP       block
 
 next:
-	IMUL3Q $+3, DI, SI
-	ADDQ   SI, R8
+	IMUL3Q $+3, DI, DI
+	ADDQ   DI, R8
 	MOVQ   width+16(FP), SI
 	LEAQ   (AX)(SI*1), AX
 	LEAQ   (DX)(SI*1), DX
@@ -4343,7 +6154,23 @@ next:
 	VZEROUPPER
 	RET
 
+streamband:
 streamrow:
+	CMPQ   R9, $+4
+	JLE    streamnear
+	MOVQ   width+16(FP), DI
+	IMUL3Q $+4, DI, DI
+	MOVQ   crop+32(FP), SI
+
+streamahead:
+	PREFETCHT0 (AX)(DI*1)
+	PREFETCHT0 (DX)(DI*1)
+	PREFETCHT0 (CX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+64, SI
+	JG         streamahead
+
+streamnear:
 	IMUL3Q $+3, R10, DI
 	ANDQ   BX, DI
 	ADDQ   R8, DI
@@ -4381,8 +6208,8 @@ streamblock:
 	JMP       streamblock
 
 streamnext:
-	IMUL3Q $+3, DI, SI
-	ADDQ   SI, R8
+	IMUL3Q $+3, DI, DI
+	ADDQ   DI, R8
 	MOVQ   width+16(FP), SI
 	LEAQ   (AX)(SI*1), AX
 	LEAQ   (DX)(SI*1), DX
@@ -4530,11 +6357,11 @@ DATA residue2<>+14(SB)/1, $0xff
 DATA residue2<>+15(SB)/1, $0x00
 GLOBL residue2<>(SB), RODATA|NOPTR, $16
 
-// func copyInt16AVX2(dst *byte, src *byte, width int, crop int, flip int, stream int)
-// Requires: AVX, AVX2
-TEXT ·copyInt16AVX2(SB), NOSPLIT, $0-48
+// func copyPlanesInt16AVX2(dst *byte, src *byte, width int, plane int, planes int, crop int, flip int, stream int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·copyPlanesInt16AVX2(SB), NOSPLIT, $0-64
 	MOVQ         src+8(FP), AX
-	MOVQ         flip+32(FP), CX
+	MOVQ         flip+48(FP), CX
 	MOVQ         CX, DX
 	ANDQ         $+235802126, DX
 	VMOVD        DX, X0
@@ -4546,16 +6373,37 @@ TEXT ·copyInt16AVX2(SB), NOSPLIT, $0-48
 	VPBROADCASTD X1, Y1
 	VPXOR        inOrder32<>+0(SB), Y1, Y1
 	MOVQ         dst+0(FP), SI
-	MOVQ         crop+24(FP), DI
+	MOVQ         crop+40(FP), DI
 	LEAQ         -16(DI), R8
 	MOVQ         $+32, R9
 	XORQ         CX, R9
 	SUBQ         CX, R9
-	MOVQ         stream+40(FP), DX
+	MOVQ         stream+56(FP), DX
 	TESTQ        DX, DX
-	JNZ          streamrow
+	JNZ          streamband
+
+band:
+	XORQ R11, R11
+
+plane:
+	MOVQ    $+1, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
 
 row:
+	CMPQ   DI, $+4
+	JLE    near
+	MOVQ   width+16(FP), BX
+	IMUL3Q $+8, BX, BX
+	MOVQ   crop+40(FP), DX
+
+ahead:
+	PREFETCHT0 (AX)(BX*1)
+	ADDQ       $+64, BX
+	SUBQ       $+32, DX
+	JG         ahead
+
+near:
 	IMUL3Q $+2, R8, BX
 	ANDQ   CX, BX
 	ADDQ   SI, BX
@@ -4570,7 +6418,7 @@ block:
 	ADDQ    R9, BX
 	CMPQ    DX, R8
 	JLE     block
-	MOVQ    crop+24(FP), BX
+	MOVQ    crop+40(FP), BX
 	CMPQ    DX, BX
 	JEQ     next
 	IMUL3Q  $+2, R8, BX
@@ -4582,16 +6430,68 @@ block:
 	JMP     block
 
 next:
-	IMUL3Q $+2, BX, DX
-	ADDQ   DX, SI
-	MOVQ   width+16(FP), DX
-	LEAQ   (AX)(DX*2), AX
-	DECQ   DI
-	JNZ    row
+	IMUL3Q  $+2, BX, BX
+	ADDQ    BX, SI
+	MOVQ    width+16(FP), DX
+	LEAQ    (AX)(DX*2), AX
+	DECQ    R10
+	JNZ     row
+	MOVQ    $+1, DX
+	CMPQ    DI, DX
+	CMOVQLT DI, DX
+	MOVQ    plane+24(FP), BX
+	MOVQ    width+16(FP), R10
+	INCQ    R11
+	CMPQ    R11, planes+32(FP)
+	JEQ     last
+	IMULQ   DX, R10
+	SUBQ    R10, BX
+	LEAQ    (AX)(BX*2), AX
+	MOVQ    crop+40(FP), BX
+	MOVQ    BX, R10
+	SUBQ    DX, BX
+	IMULQ   R10, BX
+	IMUL3Q  $+2, BX, BX
+	ADDQ    BX, SI
+	JMP     plane
+
+last:
+	DECQ   R11
+	IMULQ  R11, BX
+	NEGQ   BX
+	LEAQ   (AX)(BX*2), AX
+	MOVQ   crop+40(FP), BX
+	IMULQ  BX, BX
+	IMULQ  R11, BX
+	IMUL3Q $+2, BX, BX
+	SUBQ   BX, SI
+	SUBQ   DX, DI
+	JNZ    band
 	VZEROUPPER
 	RET
 
+streamband:
+	XORQ R11, R11
+
+streamplane:
+	MOVQ    $+1, R10
+	CMPQ    DI, R10
+	CMOVQLT DI, R10
+
 streamrow:
+	CMPQ   DI, $+4
+	JLE    streamnear
+	MOVQ   width+16(FP), BX
+	IMUL3Q $+8, BX, BX
+	MOVQ   crop+40(FP), DX
+
+streamahead:
+	PREFETCHT0 (AX)(BX*1)
+	ADDQ       $+64, BX
+	SUBQ       $+32, DX
+	JG         streamahead
+
+streamnear:
 	IMUL3Q $+2, R8, BX
 	ANDQ   CX, BX
 	ADDQ   SI, BX
@@ -4606,7 +6506,7 @@ streamblock:
 	ADDQ     R9, BX
 	CMPQ     DX, R8
 	JLE      streamblock
-	MOVQ     crop+24(FP), BX
+	MOVQ     crop+40(FP), BX
 	CMPQ     DX, BX
 	JEQ      streamnext
 	IMUL3Q   $+2, R8, BX
@@ -4618,17 +6518,48 @@ streamblock:
 	JMP      streamblock
 
 streamnext:
-	IMUL3Q $+2, BX, DX
-	ADDQ   DX, SI
-	MOVQ   width+16(FP), DX
-	LEAQ   (AX)(DX*2), AX
-	DECQ   DI
-	JNZ    streamrow
+	IMUL3Q  $+2, BX, BX
+	ADDQ    BX, SI
+	MOVQ    width+16(FP), DX
+	LEAQ    (AX)(DX*2), AX
+	DECQ    R10
+	JNZ     streamrow
+	MOVQ    $+1, DX
+	CMPQ    DI, DX
+	CMOVQLT DI, DX
+	MOVQ    plane+24(FP), BX
+	MOVQ    width+16(FP), R10
+	INCQ    R11
+	CMPQ    R11, planes+32(FP)
+	JEQ     streamlast
+	IMULQ   DX, R10
+	SUBQ    R10, BX
+	LEAQ    (AX)(BX*2), AX
+	MOVQ    crop+40(FP), BX
+	MOVQ    BX, R10
+	SUBQ    DX, BX
+	IMULQ   R10, BX
+	IMUL3Q  $+2, BX, BX
+	ADDQ    BX, SI
+	JMP     streamplane
+
+streamlast:
+	DECQ   R11
+	IMULQ  R11, BX
+	NEGQ   BX
+	LEAQ   (AX)(BX*2), AX
+	MOVQ   crop+40(FP), BX
+	IMULQ  BX, BX
+	IMULQ  R11, BX
+	IMUL3Q $+2, BX, BX
+	SUBQ   BX, SI
+	SUBQ   DX, DI
+	JNZ    streamband
 	VZEROUPPER
 	RET
 
 // func copyPixelsInt16AVX2(dst *byte, src *byte, width int, plane int, crop int, flip int, stream int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·copyPixelsInt16AVX2(SB), NOSPLIT, $0-56
 	MOVQ         src+8(FP), AX
 	MOVQ         plane+24(FP), CX
@@ -4658,9 +6589,24 @@ TEXT ·copyPixelsInt16AVX2(SB), NOSPLIT, $0-56
 	SUBQ         BX, R11
 	MOVQ         stream+48(FP), SI
 	TESTQ        SI, SI
-	JNZ          streamrow
+	JNZ          streamband
 
 row:
+	CMPQ   R9, $+4
+	JLE    near
+	MOVQ   width+16(FP), DI
+	IMUL3Q $+8, DI, DI
+	MOVQ   crop+32(FP), SI
+
+ahead:
+	PREFETCHT0 (AX)(DI*1)
+	PREFETCHT0 (DX)(DI*1)
+	PREFETCHT0 (CX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+32, SI
+	JG         ahead
+
+near:
 	IMUL3Q $+6, R10, DI
 	ANDQ   BX, DI
 	ADDQ   R8, DI
@@ -4698,8 +6644,8 @@ block:
 	JMP      block
 
 next:
-	IMUL3Q $+6, DI, SI
-	ADDQ   SI, R8
+	IMUL3Q $+6, DI, DI
+	ADDQ   DI, R8
 	MOVQ   width+16(FP), SI
 	LEAQ   (AX)(SI*2), AX
 	LEAQ   (DX)(SI*2), DX
@@ -4709,7 +6655,23 @@ next:
 	VZEROUPPER
 	RET
 
+streamband:
 streamrow:
+	CMPQ   R9, $+4
+	JLE    streamnear
+	MOVQ   width+16(FP), DI
+	IMUL3Q $+8, DI, DI
+	MOVQ   crop+32(FP), SI
+
+streamahead:
+	PREFETCHT0 (AX)(DI*1)
+	PREFETCHT0 (DX)(DI*1)
+	PREFETCHT0 (CX)(DI*1)
+	ADDQ       $+64, DI
+	SUBQ       $+32, SI
+	JG         streamahead
+
+streamnear:
 	IMUL3Q $+6, R10, DI
 	ANDQ   BX, DI
 	ADDQ   R8, DI
@@ -4747,8 +6709,8 @@ streamblock:
 	JMP      streamblock
 
 streamnext:
-	IMUL3Q $+6, DI, SI
-	ADDQ   SI, R8
+	IMUL3Q $+6, DI, DI
+	ADDQ   DI, R8
 	MOVQ   width+16(FP), SI
 	LEAQ   (AX)(SI*2), AX
 	LEAQ   (DX)(SI*2), DX

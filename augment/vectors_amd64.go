@@ -34,21 +34,23 @@ func processor() instructions {
 // caches.
 const streamBytes = 64 << 10
 
-// Kernels of one plane and of three, and those of stored values.
+// Kernels that make floats, plane by plane or pixel by pixel, and those that copy
+// stored values. flip is -1 for a mirrored image, or 0.
 type (
-	planeKernel      func(dst, src *byte, sub *float32, width, crop int, shift float32, flip, stream int)
+	planesKernel     func(dst, src *byte, sub *float32, width, plane, planes, crop int, red, green, blue float32, flip, stream int)
 	pixelsKernel     func(dst, src *byte, sub *float32, width, plane, crop int, red, green, blue float32, flip, stream int)
-	copyKernel       func(dst, src *byte, width, crop, flip, stream int)
+	copyPlanesKernel func(dst, src *byte, width, plane, planes, crop, flip, stream int)
 	copyPixelsKernel func(dst, src *byte, width, plane, crop, flip, stream int)
 )
 
 // vectors are the vector kernels of a spec: one of the four, or none.
 type vectors struct {
-	plane      planeKernel
+	planes     planesKernel
 	pixels     pixelsKernel
-	copy       copyKernel
+	copyPlanes copyPlanesKernel
 	copyPixels copyPixelsKernel
 
+	has        instructions // those that it uses
 	valueBytes int
 	// align is what streaming stores need, of each row: 0 where there are none.
 	align uintptr
@@ -65,18 +67,20 @@ func newVectors(s Spec, valueBytes int, has instructions) (v vectors) {
 	case has == none || perPixel && s.Channels != 3:
 		return v
 	case s.Type == Stored && perPixel && crop*s.StoredBytes >= 16:
+		v.has = avx2
 		v.copyPixels, v.align = [...]copyPixelsKernel{copyPixelsUint8AVX2, copyPixelsInt16AVX2}[s.StoredBytes-1], 16
 	case s.Type == Stored && !perPixel && crop*s.StoredBytes >= 32:
-		v.copy, v.align = [...]copyKernel{copyUint8AVX2, copyInt16AVX2}[s.StoredBytes-1], 32
+		v.has = avx2
+		v.copyPlanes, v.align = [...]copyPlanesKernel{copyPlanesUint8AVX2, copyPlanesInt16AVX2}[s.StoredBytes-1], 32
 	case s.Type == Stored:
 		return v
 	case has == avx512 && crop*valueBytes >= 64:
 		// 64 bytes of values of a plane: 16 or 32 pixels.
-		v.floats(s, perPixel, 1, 64)
+		v.floats(s, perPixel, avx512, 64)
 	case perPixel && crop >= 8:
-		v.floats(s, perPixel, 0, 8*uintptr(valueBytes))
+		v.floats(s, perPixel, avx2, 8*uintptr(valueBytes))
 	case !perPixel && crop*valueBytes >= 32:
-		v.floats(s, perPixel, 0, 32)
+		v.floats(s, perPixel, avx2, 32)
 	}
 	row := crop * valueBytes
 	if perPixel {
@@ -89,9 +93,9 @@ func newVectors(s Spec, valueBytes int, has instructions) (v vectors) {
 	return v
 }
 
-// floats chooses among the kernels that make floats: wide is 1 for AVX-512.
-func (v *vectors) floats(s Spec, perPixel bool, wide int, align uintptr) {
-	v.align = align
+// floats chooses among the kernels that make floats.
+func (v *vectors) floats(s Spec, perPixel bool, has instructions, align uintptr) {
+	v.has, v.align = has, align
 	if perPixel {
 		v.pixels = [2][2][3]pixelsKernel{
 			{
@@ -102,25 +106,23 @@ func (v *vectors) floats(s Spec, perPixel bool, wide int, align uintptr) {
 				{pixelsUint8Float32AVX512, pixelsUint8Float16AVX512, pixelsUint8BFloat16AVX512},
 				{pixelsInt16Float32AVX512, pixelsInt16Float16AVX512, pixelsInt16BFloat16AVX512},
 			},
-		}[wide][s.StoredBytes-1][s.Type]
+		}[has-avx2][s.StoredBytes-1][s.Type]
 		return
 	}
-	v.plane = [2][2][3]planeKernel{
+	v.planes = [2][2][3]planesKernel{
 		{
-			{planeUint8Float32AVX2, planeUint8Float16AVX2, planeUint8BFloat16AVX2},
-			{planeInt16Float32AVX2, planeInt16Float16AVX2, planeInt16BFloat16AVX2},
+			{planesUint8Float32AVX2, planesUint8Float16AVX2, planesUint8BFloat16AVX2},
+			{planesInt16Float32AVX2, planesInt16Float16AVX2, planesInt16BFloat16AVX2},
 		},
 		{
-			{planeUint8Float32AVX512, planeUint8Float16AVX512, planeUint8BFloat16AVX512},
-			{planeInt16Float32AVX512, planeInt16Float16AVX512, planeInt16BFloat16AVX512},
+			{planesUint8Float32AVX512, planesUint8Float16AVX512, planesUint8BFloat16AVX512},
+			{planesInt16Float32AVX512, planesInt16Float16AVX512, planesInt16BFloat16AVX512},
 		},
-	}[wide][s.StoredBytes-1][s.Type]
+	}[has-avx2][s.StoredBytes-1][s.Type]
 }
 
 // can says whether there is a kernel.
-func (v *vectors) can() bool {
-	return v.plane != nil || v.pixels != nil || v.copy != nil || v.copyPixels != nil
-}
+func (v *vectors) can() bool { return v.has != none }
 
 // image makes an image; slices and crop have been checked.
 func (v *vectors) image(s *Spec, dst, src *byte, p Params) {
@@ -135,23 +137,19 @@ func (v *vectors) image(s *Spec, dst, src *byte, p Params) {
 	plane, first := s.Geometry.Height*width, p.Top*width+p.Left
 	at := func(c int) *byte { return (*byte)(unsafe.Add(unsafe.Pointer(src), (c*plane+first)*s.StoredBytes)) }
 	to := func(c int) *byte { return (*byte)(unsafe.Add(unsafe.Pointer(dst), c*crop*crop*v.valueBytes)) }
+	red, green, blue := p.Shift[0], p.Shift[1], p.Shift[2]
 	switch {
-	case v.plane != nil:
-		for c := range s.Channels {
-			var shift float32
-			if c < len(p.Shift) {
-				shift = p.Shift[c]
-			}
-			v.plane(to(c), at(c), &s.Sub[c*plane+first], width, crop, shift, flip, stream)
-		}
 	case v.pixels != nil:
-		v.pixels(dst, at(0), &s.Sub[first], width, plane, crop, p.Shift[0], p.Shift[1], p.Shift[2], flip, stream)
-	case v.copy != nil:
-		for c := range s.Channels {
-			v.copy(to(c), at(c), width, crop, flip, stream)
-		}
-	default:
+		v.pixels(dst, at(0), &s.Sub[first], width, plane, crop, red, green, blue, flip, stream)
+	case v.copyPixels != nil:
 		v.copyPixels(dst, at(0), width, plane, crop, flip, stream)
+	case v.copyPlanes != nil:
+		v.copyPlanes(dst, at(0), width, plane, s.Channels, crop, flip, stream)
+	default:
+		for c := 0; c < s.Channels; c += 3 {
+			v.planes(to(c), at(c), &s.Sub[c*plane+first], width, plane, min(3, s.Channels-c), crop, red, green, blue, flip, stream)
+			red, green, blue = 0, 0, 0
+		}
 	}
 	if stream != 0 {
 		fence()

@@ -25,3 +25,12 @@ func kernels(t testing.TB, s Spec) (all []*Kernel) {
 	}
 	return all
 }
+
+// String says what the kernel uses.
+func (v vectors) String() string {
+	name := [...]string{"plain", "avx2", "avx512"}[v.has]
+	if v.align == 0 {
+		return name
+	}
+	return name + map[bool]string{false: "-cached", true: "-streaming"}[v.stream]
+}

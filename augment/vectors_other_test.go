@@ -16,3 +16,5 @@ func kernels(t testing.TB, s Spec) []*Kernel {
 	}
 	return []*Kernel{k}
 }
+
+func (vectors) String() string { return "plain" }
