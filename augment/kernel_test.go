@@ -75,7 +75,8 @@ func number(b uint32) float32 {
 	return math.Float32frombits(b)
 }
 
-// make makes an image between filling, and looks whether that is still there.
+// image makes an image between filling, and looks whether that is
+// still there.
 func (p *sources) image(t *testing.T, k *Kernel, params Params, offset int) []byte {
 	t.Helper()
 	const around = 128
@@ -98,18 +99,24 @@ func (p *sources) image(t *testing.T, k *Kernel, params Params, offset int) []by
 	return dst[:n]
 }
 
-// same compares an image with the plain twin's.
-func (p *sources) same(t *testing.T, k, twin *Kernel, params Params, offset int) {
+// same compares the images of all kernels, at each offset, with the first's, the
+// plain one.
+func (p *sources) same(t *testing.T, all []*Kernel, params Params, offsets ...int) {
 	t.Helper()
-	got, want := p.image(t, k, params, offset), p.image(t, twin, params, 0)
-	if bytes.Equal(got, want) {
-		return
+	want := p.image(t, all[0], params, 0)
+	for _, k := range all[1:] {
+		for _, offset := range offsets {
+			got := p.image(t, k, params, offset)
+			if bytes.Equal(got, want) {
+				continue
+			}
+			at := 0
+			for got[at] == want[at] {
+				at++
+			}
+			t.Fatalf("%v, %v, %+v, at offset %d: byte %d is %#02x, the plain kernel has %#02x", k.Spec(), k.vectors, params, offset, at, got[at], want[at])
+		}
 	}
-	at := 0
-	for got[at] == want[at] {
-		at++
-	}
-	t.Fatalf("%v, %+v, at offset %d: byte %d is %#02x, the plain kernel has %#02x", k.Spec(), params, offset, at, got[at], want[at])
 }
 
 // TestKernelsAgree compares the vector kernels with the plain ones, over crops
@@ -121,18 +128,16 @@ func TestKernelsAgree(t *testing.T) {
 	}
 	for _, channels := range []int{1, 3, 4} {
 		for _, crop := range crops {
+			if channels != 3 && crop > 70 {
+				continue
+			}
 			g := Geometry{Height: crop + 2, Width: crop + 3, Crop: crop}
 			pic := newSources(channels*g.Height*g.Width, uint64(crop*channels))
 			specs(g, channels, pic.sub, func(s Spec) {
 				all := kernels(t, s)
-				for _, k := range all[1:] {
-					for i, flip := range []bool{false, true} {
-						p := Params{Top: crop % 3, Left: (crop + i) % 4, Flip: flip, Shift: [3]float32{1.25, -30.375, 0.1}}
-						pic.same(t, k, all[0], p, crop%5*k.ValueBytes())
-						if crop*k.ValueBytes()%16 == 0 {
-							pic.same(t, k, all[0], p, 0) // streams, if anything does
-						}
-					}
+				for i, flip := range []bool{false, true} {
+					p := Params{Top: crop % 3, Left: (crop + i) % 4, Flip: flip, Shift: [3]float32{1.25, -30.375, 0.1}}
+					pic.same(t, all, p, 0, (1+crop%5)*all[0].ValueBytes())
 				}
 			})
 		}
@@ -146,11 +151,9 @@ func TestKernelsEverywhere(t *testing.T) {
 		pic := newSources(3*g.Height*g.Width, 3)
 		specs(g, 3, pic.sub, func(s Spec) {
 			all := kernels(t, s)
-			for _, k := range all[1:] {
-				for i := range 4 * 6 * 2 {
-					p := Params{Top: i / 2 % 4, Left: i / 8, Flip: i%2 == 1, Shift: [3]float32{0, 1e-5, 1e5}}
-					pic.same(t, k, all[0], p, 0)
-				}
+			for i := range 4 * 6 * 2 {
+				p := Params{Top: i / 2 % 4, Left: i / 8, Flip: i%2 == 1, Shift: [3]float32{0, 1e-5, 1e5}}
+				pic.same(t, all, p, 0)
 			}
 		})
 	}
@@ -158,15 +161,17 @@ func TestKernelsEverywhere(t *testing.T) {
 
 // TestKernelAlignment takes every place for the image between two cache lines.
 func TestKernelAlignment(t *testing.T) {
-	for _, crop := range []int{21, 64, 128} {
+	for _, crop := range []int{21, 64} {
 		g := Geometry{Height: crop, Width: crop + 1, Crop: crop}
 		pic := newSources(3*g.Height*g.Width, 4)
 		specs(g, 3, pic.sub, func(s Spec) {
 			all := kernels(t, s)
-			for _, k := range all[1:] {
-				for offset := 0; offset <= 64; offset += k.ValueBytes() {
-					pic.same(t, k, all[0], Params{Left: 1, Flip: offset/k.ValueBytes()%2 == 1, Shift: [3]float32{3, 2, 1}}, offset)
-				}
+			var offsets []int
+			for offset := 0; offset <= 64; offset += all[0].ValueBytes() {
+				offsets = append(offsets, offset)
+			}
+			for _, flip := range []bool{false, true} {
+				pic.same(t, all, Params{Left: 1, Flip: flip, Shift: [3]float32{3, 2, 1}}, offsets...)
 			}
 		})
 	}
@@ -431,9 +436,6 @@ func FuzzKernel(f *testing.F) {
 		p := Params{Top: g.Height - g.Crop, Left: int(offset) % (g.Width - g.Crop + 1), Flip: kind&1 != 0}
 		p.Shift = [3]float32{number(shift), number(shift ^ sub), number(sub)}
 		all := kernels(t, s)
-		for _, k := range all[1:] {
-			pic.same(t, k, all[0], p, int(offset)*k.ValueBytes()%128)
-			pic.same(t, k, all[0], p, 0)
-		}
+		pic.same(t, all, p, 0, int(offset)*all[0].ValueBytes()%128)
 	})
 }

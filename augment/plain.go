@@ -12,12 +12,12 @@ func plain[T Pixel](k *Kernel, dst []byte, src []T, p Params) {
 	if s.Layout == NHWC {
 		perPlane, perRow, perPixel = 1, crop*s.Channels, s.Channels
 	}
-	for c := range s.Channels {
-		var shift float32
-		if c < len(p.Shift) {
-			shift = p.Shift[c]
-		}
-		for y := range crop {
+	for y := range crop {
+		for c := range s.Channels {
+			var shift float32
+			if c < len(p.Shift) {
+				shift = p.Shift[c]
+			}
 			at := c*plane + (p.Top+y)*width + p.Left
 			row := src[at : at+crop]
 			out, step := c*perPlane+y*perRow, perPixel
@@ -42,6 +42,10 @@ func values[T any](image []byte) []T {
 // stored copies a row to values out, out+step, ...
 func stored[T Pixel](dst []byte, row []T, out, step int) {
 	to := values[T](dst)
+	if step == 1 {
+		copy(to[out:], row)
+		return
+	}
 	for _, v := range row {
 		to[out] = v
 		out += step
@@ -54,6 +58,14 @@ func shifted[T Pixel](dst []byte, row []T, sub []float32, shift float32, t Type,
 	switch t {
 	case Float32:
 		to := values[float32](dst)
+		switch step {
+		case 1:
+			straight(to[out:out+len(row)], row, sub, shift)
+			return
+		case -1:
+			mirrored(to[out+1-len(row):out+1], row, sub, shift)
+			return
+		}
 		for x, v := range row {
 			to[out] = (float32(v) - sub[x]) + shift
 			out += step
