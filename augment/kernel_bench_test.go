@@ -68,8 +68,14 @@ func BenchmarkKernel(b *testing.B) {
 		for _, l := range []Layout{NCHW, NHWC} {
 			for x := Float32; x <= Stored; x++ {
 				s := Spec{Geometry: paper, Channels: 3, StoredBytes: bytes, Sub: t.sub, Type: x, Layout: l}
+				names := map[string]bool{}
 				for _, k := range kernels(b, s) {
-					b.Run(fmt.Sprintf("%v/%v/%v/%v", map[int]string{1: "uint8", 2: "int16"}[bytes], l, x, k.vectors), func(b *testing.B) {
+					name := fmt.Sprintf("%v/%v/%v/%v", map[int]string{1: "uint8", 2: "int16"}[bytes], l, x, k.vectors)
+					if names[name] {
+						continue // the same for more instructions
+					}
+					names[name] = true
+					b.Run(name, func(b *testing.B) {
 						b.SetBytes(int64(k.ImageBytes()))
 						b.ReportAllocs()
 						n := 0

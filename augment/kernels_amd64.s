@@ -159,44 +159,33 @@ streamblock:
 	ADDQ      R11, DI
 	CMPQ      SI, R10
 	JLE       streamblock
+	MOVQ      crop+48(FP), SI
+	IMUL3Q    $+4, SI, SI
+	ADDQ      SI, R8
+	MOVQ      width+24(FP), SI
+	LEAQ      (AX)(SI*1), AX
+	LEAQ      (CX)(SI*4), CX
+	DECQ      R12
+	JNZ       streamrow
+	MOVQ      $+1, SI
+	CMPQ      R9, SI
+	CMOVQLT   R9, SI
+	MOVQ      plane+32(FP), DI
+	MOVQ      width+24(FP), R12
+	INCQ      R13
+	CMPQ      R13, planes+40(FP)
+	JEQ       streamlast
+	IMULQ     SI, R12
+	SUBQ      R12, DI
+	LEAQ      (AX)(DI*1), AX
+	LEAQ      (CX)(DI*4), CX
 	MOVQ      crop+48(FP), DI
-	CMPQ      SI, DI
-	JEQ       streamnext
-	IMUL3Q    $+4, R10, DI
-	NOTQ      DX
-	ANDQ      DX, DI
-	NOTQ      DX
-	ADDQ      R8, DI
-	MOVQ      R10, SI
-	JMP       streamblock
-
-streamnext:
-	IMUL3Q  $+4, DI, DI
-	ADDQ    DI, R8
-	MOVQ    width+24(FP), SI
-	LEAQ    (AX)(SI*1), AX
-	LEAQ    (CX)(SI*4), CX
-	DECQ    R12
-	JNZ     streamrow
-	MOVQ    $+1, SI
-	CMPQ    R9, SI
-	CMOVQLT R9, SI
-	MOVQ    plane+32(FP), DI
-	MOVQ    width+24(FP), R12
-	INCQ    R13
-	CMPQ    R13, planes+40(FP)
-	JEQ     streamlast
-	IMULQ   SI, R12
-	SUBQ    R12, DI
-	LEAQ    (AX)(DI*1), AX
-	LEAQ    (CX)(DI*4), CX
-	MOVQ    crop+48(FP), DI
-	MOVQ    DI, R12
-	SUBQ    SI, DI
-	IMULQ   R12, DI
-	IMUL3Q  $+4, DI, DI
-	ADDQ    DI, R8
-	JMP     streamplane
+	MOVQ      DI, R12
+	SUBQ      SI, DI
+	IMULQ     R12, DI
+	IMUL3Q    $+4, DI, DI
+	ADDQ      DI, R8
+	JMP       streamplane
 
 streamlast:
 	DECQ   R13
@@ -398,29 +387,18 @@ streamblock:
 	ADDQ      R14, R10
 	CMPQ      R9, R13
 	JLE       streamblock
-	MOVQ      crop+40(FP), R10
-	CMPQ      R9, R10
-	JEQ       streamnext
-	IMUL3Q    $+12, R13, R10
-	NOTQ      R8
-	ANDQ      R8, R10
-	NOTQ      R8
-	ADDQ      R11, R10
-	MOVQ      R13, R9
-	JMP       streamblock
-
-streamnext:
-	IMUL3Q $+12, R10, R10
-	ADDQ   R10, R11
-	MOVQ   width+24(FP), R9
-	LEAQ   (AX)(R9*1), AX
-	LEAQ   (BX)(R9*1), BX
-	LEAQ   (DI)(R9*1), DI
-	LEAQ   (CX)(R9*4), CX
-	LEAQ   (SI)(R9*4), SI
-	LEAQ   (DX)(R9*4), DX
-	DECQ   R12
-	JNZ    streamrow
+	MOVQ      crop+40(FP), R9
+	IMUL3Q    $+12, R9, R9
+	ADDQ      R9, R11
+	MOVQ      width+24(FP), R9
+	LEAQ      (AX)(R9*1), AX
+	LEAQ      (BX)(R9*1), BX
+	LEAQ      (DI)(R9*1), DI
+	LEAQ      (CX)(R9*4), CX
+	LEAQ      (SI)(R9*4), SI
+	LEAQ      (DX)(R9*4), DX
+	DECQ      R12
+	JNZ       streamrow
 	VZEROUPPER
 	RET
 
@@ -630,44 +608,33 @@ streamblock:
 	ADDQ        R11, DI
 	CMPQ        SI, R10
 	JLE         streamblock
+	MOVQ        crop+48(FP), SI
+	IMUL3Q      $+2, SI, SI
+	ADDQ        SI, R8
+	MOVQ        width+24(FP), SI
+	LEAQ        (AX)(SI*1), AX
+	LEAQ        (CX)(SI*4), CX
+	DECQ        R12
+	JNZ         streamrow
+	MOVQ        $+1, SI
+	CMPQ        R9, SI
+	CMOVQLT     R9, SI
+	MOVQ        plane+32(FP), DI
+	MOVQ        width+24(FP), R12
+	INCQ        R13
+	CMPQ        R13, planes+40(FP)
+	JEQ         streamlast
+	IMULQ       SI, R12
+	SUBQ        R12, DI
+	LEAQ        (AX)(DI*1), AX
+	LEAQ        (CX)(DI*4), CX
 	MOVQ        crop+48(FP), DI
-	CMPQ        SI, DI
-	JEQ         streamnext
-	IMUL3Q      $+2, R10, DI
-	NOTQ        DX
-	ANDQ        DX, DI
-	NOTQ        DX
-	ADDQ        R8, DI
-	MOVQ        R10, SI
-	JMP         streamblock
-
-streamnext:
-	IMUL3Q  $+2, DI, DI
-	ADDQ    DI, R8
-	MOVQ    width+24(FP), SI
-	LEAQ    (AX)(SI*1), AX
-	LEAQ    (CX)(SI*4), CX
-	DECQ    R12
-	JNZ     streamrow
-	MOVQ    $+1, SI
-	CMPQ    R9, SI
-	CMOVQLT R9, SI
-	MOVQ    plane+32(FP), DI
-	MOVQ    width+24(FP), R12
-	INCQ    R13
-	CMPQ    R13, planes+40(FP)
-	JEQ     streamlast
-	IMULQ   SI, R12
-	SUBQ    R12, DI
-	LEAQ    (AX)(DI*1), AX
-	LEAQ    (CX)(DI*4), CX
-	MOVQ    crop+48(FP), DI
-	MOVQ    DI, R12
-	SUBQ    SI, DI
-	IMULQ   R12, DI
-	IMUL3Q  $+2, DI, DI
-	ADDQ    DI, R8
-	JMP     streamplane
+	MOVQ        DI, R12
+	SUBQ        SI, DI
+	IMULQ       R12, DI
+	IMUL3Q      $+2, DI, DI
+	ADDQ        DI, R8
+	JMP         streamplane
 
 streamlast:
 	DECQ   R13
@@ -891,29 +858,18 @@ streamblock:
 	ADDQ      R14, R10
 	CMPQ      R9, R13
 	JLE       streamblock
-	MOVQ      crop+40(FP), R10
-	CMPQ      R9, R10
-	JEQ       streamnext
-	IMUL3Q    $+6, R13, R10
-	NOTQ      R8
-	ANDQ      R8, R10
-	NOTQ      R8
-	ADDQ      R11, R10
-	MOVQ      R13, R9
-	JMP       streamblock
-
-streamnext:
-	IMUL3Q $+6, R10, R10
-	ADDQ   R10, R11
-	MOVQ   width+24(FP), R9
-	LEAQ   (AX)(R9*1), AX
-	LEAQ   (BX)(R9*1), BX
-	LEAQ   (DI)(R9*1), DI
-	LEAQ   (CX)(R9*4), CX
-	LEAQ   (SI)(R9*4), SI
-	LEAQ   (DX)(R9*4), DX
-	DECQ   R12
-	JNZ    streamrow
+	MOVQ      crop+40(FP), R9
+	IMUL3Q    $+6, R9, R9
+	ADDQ      R9, R11
+	MOVQ      width+24(FP), R9
+	LEAQ      (AX)(R9*1), AX
+	LEAQ      (BX)(R9*1), BX
+	LEAQ      (DI)(R9*1), DI
+	LEAQ      (CX)(R9*4), CX
+	LEAQ      (SI)(R9*4), SI
+	LEAQ      (DX)(R9*4), DX
+	DECQ      R12
+	JNZ       streamrow
 	VZEROUPPER
 	RET
 
@@ -1118,44 +1074,33 @@ streamblock:
 	ADDQ      R11, DI
 	CMPQ      SI, R10
 	JLE       streamblock
+	MOVQ      crop+48(FP), SI
+	IMUL3Q    $+2, SI, SI
+	ADDQ      SI, R8
+	MOVQ      width+24(FP), SI
+	LEAQ      (AX)(SI*1), AX
+	LEAQ      (CX)(SI*4), CX
+	DECQ      R12
+	JNZ       streamrow
+	MOVQ      $+1, SI
+	CMPQ      R9, SI
+	CMOVQLT   R9, SI
+	MOVQ      plane+32(FP), DI
+	MOVQ      width+24(FP), R12
+	INCQ      R13
+	CMPQ      R13, planes+40(FP)
+	JEQ       streamlast
+	IMULQ     SI, R12
+	SUBQ      R12, DI
+	LEAQ      (AX)(DI*1), AX
+	LEAQ      (CX)(DI*4), CX
 	MOVQ      crop+48(FP), DI
-	CMPQ      SI, DI
-	JEQ       streamnext
-	IMUL3Q    $+2, R10, DI
-	NOTQ      DX
-	ANDQ      DX, DI
-	NOTQ      DX
-	ADDQ      R8, DI
-	MOVQ      R10, SI
-	JMP       streamblock
-
-streamnext:
-	IMUL3Q  $+2, DI, DI
-	ADDQ    DI, R8
-	MOVQ    width+24(FP), SI
-	LEAQ    (AX)(SI*1), AX
-	LEAQ    (CX)(SI*4), CX
-	DECQ    R12
-	JNZ     streamrow
-	MOVQ    $+1, SI
-	CMPQ    R9, SI
-	CMOVQLT R9, SI
-	MOVQ    plane+32(FP), DI
-	MOVQ    width+24(FP), R12
-	INCQ    R13
-	CMPQ    R13, planes+40(FP)
-	JEQ     streamlast
-	IMULQ   SI, R12
-	SUBQ    R12, DI
-	LEAQ    (AX)(DI*1), AX
-	LEAQ    (CX)(DI*4), CX
-	MOVQ    crop+48(FP), DI
-	MOVQ    DI, R12
-	SUBQ    SI, DI
-	IMULQ   R12, DI
-	IMUL3Q  $+2, DI, DI
-	ADDQ    DI, R8
-	JMP     streamplane
+	MOVQ      DI, R12
+	SUBQ      SI, DI
+	IMULQ     R12, DI
+	IMUL3Q    $+2, DI, DI
+	ADDQ      DI, R8
+	JMP       streamplane
 
 streamlast:
 	DECQ   R13
@@ -1400,29 +1345,18 @@ streamblock:
 	ADDQ         R14, R10
 	CMPQ         R9, R13
 	JLE          streamblock
-	MOVQ         crop+40(FP), R10
-	CMPQ         R9, R10
-	JEQ          streamnext
-	IMUL3Q       $+6, R13, R10
-	NOTQ         R8
-	ANDQ         R8, R10
-	NOTQ         R8
-	ADDQ         R11, R10
-	MOVQ         R13, R9
-	JMP          streamblock
-
-streamnext:
-	IMUL3Q $+6, R10, R10
-	ADDQ   R10, R11
-	MOVQ   width+24(FP), R9
-	LEAQ   (AX)(R9*1), AX
-	LEAQ   (BX)(R9*1), BX
-	LEAQ   (DI)(R9*1), DI
-	LEAQ   (CX)(R9*4), CX
-	LEAQ   (SI)(R9*4), SI
-	LEAQ   (DX)(R9*4), DX
-	DECQ   R12
-	JNZ    streamrow
+	MOVQ         crop+40(FP), R9
+	IMUL3Q       $+6, R9, R9
+	ADDQ         R9, R11
+	MOVQ         width+24(FP), R9
+	LEAQ         (AX)(R9*1), AX
+	LEAQ         (BX)(R9*1), BX
+	LEAQ         (DI)(R9*1), DI
+	LEAQ         (CX)(R9*4), CX
+	LEAQ         (SI)(R9*4), SI
+	LEAQ         (DX)(R9*4), DX
+	DECQ         R12
+	JNZ          streamrow
 	VZEROUPPER
 	RET
 
@@ -1581,44 +1515,33 @@ streamblock:
 	ADDQ      R11, DI
 	CMPQ      SI, R10
 	JLE       streamblock
+	MOVQ      crop+48(FP), SI
+	IMUL3Q    $+4, SI, SI
+	ADDQ      SI, R8
+	MOVQ      width+24(FP), SI
+	LEAQ      (AX)(SI*2), AX
+	LEAQ      (CX)(SI*4), CX
+	DECQ      R12
+	JNZ       streamrow
+	MOVQ      $+1, SI
+	CMPQ      R9, SI
+	CMOVQLT   R9, SI
+	MOVQ      plane+32(FP), DI
+	MOVQ      width+24(FP), R12
+	INCQ      R13
+	CMPQ      R13, planes+40(FP)
+	JEQ       streamlast
+	IMULQ     SI, R12
+	SUBQ      R12, DI
+	LEAQ      (AX)(DI*2), AX
+	LEAQ      (CX)(DI*4), CX
 	MOVQ      crop+48(FP), DI
-	CMPQ      SI, DI
-	JEQ       streamnext
-	IMUL3Q    $+4, R10, DI
-	NOTQ      DX
-	ANDQ      DX, DI
-	NOTQ      DX
-	ADDQ      R8, DI
-	MOVQ      R10, SI
-	JMP       streamblock
-
-streamnext:
-	IMUL3Q  $+4, DI, DI
-	ADDQ    DI, R8
-	MOVQ    width+24(FP), SI
-	LEAQ    (AX)(SI*2), AX
-	LEAQ    (CX)(SI*4), CX
-	DECQ    R12
-	JNZ     streamrow
-	MOVQ    $+1, SI
-	CMPQ    R9, SI
-	CMOVQLT R9, SI
-	MOVQ    plane+32(FP), DI
-	MOVQ    width+24(FP), R12
-	INCQ    R13
-	CMPQ    R13, planes+40(FP)
-	JEQ     streamlast
-	IMULQ   SI, R12
-	SUBQ    R12, DI
-	LEAQ    (AX)(DI*2), AX
-	LEAQ    (CX)(DI*4), CX
-	MOVQ    crop+48(FP), DI
-	MOVQ    DI, R12
-	SUBQ    SI, DI
-	IMULQ   R12, DI
-	IMUL3Q  $+4, DI, DI
-	ADDQ    DI, R8
-	JMP     streamplane
+	MOVQ      DI, R12
+	SUBQ      SI, DI
+	IMULQ     R12, DI
+	IMUL3Q    $+4, DI, DI
+	ADDQ      DI, R8
+	JMP       streamplane
 
 streamlast:
 	DECQ   R13
@@ -1802,29 +1725,18 @@ streamblock:
 	ADDQ      R14, R10
 	CMPQ      R9, R13
 	JLE       streamblock
-	MOVQ      crop+40(FP), R10
-	CMPQ      R9, R10
-	JEQ       streamnext
-	IMUL3Q    $+12, R13, R10
-	NOTQ      R8
-	ANDQ      R8, R10
-	NOTQ      R8
-	ADDQ      R11, R10
-	MOVQ      R13, R9
-	JMP       streamblock
-
-streamnext:
-	IMUL3Q $+12, R10, R10
-	ADDQ   R10, R11
-	MOVQ   width+24(FP), R9
-	LEAQ   (AX)(R9*2), AX
-	LEAQ   (BX)(R9*2), BX
-	LEAQ   (DI)(R9*2), DI
-	LEAQ   (CX)(R9*4), CX
-	LEAQ   (SI)(R9*4), SI
-	LEAQ   (DX)(R9*4), DX
-	DECQ   R12
-	JNZ    streamrow
+	MOVQ      crop+40(FP), R9
+	IMUL3Q    $+12, R9, R9
+	ADDQ      R9, R11
+	MOVQ      width+24(FP), R9
+	LEAQ      (AX)(R9*2), AX
+	LEAQ      (BX)(R9*2), BX
+	LEAQ      (DI)(R9*2), DI
+	LEAQ      (CX)(R9*4), CX
+	LEAQ      (SI)(R9*4), SI
+	LEAQ      (DX)(R9*4), DX
+	DECQ      R12
+	JNZ       streamrow
 	VZEROUPPER
 	RET
 
@@ -2004,44 +1916,33 @@ streamblock:
 	ADDQ        R11, DI
 	CMPQ        SI, R10
 	JLE         streamblock
+	MOVQ        crop+48(FP), SI
+	IMUL3Q      $+2, SI, SI
+	ADDQ        SI, R8
+	MOVQ        width+24(FP), SI
+	LEAQ        (AX)(SI*2), AX
+	LEAQ        (CX)(SI*4), CX
+	DECQ        R12
+	JNZ         streamrow
+	MOVQ        $+1, SI
+	CMPQ        R9, SI
+	CMOVQLT     R9, SI
+	MOVQ        plane+32(FP), DI
+	MOVQ        width+24(FP), R12
+	INCQ        R13
+	CMPQ        R13, planes+40(FP)
+	JEQ         streamlast
+	IMULQ       SI, R12
+	SUBQ        R12, DI
+	LEAQ        (AX)(DI*2), AX
+	LEAQ        (CX)(DI*4), CX
 	MOVQ        crop+48(FP), DI
-	CMPQ        SI, DI
-	JEQ         streamnext
-	IMUL3Q      $+2, R10, DI
-	NOTQ        DX
-	ANDQ        DX, DI
-	NOTQ        DX
-	ADDQ        R8, DI
-	MOVQ        R10, SI
-	JMP         streamblock
-
-streamnext:
-	IMUL3Q  $+2, DI, DI
-	ADDQ    DI, R8
-	MOVQ    width+24(FP), SI
-	LEAQ    (AX)(SI*2), AX
-	LEAQ    (CX)(SI*4), CX
-	DECQ    R12
-	JNZ     streamrow
-	MOVQ    $+1, SI
-	CMPQ    R9, SI
-	CMOVQLT R9, SI
-	MOVQ    plane+32(FP), DI
-	MOVQ    width+24(FP), R12
-	INCQ    R13
-	CMPQ    R13, planes+40(FP)
-	JEQ     streamlast
-	IMULQ   SI, R12
-	SUBQ    R12, DI
-	LEAQ    (AX)(DI*2), AX
-	LEAQ    (CX)(DI*4), CX
-	MOVQ    crop+48(FP), DI
-	MOVQ    DI, R12
-	SUBQ    SI, DI
-	IMULQ   R12, DI
-	IMUL3Q  $+2, DI, DI
-	ADDQ    DI, R8
-	JMP     streamplane
+	MOVQ        DI, R12
+	SUBQ        SI, DI
+	IMULQ       R12, DI
+	IMUL3Q      $+2, DI, DI
+	ADDQ        DI, R8
+	JMP         streamplane
 
 streamlast:
 	DECQ   R13
@@ -2231,29 +2132,18 @@ streamblock:
 	ADDQ      R14, R10
 	CMPQ      R9, R13
 	JLE       streamblock
-	MOVQ      crop+40(FP), R10
-	CMPQ      R9, R10
-	JEQ       streamnext
-	IMUL3Q    $+6, R13, R10
-	NOTQ      R8
-	ANDQ      R8, R10
-	NOTQ      R8
-	ADDQ      R11, R10
-	MOVQ      R13, R9
-	JMP       streamblock
-
-streamnext:
-	IMUL3Q $+6, R10, R10
-	ADDQ   R10, R11
-	MOVQ   width+24(FP), R9
-	LEAQ   (AX)(R9*2), AX
-	LEAQ   (BX)(R9*2), BX
-	LEAQ   (DI)(R9*2), DI
-	LEAQ   (CX)(R9*4), CX
-	LEAQ   (SI)(R9*4), SI
-	LEAQ   (DX)(R9*4), DX
-	DECQ   R12
-	JNZ    streamrow
+	MOVQ      crop+40(FP), R9
+	IMUL3Q    $+6, R9, R9
+	ADDQ      R9, R11
+	MOVQ      width+24(FP), R9
+	LEAQ      (AX)(R9*2), AX
+	LEAQ      (BX)(R9*2), BX
+	LEAQ      (DI)(R9*2), DI
+	LEAQ      (CX)(R9*4), CX
+	LEAQ      (SI)(R9*4), SI
+	LEAQ      (DX)(R9*4), DX
+	DECQ      R12
+	JNZ       streamrow
 	VZEROUPPER
 	RET
 
@@ -2458,44 +2348,33 @@ streamblock:
 	ADDQ      R11, DI
 	CMPQ      SI, R10
 	JLE       streamblock
+	MOVQ      crop+48(FP), SI
+	IMUL3Q    $+2, SI, SI
+	ADDQ      SI, R8
+	MOVQ      width+24(FP), SI
+	LEAQ      (AX)(SI*2), AX
+	LEAQ      (CX)(SI*4), CX
+	DECQ      R12
+	JNZ       streamrow
+	MOVQ      $+1, SI
+	CMPQ      R9, SI
+	CMOVQLT   R9, SI
+	MOVQ      plane+32(FP), DI
+	MOVQ      width+24(FP), R12
+	INCQ      R13
+	CMPQ      R13, planes+40(FP)
+	JEQ       streamlast
+	IMULQ     SI, R12
+	SUBQ      R12, DI
+	LEAQ      (AX)(DI*2), AX
+	LEAQ      (CX)(DI*4), CX
 	MOVQ      crop+48(FP), DI
-	CMPQ      SI, DI
-	JEQ       streamnext
-	IMUL3Q    $+2, R10, DI
-	NOTQ      DX
-	ANDQ      DX, DI
-	NOTQ      DX
-	ADDQ      R8, DI
-	MOVQ      R10, SI
-	JMP       streamblock
-
-streamnext:
-	IMUL3Q  $+2, DI, DI
-	ADDQ    DI, R8
-	MOVQ    width+24(FP), SI
-	LEAQ    (AX)(SI*2), AX
-	LEAQ    (CX)(SI*4), CX
-	DECQ    R12
-	JNZ     streamrow
-	MOVQ    $+1, SI
-	CMPQ    R9, SI
-	CMOVQLT R9, SI
-	MOVQ    plane+32(FP), DI
-	MOVQ    width+24(FP), R12
-	INCQ    R13
-	CMPQ    R13, planes+40(FP)
-	JEQ     streamlast
-	IMULQ   SI, R12
-	SUBQ    R12, DI
-	LEAQ    (AX)(DI*2), AX
-	LEAQ    (CX)(DI*4), CX
-	MOVQ    crop+48(FP), DI
-	MOVQ    DI, R12
-	SUBQ    SI, DI
-	IMULQ   R12, DI
-	IMUL3Q  $+2, DI, DI
-	ADDQ    DI, R8
-	JMP     streamplane
+	MOVQ      DI, R12
+	SUBQ      SI, DI
+	IMULQ     R12, DI
+	IMUL3Q    $+2, DI, DI
+	ADDQ      DI, R8
+	JMP       streamplane
 
 streamlast:
 	DECQ   R13
@@ -2730,29 +2609,18 @@ streamblock:
 	ADDQ         R14, R10
 	CMPQ         R9, R13
 	JLE          streamblock
-	MOVQ         crop+40(FP), R10
-	CMPQ         R9, R10
-	JEQ          streamnext
-	IMUL3Q       $+6, R13, R10
-	NOTQ         R8
-	ANDQ         R8, R10
-	NOTQ         R8
-	ADDQ         R11, R10
-	MOVQ         R13, R9
-	JMP          streamblock
-
-streamnext:
-	IMUL3Q $+6, R10, R10
-	ADDQ   R10, R11
-	MOVQ   width+24(FP), R9
-	LEAQ   (AX)(R9*2), AX
-	LEAQ   (BX)(R9*2), BX
-	LEAQ   (DI)(R9*2), DI
-	LEAQ   (CX)(R9*4), CX
-	LEAQ   (SI)(R9*4), SI
-	LEAQ   (DX)(R9*4), DX
-	DECQ   R12
-	JNZ    streamrow
+	MOVQ         crop+40(FP), R9
+	IMUL3Q       $+6, R9, R9
+	ADDQ         R9, R11
+	MOVQ         width+24(FP), R9
+	LEAQ         (AX)(R9*2), AX
+	LEAQ         (BX)(R9*2), BX
+	LEAQ         (DI)(R9*2), DI
+	LEAQ         (CX)(R9*4), CX
+	LEAQ         (SI)(R9*4), SI
+	LEAQ         (DX)(R9*4), DX
+	DECQ         R12
+	JNZ          streamrow
 	VZEROUPPER
 	RET
 
@@ -2910,44 +2778,33 @@ streamblock:
 	ADDQ      R11, DI
 	CMPQ      SI, R10
 	JLE       streamblock
+	MOVQ      crop+48(FP), SI
+	IMUL3Q    $+4, SI, SI
+	ADDQ      SI, R8
+	MOVQ      width+24(FP), SI
+	LEAQ      (AX)(SI*1), AX
+	LEAQ      (CX)(SI*4), CX
+	DECQ      R12
+	JNZ       streamrow
+	MOVQ      $+1, SI
+	CMPQ      R9, SI
+	CMOVQLT   R9, SI
+	MOVQ      plane+32(FP), DI
+	MOVQ      width+24(FP), R12
+	INCQ      R13
+	CMPQ      R13, planes+40(FP)
+	JEQ       streamlast
+	IMULQ     SI, R12
+	SUBQ      R12, DI
+	LEAQ      (AX)(DI*1), AX
+	LEAQ      (CX)(DI*4), CX
 	MOVQ      crop+48(FP), DI
-	CMPQ      SI, DI
-	JEQ       streamnext
-	IMUL3Q    $+4, R10, DI
-	NOTQ      DX
-	ANDQ      DX, DI
-	NOTQ      DX
-	ADDQ      R8, DI
-	MOVQ      R10, SI
-	JMP       streamblock
-
-streamnext:
-	IMUL3Q  $+4, DI, DI
-	ADDQ    DI, R8
-	MOVQ    width+24(FP), SI
-	LEAQ    (AX)(SI*1), AX
-	LEAQ    (CX)(SI*4), CX
-	DECQ    R12
-	JNZ     streamrow
-	MOVQ    $+1, SI
-	CMPQ    R9, SI
-	CMOVQLT R9, SI
-	MOVQ    plane+32(FP), DI
-	MOVQ    width+24(FP), R12
-	INCQ    R13
-	CMPQ    R13, planes+40(FP)
-	JEQ     streamlast
-	IMULQ   SI, R12
-	SUBQ    R12, DI
-	LEAQ    (AX)(DI*1), AX
-	LEAQ    (CX)(DI*4), CX
-	MOVQ    crop+48(FP), DI
-	MOVQ    DI, R12
-	SUBQ    SI, DI
-	IMULQ   R12, DI
-	IMUL3Q  $+4, DI, DI
-	ADDQ    DI, R8
-	JMP     streamplane
+	MOVQ      DI, R12
+	SUBQ      SI, DI
+	IMULQ     R12, DI
+	IMUL3Q    $+4, DI, DI
+	ADDQ      DI, R8
+	JMP       streamplane
 
 streamlast:
 	DECQ   R13
@@ -3132,29 +2989,18 @@ streamblock:
 	ADDQ      R14, R10
 	CMPQ      R9, R13
 	JLE       streamblock
-	MOVQ      crop+40(FP), R10
-	CMPQ      R9, R10
-	JEQ       streamnext
-	IMUL3Q    $+12, R13, R10
-	NOTQ      R8
-	ANDQ      R8, R10
-	NOTQ      R8
-	ADDQ      R11, R10
-	MOVQ      R13, R9
-	JMP       streamblock
-
-streamnext:
-	IMUL3Q $+12, R10, R10
-	ADDQ   R10, R11
-	MOVQ   width+24(FP), R9
-	LEAQ   (AX)(R9*1), AX
-	LEAQ   (BX)(R9*1), BX
-	LEAQ   (DI)(R9*1), DI
-	LEAQ   (CX)(R9*4), CX
-	LEAQ   (SI)(R9*4), SI
-	LEAQ   (DX)(R9*4), DX
-	DECQ   R12
-	JNZ    streamrow
+	MOVQ      crop+40(FP), R9
+	IMUL3Q    $+12, R9, R9
+	ADDQ      R9, R11
+	MOVQ      width+24(FP), R9
+	LEAQ      (AX)(R9*1), AX
+	LEAQ      (BX)(R9*1), BX
+	LEAQ      (DI)(R9*1), DI
+	LEAQ      (CX)(R9*4), CX
+	LEAQ      (SI)(R9*4), SI
+	LEAQ      (DX)(R9*4), DX
+	DECQ      R12
+	JNZ       streamrow
 	VZEROUPPER
 	RET
 
@@ -3380,44 +3226,33 @@ streamblock:
 	ADDQ         R11, DI
 	CMPQ         SI, R10
 	JLE          streamblock
+	MOVQ         crop+48(FP), SI
+	IMUL3Q       $+2, SI, SI
+	ADDQ         SI, R8
+	MOVQ         width+24(FP), SI
+	LEAQ         (AX)(SI*1), AX
+	LEAQ         (CX)(SI*4), CX
+	DECQ         R12
+	JNZ          streamrow
+	MOVQ         $+1, SI
+	CMPQ         R9, SI
+	CMOVQLT      R9, SI
+	MOVQ         plane+32(FP), DI
+	MOVQ         width+24(FP), R12
+	INCQ         R13
+	CMPQ         R13, planes+40(FP)
+	JEQ          streamlast
+	IMULQ        SI, R12
+	SUBQ         R12, DI
+	LEAQ         (AX)(DI*1), AX
+	LEAQ         (CX)(DI*4), CX
 	MOVQ         crop+48(FP), DI
-	CMPQ         SI, DI
-	JEQ          streamnext
-	IMUL3Q       $+2, R10, DI
-	NOTQ         DX
-	ANDQ         DX, DI
-	NOTQ         DX
-	ADDQ         R8, DI
-	MOVQ         R10, SI
-	JMP          streamblock
-
-streamnext:
-	IMUL3Q  $+2, DI, DI
-	ADDQ    DI, R8
-	MOVQ    width+24(FP), SI
-	LEAQ    (AX)(SI*1), AX
-	LEAQ    (CX)(SI*4), CX
-	DECQ    R12
-	JNZ     streamrow
-	MOVQ    $+1, SI
-	CMPQ    R9, SI
-	CMOVQLT R9, SI
-	MOVQ    plane+32(FP), DI
-	MOVQ    width+24(FP), R12
-	INCQ    R13
-	CMPQ    R13, planes+40(FP)
-	JEQ     streamlast
-	IMULQ   SI, R12
-	SUBQ    R12, DI
-	LEAQ    (AX)(DI*1), AX
-	LEAQ    (CX)(DI*4), CX
-	MOVQ    crop+48(FP), DI
-	MOVQ    DI, R12
-	SUBQ    SI, DI
-	IMULQ   R12, DI
-	IMUL3Q  $+2, DI, DI
-	ADDQ    DI, R8
-	JMP     streamplane
+	MOVQ         DI, R12
+	SUBQ         SI, DI
+	IMULQ        R12, DI
+	IMUL3Q       $+2, DI, DI
+	ADDQ         DI, R8
+	JMP          streamplane
 
 streamlast:
 	DECQ   R13
@@ -3678,29 +3513,18 @@ streamblock:
 	ADDQ         R14, R10
 	CMPQ         R9, R13
 	JLE          streamblock
-	MOVQ         crop+40(FP), R10
-	CMPQ         R9, R10
-	JEQ          streamnext
-	IMUL3Q       $+6, R13, R10
-	NOTQ         R8
-	ANDQ         R8, R10
-	NOTQ         R8
-	ADDQ         R11, R10
-	MOVQ         R13, R9
-	JMP          streamblock
-
-streamnext:
-	IMUL3Q $+6, R10, R10
-	ADDQ   R10, R11
-	MOVQ   width+24(FP), R9
-	LEAQ   (AX)(R9*1), AX
-	LEAQ   (BX)(R9*1), BX
-	LEAQ   (DI)(R9*1), DI
-	LEAQ   (CX)(R9*4), CX
-	LEAQ   (SI)(R9*4), SI
-	LEAQ   (DX)(R9*4), DX
-	DECQ   R12
-	JNZ    streamrow
+	MOVQ         crop+40(FP), R9
+	IMUL3Q       $+6, R9, R9
+	ADDQ         R9, R11
+	MOVQ         width+24(FP), R9
+	LEAQ         (AX)(R9*1), AX
+	LEAQ         (BX)(R9*1), BX
+	LEAQ         (DI)(R9*1), DI
+	LEAQ         (CX)(R9*4), CX
+	LEAQ         (SI)(R9*4), SI
+	LEAQ         (DX)(R9*4), DX
+	DECQ         R12
+	JNZ          streamrow
 	VZEROUPPER
 	RET
 
@@ -3994,44 +3818,33 @@ streamblock:
 	ADDQ       R11, DI
 	CMPQ       SI, R10
 	JLE        streamblock
+	MOVQ       crop+48(FP), SI
+	IMUL3Q     $+2, SI, SI
+	ADDQ       SI, R8
+	MOVQ       width+24(FP), SI
+	LEAQ       (AX)(SI*1), AX
+	LEAQ       (CX)(SI*4), CX
+	DECQ       R12
+	JNZ        streamrow
+	MOVQ       $+1, SI
+	CMPQ       R9, SI
+	CMOVQLT    R9, SI
+	MOVQ       plane+32(FP), DI
+	MOVQ       width+24(FP), R12
+	INCQ       R13
+	CMPQ       R13, planes+40(FP)
+	JEQ        streamlast
+	IMULQ      SI, R12
+	SUBQ       R12, DI
+	LEAQ       (AX)(DI*1), AX
+	LEAQ       (CX)(DI*4), CX
 	MOVQ       crop+48(FP), DI
-	CMPQ       SI, DI
-	JEQ        streamnext
-	IMUL3Q     $+2, R10, DI
-	NOTQ       DX
-	ANDQ       DX, DI
-	NOTQ       DX
-	ADDQ       R8, DI
-	MOVQ       R10, SI
-	JMP        streamblock
-
-streamnext:
-	IMUL3Q  $+2, DI, DI
-	ADDQ    DI, R8
-	MOVQ    width+24(FP), SI
-	LEAQ    (AX)(SI*1), AX
-	LEAQ    (CX)(SI*4), CX
-	DECQ    R12
-	JNZ     streamrow
-	MOVQ    $+1, SI
-	CMPQ    R9, SI
-	CMOVQLT R9, SI
-	MOVQ    plane+32(FP), DI
-	MOVQ    width+24(FP), R12
-	INCQ    R13
-	CMPQ    R13, planes+40(FP)
-	JEQ     streamlast
-	IMULQ   SI, R12
-	SUBQ    R12, DI
-	LEAQ    (AX)(DI*1), AX
-	LEAQ    (CX)(DI*4), CX
-	MOVQ    crop+48(FP), DI
-	MOVQ    DI, R12
-	SUBQ    SI, DI
-	IMULQ   R12, DI
-	IMUL3Q  $+2, DI, DI
-	ADDQ    DI, R8
-	JMP     streamplane
+	MOVQ       DI, R12
+	SUBQ       SI, DI
+	IMULQ      R12, DI
+	IMUL3Q     $+2, DI, DI
+	ADDQ       DI, R8
+	JMP        streamplane
 
 streamlast:
 	DECQ   R13
@@ -4340,29 +4153,18 @@ streamblock:
 	ADDQ       R14, R10
 	CMPQ       R9, R13
 	JLE        streamblock
-	MOVQ       crop+40(FP), R10
-	CMPQ       R9, R10
-	JEQ        streamnext
-	IMUL3Q     $+6, R13, R10
-	NOTQ       R8
-	ANDQ       R8, R10
-	NOTQ       R8
-	ADDQ       R11, R10
-	MOVQ       R13, R9
-	JMP        streamblock
-
-streamnext:
-	IMUL3Q $+6, R10, R10
-	ADDQ   R10, R11
-	MOVQ   width+24(FP), R9
-	LEAQ   (AX)(R9*1), AX
-	LEAQ   (BX)(R9*1), BX
-	LEAQ   (DI)(R9*1), DI
-	LEAQ   (CX)(R9*4), CX
-	LEAQ   (SI)(R9*4), SI
-	LEAQ   (DX)(R9*4), DX
-	DECQ   R12
-	JNZ    streamrow
+	MOVQ       crop+40(FP), R9
+	IMUL3Q     $+6, R9, R9
+	ADDQ       R9, R11
+	MOVQ       width+24(FP), R9
+	LEAQ       (AX)(R9*1), AX
+	LEAQ       (BX)(R9*1), BX
+	LEAQ       (DI)(R9*1), DI
+	LEAQ       (CX)(R9*4), CX
+	LEAQ       (SI)(R9*4), SI
+	LEAQ       (DX)(R9*4), DX
+	DECQ       R12
+	JNZ        streamrow
 	VZEROUPPER
 	RET
 
@@ -4622,44 +4424,33 @@ streamblock:
 	ADDQ      R11, DI
 	CMPQ      SI, R10
 	JLE       streamblock
+	MOVQ      crop+48(FP), SI
+	IMUL3Q    $+4, SI, SI
+	ADDQ      SI, R8
+	MOVQ      width+24(FP), SI
+	LEAQ      (AX)(SI*2), AX
+	LEAQ      (CX)(SI*4), CX
+	DECQ      R12
+	JNZ       streamrow
+	MOVQ      $+1, SI
+	CMPQ      R9, SI
+	CMOVQLT   R9, SI
+	MOVQ      plane+32(FP), DI
+	MOVQ      width+24(FP), R12
+	INCQ      R13
+	CMPQ      R13, planes+40(FP)
+	JEQ       streamlast
+	IMULQ     SI, R12
+	SUBQ      R12, DI
+	LEAQ      (AX)(DI*2), AX
+	LEAQ      (CX)(DI*4), CX
 	MOVQ      crop+48(FP), DI
-	CMPQ      SI, DI
-	JEQ       streamnext
-	IMUL3Q    $+4, R10, DI
-	NOTQ      DX
-	ANDQ      DX, DI
-	NOTQ      DX
-	ADDQ      R8, DI
-	MOVQ      R10, SI
-	JMP       streamblock
-
-streamnext:
-	IMUL3Q  $+4, DI, DI
-	ADDQ    DI, R8
-	MOVQ    width+24(FP), SI
-	LEAQ    (AX)(SI*2), AX
-	LEAQ    (CX)(SI*4), CX
-	DECQ    R12
-	JNZ     streamrow
-	MOVQ    $+1, SI
-	CMPQ    R9, SI
-	CMOVQLT R9, SI
-	MOVQ    plane+32(FP), DI
-	MOVQ    width+24(FP), R12
-	INCQ    R13
-	CMPQ    R13, planes+40(FP)
-	JEQ     streamlast
-	IMULQ   SI, R12
-	SUBQ    R12, DI
-	LEAQ    (AX)(DI*2), AX
-	LEAQ    (CX)(DI*4), CX
-	MOVQ    crop+48(FP), DI
-	MOVQ    DI, R12
-	SUBQ    SI, DI
-	IMULQ   R12, DI
-	IMUL3Q  $+4, DI, DI
-	ADDQ    DI, R8
-	JMP     streamplane
+	MOVQ      DI, R12
+	SUBQ      SI, DI
+	IMULQ     R12, DI
+	IMUL3Q    $+4, DI, DI
+	ADDQ      DI, R8
+	JMP       streamplane
 
 streamlast:
 	DECQ   R13
@@ -4844,29 +4635,18 @@ streamblock:
 	ADDQ      R14, R10
 	CMPQ      R9, R13
 	JLE       streamblock
-	MOVQ      crop+40(FP), R10
-	CMPQ      R9, R10
-	JEQ       streamnext
-	IMUL3Q    $+12, R13, R10
-	NOTQ      R8
-	ANDQ      R8, R10
-	NOTQ      R8
-	ADDQ      R11, R10
-	MOVQ      R13, R9
-	JMP       streamblock
-
-streamnext:
-	IMUL3Q $+12, R10, R10
-	ADDQ   R10, R11
-	MOVQ   width+24(FP), R9
-	LEAQ   (AX)(R9*2), AX
-	LEAQ   (BX)(R9*2), BX
-	LEAQ   (DI)(R9*2), DI
-	LEAQ   (CX)(R9*4), CX
-	LEAQ   (SI)(R9*4), SI
-	LEAQ   (DX)(R9*4), DX
-	DECQ   R12
-	JNZ    streamrow
+	MOVQ      crop+40(FP), R9
+	IMUL3Q    $+12, R9, R9
+	ADDQ      R9, R11
+	MOVQ      width+24(FP), R9
+	LEAQ      (AX)(R9*2), AX
+	LEAQ      (BX)(R9*2), BX
+	LEAQ      (DI)(R9*2), DI
+	LEAQ      (CX)(R9*4), CX
+	LEAQ      (SI)(R9*4), SI
+	LEAQ      (DX)(R9*4), DX
+	DECQ      R12
+	JNZ       streamrow
 	VZEROUPPER
 	RET
 
@@ -5038,44 +4818,33 @@ streamblock:
 	ADDQ         R11, DI
 	CMPQ         SI, R10
 	JLE          streamblock
+	MOVQ         crop+48(FP), SI
+	IMUL3Q       $+2, SI, SI
+	ADDQ         SI, R8
+	MOVQ         width+24(FP), SI
+	LEAQ         (AX)(SI*2), AX
+	LEAQ         (CX)(SI*4), CX
+	DECQ         R12
+	JNZ          streamrow
+	MOVQ         $+1, SI
+	CMPQ         R9, SI
+	CMOVQLT      R9, SI
+	MOVQ         plane+32(FP), DI
+	MOVQ         width+24(FP), R12
+	INCQ         R13
+	CMPQ         R13, planes+40(FP)
+	JEQ          streamlast
+	IMULQ        SI, R12
+	SUBQ         R12, DI
+	LEAQ         (AX)(DI*2), AX
+	LEAQ         (CX)(DI*4), CX
 	MOVQ         crop+48(FP), DI
-	CMPQ         SI, DI
-	JEQ          streamnext
-	IMUL3Q       $+2, R10, DI
-	NOTQ         DX
-	ANDQ         DX, DI
-	NOTQ         DX
-	ADDQ         R8, DI
-	MOVQ         R10, SI
-	JMP          streamblock
-
-streamnext:
-	IMUL3Q  $+2, DI, DI
-	ADDQ    DI, R8
-	MOVQ    width+24(FP), SI
-	LEAQ    (AX)(SI*2), AX
-	LEAQ    (CX)(SI*4), CX
-	DECQ    R12
-	JNZ     streamrow
-	MOVQ    $+1, SI
-	CMPQ    R9, SI
-	CMOVQLT R9, SI
-	MOVQ    plane+32(FP), DI
-	MOVQ    width+24(FP), R12
-	INCQ    R13
-	CMPQ    R13, planes+40(FP)
-	JEQ     streamlast
-	IMULQ   SI, R12
-	SUBQ    R12, DI
-	LEAQ    (AX)(DI*2), AX
-	LEAQ    (CX)(DI*4), CX
-	MOVQ    crop+48(FP), DI
-	MOVQ    DI, R12
-	SUBQ    SI, DI
-	IMULQ   R12, DI
-	IMUL3Q  $+2, DI, DI
-	ADDQ    DI, R8
-	JMP     streamplane
+	MOVQ         DI, R12
+	SUBQ         SI, DI
+	IMULQ        R12, DI
+	IMUL3Q       $+2, DI, DI
+	ADDQ         DI, R8
+	JMP          streamplane
 
 streamlast:
 	DECQ   R13
@@ -5302,29 +5071,18 @@ streamblock:
 	ADDQ         R14, R10
 	CMPQ         R9, R13
 	JLE          streamblock
-	MOVQ         crop+40(FP), R10
-	CMPQ         R9, R10
-	JEQ          streamnext
-	IMUL3Q       $+6, R13, R10
-	NOTQ         R8
-	ANDQ         R8, R10
-	NOTQ         R8
-	ADDQ         R11, R10
-	MOVQ         R13, R9
-	JMP          streamblock
-
-streamnext:
-	IMUL3Q $+6, R10, R10
-	ADDQ   R10, R11
-	MOVQ   width+24(FP), R9
-	LEAQ   (AX)(R9*2), AX
-	LEAQ   (BX)(R9*2), BX
-	LEAQ   (DI)(R9*2), DI
-	LEAQ   (CX)(R9*4), CX
-	LEAQ   (SI)(R9*4), SI
-	LEAQ   (DX)(R9*4), DX
-	DECQ   R12
-	JNZ    streamrow
+	MOVQ         crop+40(FP), R9
+	IMUL3Q       $+6, R9, R9
+	ADDQ         R9, R11
+	MOVQ         width+24(FP), R9
+	LEAQ         (AX)(R9*2), AX
+	LEAQ         (BX)(R9*2), BX
+	LEAQ         (DI)(R9*2), DI
+	LEAQ         (CX)(R9*4), CX
+	LEAQ         (SI)(R9*4), SI
+	LEAQ         (DX)(R9*4), DX
+	DECQ         R12
+	JNZ          streamrow
 	VZEROUPPER
 	RET
 
@@ -5516,44 +5274,33 @@ streamblock:
 	ADDQ       R11, DI
 	CMPQ       SI, R10
 	JLE        streamblock
+	MOVQ       crop+48(FP), SI
+	IMUL3Q     $+2, SI, SI
+	ADDQ       SI, R8
+	MOVQ       width+24(FP), SI
+	LEAQ       (AX)(SI*2), AX
+	LEAQ       (CX)(SI*4), CX
+	DECQ       R12
+	JNZ        streamrow
+	MOVQ       $+1, SI
+	CMPQ       R9, SI
+	CMOVQLT    R9, SI
+	MOVQ       plane+32(FP), DI
+	MOVQ       width+24(FP), R12
+	INCQ       R13
+	CMPQ       R13, planes+40(FP)
+	JEQ        streamlast
+	IMULQ      SI, R12
+	SUBQ       R12, DI
+	LEAQ       (AX)(DI*2), AX
+	LEAQ       (CX)(DI*4), CX
 	MOVQ       crop+48(FP), DI
-	CMPQ       SI, DI
-	JEQ        streamnext
-	IMUL3Q     $+2, R10, DI
-	NOTQ       DX
-	ANDQ       DX, DI
-	NOTQ       DX
-	ADDQ       R8, DI
-	MOVQ       R10, SI
-	JMP        streamblock
-
-streamnext:
-	IMUL3Q  $+2, DI, DI
-	ADDQ    DI, R8
-	MOVQ    width+24(FP), SI
-	LEAQ    (AX)(SI*2), AX
-	LEAQ    (CX)(SI*4), CX
-	DECQ    R12
-	JNZ     streamrow
-	MOVQ    $+1, SI
-	CMPQ    R9, SI
-	CMOVQLT R9, SI
-	MOVQ    plane+32(FP), DI
-	MOVQ    width+24(FP), R12
-	INCQ    R13
-	CMPQ    R13, planes+40(FP)
-	JEQ     streamlast
-	IMULQ   SI, R12
-	SUBQ    R12, DI
-	LEAQ    (AX)(DI*2), AX
-	LEAQ    (CX)(DI*4), CX
-	MOVQ    crop+48(FP), DI
-	MOVQ    DI, R12
-	SUBQ    SI, DI
-	IMULQ   R12, DI
-	IMUL3Q  $+2, DI, DI
-	ADDQ    DI, R8
-	JMP     streamplane
+	MOVQ       DI, R12
+	SUBQ       SI, DI
+	IMULQ      R12, DI
+	IMUL3Q     $+2, DI, DI
+	ADDQ       DI, R8
+	JMP        streamplane
 
 streamlast:
 	DECQ   R13
@@ -5828,29 +5575,18 @@ streamblock:
 	ADDQ       R14, R10
 	CMPQ       R9, R13
 	JLE        streamblock
-	MOVQ       crop+40(FP), R10
-	CMPQ       R9, R10
-	JEQ        streamnext
-	IMUL3Q     $+6, R13, R10
-	NOTQ       R8
-	ANDQ       R8, R10
-	NOTQ       R8
-	ADDQ       R11, R10
-	MOVQ       R13, R9
-	JMP        streamblock
-
-streamnext:
-	IMUL3Q $+6, R10, R10
-	ADDQ   R10, R11
-	MOVQ   width+24(FP), R9
-	LEAQ   (AX)(R9*2), AX
-	LEAQ   (BX)(R9*2), BX
-	LEAQ   (DI)(R9*2), DI
-	LEAQ   (CX)(R9*4), CX
-	LEAQ   (SI)(R9*4), SI
-	LEAQ   (DX)(R9*4), DX
-	DECQ   R12
-	JNZ    streamrow
+	MOVQ       crop+40(FP), R9
+	IMUL3Q     $+6, R9, R9
+	ADDQ       R9, R11
+	MOVQ       width+24(FP), R9
+	LEAQ       (AX)(R9*2), AX
+	LEAQ       (BX)(R9*2), BX
+	LEAQ       (DI)(R9*2), DI
+	LEAQ       (CX)(R9*4), CX
+	LEAQ       (SI)(R9*4), SI
+	LEAQ       (DX)(R9*4), DX
+	DECQ       R12
+	JNZ        streamrow
 	VZEROUPPER
 	RET
 
@@ -6003,42 +5739,31 @@ streamblock:
 	ADDQ     R9, BX
 	CMPQ     DX, R8
 	JLE      streamblock
+	MOVQ     crop+40(FP), DX
+	IMUL3Q   $+1, DX, DX
+	ADDQ     DX, SI
+	MOVQ     width+16(FP), DX
+	LEAQ     (AX)(DX*1), AX
+	DECQ     R10
+	JNZ      streamrow
+	MOVQ     $+2, DX
+	CMPQ     DI, DX
+	CMOVQLT  DI, DX
+	MOVQ     plane+24(FP), BX
+	MOVQ     width+16(FP), R10
+	INCQ     R11
+	CMPQ     R11, planes+32(FP)
+	JEQ      streamlast
+	IMULQ    DX, R10
+	SUBQ     R10, BX
+	LEAQ     (AX)(BX*1), AX
 	MOVQ     crop+40(FP), BX
-	CMPQ     DX, BX
-	JEQ      streamnext
-	IMUL3Q   $+1, R8, BX
-	NOTQ     CX
-	ANDQ     CX, BX
-	NOTQ     CX
-	ADDQ     SI, BX
-	MOVQ     R8, DX
-	JMP      streamblock
-
-streamnext:
-	IMUL3Q  $+1, BX, BX
-	ADDQ    BX, SI
-	MOVQ    width+16(FP), DX
-	LEAQ    (AX)(DX*1), AX
-	DECQ    R10
-	JNZ     streamrow
-	MOVQ    $+2, DX
-	CMPQ    DI, DX
-	CMOVQLT DI, DX
-	MOVQ    plane+24(FP), BX
-	MOVQ    width+16(FP), R10
-	INCQ    R11
-	CMPQ    R11, planes+32(FP)
-	JEQ     streamlast
-	IMULQ   DX, R10
-	SUBQ    R10, BX
-	LEAQ    (AX)(BX*1), AX
-	MOVQ    crop+40(FP), BX
-	MOVQ    BX, R10
-	SUBQ    DX, BX
-	IMULQ   R10, BX
-	IMUL3Q  $+1, BX, BX
-	ADDQ    BX, SI
-	JMP     streamplane
+	MOVQ     BX, R10
+	SUBQ     DX, BX
+	IMULQ    R10, BX
+	IMUL3Q   $+1, BX, BX
+	ADDQ     BX, SI
+	JMP      streamplane
 
 streamlast:
 	DECQ   R11
@@ -6196,26 +5921,15 @@ streamblock:
 	ADDQ      R11, DI
 	CMPQ      SI, R10
 	JLE       streamblock
-	MOVQ      crop+32(FP), DI
-	CMPQ      SI, DI
-	JEQ       streamnext
-	IMUL3Q    $+3, R10, DI
-	NOTQ      BX
-	ANDQ      BX, DI
-	NOTQ      BX
-	ADDQ      R8, DI
-	MOVQ      R10, SI
-	JMP       streamblock
-
-streamnext:
-	IMUL3Q $+3, DI, DI
-	ADDQ   DI, R8
-	MOVQ   width+16(FP), SI
-	LEAQ   (AX)(SI*1), AX
-	LEAQ   (DX)(SI*1), DX
-	LEAQ   (CX)(SI*1), CX
-	DECQ   R9
-	JNZ    streamrow
+	MOVQ      crop+32(FP), SI
+	IMUL3Q    $+3, SI, SI
+	ADDQ      SI, R8
+	MOVQ      width+16(FP), SI
+	LEAQ      (AX)(SI*1), AX
+	LEAQ      (DX)(SI*1), DX
+	LEAQ      (CX)(SI*1), CX
+	DECQ      R9
+	JNZ       streamrow
 	VZEROUPPER
 	RET
 
@@ -6506,42 +6220,31 @@ streamblock:
 	ADDQ     R9, BX
 	CMPQ     DX, R8
 	JLE      streamblock
+	MOVQ     crop+40(FP), DX
+	IMUL3Q   $+2, DX, DX
+	ADDQ     DX, SI
+	MOVQ     width+16(FP), DX
+	LEAQ     (AX)(DX*2), AX
+	DECQ     R10
+	JNZ      streamrow
+	MOVQ     $+1, DX
+	CMPQ     DI, DX
+	CMOVQLT  DI, DX
+	MOVQ     plane+24(FP), BX
+	MOVQ     width+16(FP), R10
+	INCQ     R11
+	CMPQ     R11, planes+32(FP)
+	JEQ      streamlast
+	IMULQ    DX, R10
+	SUBQ     R10, BX
+	LEAQ     (AX)(BX*2), AX
 	MOVQ     crop+40(FP), BX
-	CMPQ     DX, BX
-	JEQ      streamnext
-	IMUL3Q   $+2, R8, BX
-	NOTQ     CX
-	ANDQ     CX, BX
-	NOTQ     CX
-	ADDQ     SI, BX
-	MOVQ     R8, DX
-	JMP      streamblock
-
-streamnext:
-	IMUL3Q  $+2, BX, BX
-	ADDQ    BX, SI
-	MOVQ    width+16(FP), DX
-	LEAQ    (AX)(DX*2), AX
-	DECQ    R10
-	JNZ     streamrow
-	MOVQ    $+1, DX
-	CMPQ    DI, DX
-	CMOVQLT DI, DX
-	MOVQ    plane+24(FP), BX
-	MOVQ    width+16(FP), R10
-	INCQ    R11
-	CMPQ    R11, planes+32(FP)
-	JEQ     streamlast
-	IMULQ   DX, R10
-	SUBQ    R10, BX
-	LEAQ    (AX)(BX*2), AX
-	MOVQ    crop+40(FP), BX
-	MOVQ    BX, R10
-	SUBQ    DX, BX
-	IMULQ   R10, BX
-	IMUL3Q  $+2, BX, BX
-	ADDQ    BX, SI
-	JMP     streamplane
+	MOVQ     BX, R10
+	SUBQ     DX, BX
+	IMULQ    R10, BX
+	IMUL3Q   $+2, BX, BX
+	ADDQ     BX, SI
+	JMP      streamplane
 
 streamlast:
 	DECQ   R11
@@ -6697,26 +6400,15 @@ streamblock:
 	ADDQ     R11, DI
 	CMPQ     SI, R10
 	JLE      streamblock
-	MOVQ     crop+32(FP), DI
-	CMPQ     SI, DI
-	JEQ      streamnext
-	IMUL3Q   $+6, R10, DI
-	NOTQ     BX
-	ANDQ     BX, DI
-	NOTQ     BX
-	ADDQ     R8, DI
-	MOVQ     R10, SI
-	JMP      streamblock
-
-streamnext:
-	IMUL3Q $+6, DI, DI
-	ADDQ   DI, R8
-	MOVQ   width+16(FP), SI
-	LEAQ   (AX)(SI*2), AX
-	LEAQ   (DX)(SI*2), DX
-	LEAQ   (CX)(SI*2), CX
-	DECQ   R9
-	JNZ    streamrow
+	MOVQ     crop+32(FP), SI
+	IMUL3Q   $+6, SI, SI
+	ADDQ     SI, R8
+	MOVQ     width+16(FP), SI
+	LEAQ     (AX)(SI*2), AX
+	LEAQ     (DX)(SI*2), DX
+	LEAQ     (CX)(SI*2), CX
+	DECQ     R9
+	JNZ      streamrow
 	VZEROUPPER
 	RET
 

@@ -198,17 +198,9 @@ func (w *walk) rows(plane func(index reg.Register), block func(stream bool)) {
 		CMPQ(w.x, last)
 		JLE(LabelRef(prefix + "block"))
 		crop := Load(Param("crop"), GP64())
-		CMPQ(w.x, crop)
-		JEQ(LabelRef(prefix + "next"))
-		// What is left is less than a block: go back.
-		IMUL3Q(I32(w.bytes), last, w.to)
-		NOTQ(w.flip)
-		ANDQ(w.flip, w.to)
-		NOTQ(w.flip)
-		ADDQ(dst, w.to)
-		MOVQ(last, w.x)
-		JMP(LabelRef(prefix + "block"))
-		Label(prefix + "next")
+		if !stream { // rows that are streamed are whole blocks
+			w.goBack(crop, last, dst)
+		}
 		IMUL3Q(I32(w.bytes), crop, crop)
 		ADDQ(crop, dst)
 		w.advance(Load(Param("width"), GP64()))
@@ -223,6 +215,21 @@ func (w *walk) rows(plane func(index reg.Register), block func(stream bool)) {
 		VZEROUPPER()
 		RET()
 	}
+}
+
+// goBack goes to where the last block of a row ends with the row, if what is left
+// is less than a block.
+func (w *walk) goBack(crop, last, dst reg.Register) {
+	CMPQ(w.x, crop)
+	JEQ(LabelRef("next"))
+	IMUL3Q(I32(w.bytes), last, w.to)
+	NOTQ(w.flip)
+	ANDQ(w.flip, w.to)
+	NOTQ(w.flip)
+	ADDQ(dst, w.to)
+	MOVQ(last, w.x)
+	JMP(LabelRef("block"))
+	Label("next")
 }
 
 // advance moves the rows of the crop on by so many values.
