@@ -505,7 +505,7 @@ func TestConsumerWait(t *testing.T) {
 		}
 		m.asked()
 		time.Sleep(time.Second)
-		m.worked(times{time.Second, 3 * time.Second, 2 * time.Second}, 10, 400, 100)
+		m.worked(tally{time.Second, 3 * time.Second, 2 * time.Second, 1}, 10, 40, 100)
 		m.bufferWait.Add(int64(time.Second))
 		m.end()
 		time.Sleep(time.Second) // a batch is still held

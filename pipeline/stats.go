@@ -152,15 +152,16 @@ func (m *meter) end() {
 	m.disk = diskBytes()
 }
 
-// worked adds one record's work.
-func (m *meter) worked(t times, images, bytes, stored int) {
+// worked adds what a worker has done: records of so many images of so many
+// bytes, and of so many stored bytes.
+func (m *meter) worked(t tally, views, image, stored int) {
 	m.fetch.Add(int64(t.fetch))
 	m.read.Add(int64(t.read))
 	m.augment.Add(int64(t.augment))
-	m.records.Add(1)
-	m.images.Add(int64(images))
-	m.bytes.Add(int64(bytes))
-	m.storedBytes.Add(int64(stored))
+	m.records.Add(int64(t.records))
+	m.images.Add(int64(t.records * views))
+	m.bytes.Add(int64(t.records * views * image))
+	m.storedBytes.Add(int64(t.records * stored))
 }
 
 // ready notes that a batch can be taken.

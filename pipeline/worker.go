@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
 	"runtime/trace"
@@ -23,6 +24,18 @@ type worker struct {
 	sampler augment.Sampler
 	// The contexts carry the labels of the stages, for profiles and traces.
 	fetching, reading, augmenting context.Context
+	// What the task has come to: the meter and the batch get it at its end, since
+	// what all workers count in costs each of them, with every record, more than
+	// the counting.
+	done tally
+	keys Digest
+	last time.Time // when the last part of the work ended
+}
+
+// tally is what a worker has done.
+type tally struct {
+	fetch, read, augment time.Duration
+	records              int
 }
 
 // labelled labels this goroutine, for profiles, with the stage that it works
@@ -41,12 +54,12 @@ func (p *Pipeline) work(ctx context.Context) {
 	w := &worker{Pipeline: p}
 	w.augmenting, w.reading, w.fetching = labelled(ctx, "augment"), labelled(ctx, "read"), labelled(ctx, "fetch")
 	for t := range p.tasks {
-		var keys Digest
+		w.done, w.keys, w.last = tally{}, Digest{}, time.Now()
 		for slot := t.from; slot < t.to; slot++ {
 			if ctx.Err() != nil {
 				return
 			}
-			switch err := w.fill(t.buffer, slot, &keys); {
+			switch err := w.fill(t.buffer, slot); {
 			case err == nil:
 			case p.o.OnCorrupt == Skip && isDamage(err):
 				w.leaveOut(t.buffer, slot, err)
@@ -54,33 +67,97 @@ func (p *Pipeline) work(ctx context.Context) {
 				t.buffer.fail(slot, err)
 			}
 		}
-		if t.buffer.finish(t.to-t.from, keys) {
+		p.meter.worked(w.done, len(p.views), p.image, p.rowBytes)
+		if t.buffer.finish(t.to-t.from, w.keys) {
 			p.meter.filled.Add(1)
+			// With as many workers as processors nobody else would run until
+			// all buffers are full: let the batch out first.
+			runtime.Gosched()
 		}
 	}
 }
 
+// lap returns the time since it was last called.
+func (w *worker) lap() time.Duration {
+	before := w.last
+	w.last = time.Now()
+	return w.last.Sub(before)
+}
+
 // fill reads the record that belongs into a slot and writes its images, label
 // and all, straight into the buffer.
-func (w *worker) fill(b *buffer, slot int, keys *Digest) (err error) {
+func (w *worker) fill(b *buffer, slot int) (err error) {
 	index := b.indices[slot]
 	defer func() {
 		if r := recover(); r != nil {
 			err = w.fault(b, index, r)
 		}
 	}()
-	row, spent, err := w.read(index)
+	fetched := w.packed || w.ahead.cold.Load()
+	if fetched {
+		if err := w.fetch(index); err != nil {
+			return err
+		}
+	}
+	row, err := w.read(index)
+	took := w.lap()
+	w.done.read += took
+	if err != nil {
+		return err
+	}
+	w.augment(b, slot, row)
+	making := w.lap()
+	w.done.augment += making
+	w.done.records++
+	w.keys = w.keys.Add(DigestOfKey(row.Key))
+	if !fetched {
+		w.ahead.used(took + making)
+	}
+	return nil
+}
+
+// fetch brings a record into memory, where it may not be.
+func (w *worker) fetch(index int64) error {
+	defer trace.StartRegion(w.fetching, "fetch").End()
+	pprof.SetGoroutineLabels(w.fetching)
+	err := w.split.Fetch(int(index))
+	took := w.lap()
+	w.done.fetch += took
+	w.ahead.fetched(took)
 	if err != nil {
 		return fmt.Errorf("record %d of split %q: %w", index, w.split.Name(), err)
 	}
+	return nil
+}
+
+// read reads a record that is in memory: verifies its checksum the first time,
+// decompresses it.
+func (w *worker) read(index int64) (records.Row, error) {
+	defer trace.StartRegion(w.reading, "read").End()
+	pprof.SetGoroutineLabels(w.reading)
+	row, err := w.split.Row(int(index), &w.scratch)
+	if got := len(row.U8) + len(row.I16); err == nil && got != w.shape.Size() {
+		file, at, _ := w.split.Locate(int(index)) // Row found it
+		err = &records.CorruptError{
+			File: file, Row: at, Key: row.Key,
+			Cause: fmt.Errorf("%d values, but a picture of %v has %d", got, w.shape, w.shape.Size()),
+		}
+	}
+	if err != nil {
+		return records.Row{}, fmt.Errorf("record %d of split %q: %w", index, w.split.Name(), err)
+	}
+	return row, nil
+}
+
+// augment makes the images of a record in its slot.
+func (w *worker) augment(b *buffer, slot int, row records.Row) {
 	defer trace.StartRegion(w.augmenting, "augment").End()
 	pprof.SetGoroutineLabels(w.augmenting)
-	begin := time.Now()
 	b.labels[slot] = row.Label
 	views := len(w.views)
 	params := b.params[slot*views : (slot+1)*views]
 	if w.o.Train {
-		params[0] = w.sampler.Draw(w.o.Seed, b.epoch, index, w.geometry, w.o.Color)
+		params[0] = w.sampler.Draw(w.o.Seed, b.epoch, b.indices[slot], w.geometry, w.o.Color)
 	} else {
 		copy(params, w.views)
 	}
@@ -93,50 +170,6 @@ func (w *worker) fill(b *buffer, slot int, keys *Digest) (err error) {
 			w.kernel.Int16(image, row.I16, params[v])
 		}
 	}
-	*keys = keys.Add(DigestOfKey(row.Key))
-	spent.augment = time.Since(begin)
-	if spent.fetch == 0 {
-		w.ahead.used(spent.read + spent.augment)
-	}
-	w.meter.worked(spent, views, len(images), w.rowBytes)
-	return nil
-}
-
-// times says where a record's time went.
-type times struct{ fetch, read, augment time.Duration }
-
-// read brings a record into memory, where it may not be, and then reads it:
-// verifies its checksum the first time, decompresses it.
-func (w *worker) read(index int64) (row records.Row, spent times, err error) {
-	begin := time.Now()
-	if w.packed || w.ahead.cold.Load() {
-		pprof.SetGoroutineLabels(w.fetching)
-		region := trace.StartRegion(w.fetching, "fetch")
-		err = w.split.Fetch(int(index))
-		region.End()
-		fetched := time.Now()
-		spent.fetch = fetched.Sub(begin)
-		begin = fetched
-		w.ahead.fetched(spent.fetch)
-	}
-	if err != nil {
-		return records.Row{}, spent, err
-	}
-	pprof.SetGoroutineLabels(w.reading)
-	defer trace.StartRegion(w.reading, "read").End()
-	row, err = w.split.Row(int(index), &w.scratch)
-	spent.read = time.Since(begin)
-	if err != nil {
-		return records.Row{}, spent, err
-	}
-	if got := len(row.U8) + len(row.I16); got != w.shape.Size() {
-		file, at, _ := w.split.Locate(int(index)) // Row found it
-		return records.Row{}, spent, &records.CorruptError{
-			File: file, Row: at, Key: row.Key,
-			Cause: fmt.Errorf("%d values, but a picture of %v has %d", got, w.shape, w.shape.Size()),
-		}
-	}
-	return row, spent, nil
 }
 
 // leaveOut makes a hole of a slot: an image of zeros that no label counts.
