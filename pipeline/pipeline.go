@@ -145,6 +145,9 @@ func start(ctx context.Context, ds *records.Dataset, split *records.Split, o Opt
 	}
 	p.useCache()
 	p.ahead = newAhead(p)
+	if !p.ahead.drop && p.o.Train {
+		p.split.KeepWhole()
+	}
 	p.tasks = make(chan task, p.o.Depth*((p.slots+p.run-1)/p.run))
 	p.queue = make(chan *buffer, p.o.Depth)
 	p.out = make(chan Batch)

@@ -128,7 +128,7 @@ func (c *Cache) take(n int) []byte {
 			c.full.Store(true) // a cache can do without
 			return nil
 		}
-		adviseHuge(slab)
+		_ = adviseHuge(slab) // only a hint
 		c.slabs = append(c.slabs, slab)
 		c.held.Add(size)
 		c.free = slab

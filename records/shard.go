@@ -52,6 +52,7 @@ type shard struct {
 	spec    shardSpec
 	rows    int
 	packed  bool            // its batches are compressed
+	whole   bool            // see Split.KeepWhole
 	checked []atomic.Uint64 // bit i: row i's checksum was found right
 	cached  *shardCache     // nil without
 	lost    error           // why it could not be opened; then it has only file and rows

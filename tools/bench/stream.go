@@ -64,12 +64,16 @@ func (b *bench) batches() string {
 	return text
 }
 
-// warmUpStream goes through the records once, for as long as the clock allows.
-// In any case what the ring holds when the clock starts must not count, so it is
+// warmUpBatches is how many batches a stream takes to find out that all records
+// are in memory, and a few more.
+const warmUpBatches = 100
+
+// warmUpStream goes through the records once, and through as many batches as a
+// stream needs to come to rest, for as long as the clock allows. In any case what the ring holds when the clock starts must not count, so it is
 // emptied.
 func warmUpStream(ctx context.Context, c *clock, p *pipeline.Pipeline) error {
 	depth := p.Stats().Depth
-	for i := 0; i < depth || i < depth+p.StepsPerEpoch() && c.running(ctx); i++ {
+	for i := 0; i < depth || i < depth+max(p.StepsPerEpoch(), warmUpBatches) && c.running(ctx); i++ {
 		if _, _, err := take(ctx, p, &pacer{}); err != nil {
 			return err
 		}
