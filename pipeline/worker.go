@@ -109,7 +109,7 @@ func (w *worker) fill(b *buffer, slot int) (err error) {
 	making := w.lap()
 	w.done.augment += making
 	w.done.records++
-	w.keys = w.keys.Add(DigestOfKey(row.Key))
+	w.keys = w.keys.Add(Digest{1, row.KeyXXH3})
 	if !fetched {
 		w.ahead.used(took + making)
 	}

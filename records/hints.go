@@ -135,7 +135,7 @@ func (s *shard) spans(from, to int, shared bool, f func(part span)) bool {
 			last.hi = max(last.hi, next.hi)
 		}
 	}
-	size := int64(s.spec.shape.Size() * s.spec.pixels.Size())
+	size := int64(s.rowBytes())
 	for from < to {
 		batch := from / s.spec.rowsPerBatch
 		first := batch * s.spec.rowsPerBatch

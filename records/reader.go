@@ -289,6 +289,8 @@ type Row struct {
 	ILSVRCID int32
 	// Width and Height are the size of the original picture.
 	Width, Height uint16
+	// KeyXXH3 is the XXH3-64 of Key.
+	KeyXXH3 uint64
 	// SourceXXH3 is the XXH3-64 of the file that the picture was decoded from.
 	SourceXXH3 uint64
 	// CRC32C is the checksum of the stored pixels.

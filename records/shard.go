@@ -10,9 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/edsrzf/mmap-go"
+	"github.com/zeebo/xxh3"
 )
 
 // A shard's flattened columns (the list and its items are two) and buffers, in
@@ -51,11 +51,12 @@ type shard struct {
 	arrow   *arrowFile
 	spec    shardSpec
 	rows    int
-	packed  bool            // its batches are compressed
-	whole   bool            // see Split.KeepWhole
-	checked []atomic.Uint64 // bit i: row i's checksum was found right
-	cached  *shardCache     // nil without
-	lost    error           // why it could not be opened; then it has only file and rows
+	packed  bool                  // its batches are compressed
+	whole   bool                  // see Split.KeepWhole
+	checked []atomic.Uint64       // bit i: row i's checksum was found right
+	heads   atomic.Pointer[heads] // of rows that were read
+	cached  *shardCache           // nil without
+	lost    error                 // why it could not be opened; then it has only file and rows
 }
 
 // openShard maps the shard at path. Errors are *CorruptError, *VersionError,
@@ -335,6 +336,9 @@ func (s *shard) row(i int, sc *Scratch) (Row, error) {
 	if s.lost != nil {
 		return Row{}, s.lostRow(i)
 	}
+	if row, ok := s.keptRow(i); ok {
+		return row, nil
+	}
 	if s.cached != nil {
 		if row := s.cached.get(i); row != nil {
 			return *row, nil
@@ -373,6 +377,7 @@ func (s *shard) readRow(i int, sc *Scratch) (row Row, err error) {
 	}
 	r := bufferReader{batch: b, scratch: sc}
 	row.Key = r.key(at)
+	row.KeyXXH3 = xxh3.HashString(row.Key)
 	row.Label = int32(r.uint32At(bufLabel, at))
 	row.Width = r.uint16At(bufWidth, at)
 	row.Height = r.uint16At(bufHeight, at)
@@ -381,7 +386,7 @@ func (s *shard) readRow(i int, sc *Scratch) (row Row, err error) {
 	if !r.null(colILSVRCID, bufIDValid, at) {
 		row.ILSVRCID = int32(r.uint32At(bufID, at))
 	}
-	size := s.spec.shape.Size() * s.spec.pixels.Size()
+	size := s.rowBytes()
 	pixels := r.bytes(bufPixels, (at+1)*size)
 	if r.err != nil {
 		return row, r.err
@@ -393,12 +398,11 @@ func (s *shard) readRow(i int, sc *Scratch) (row Row, err error) {
 		}
 		s.checked[i/64].Or(bit)
 	}
-	if s.spec.pixels == Int16 {
-		row.I16 = unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(pixels))), len(pixels)/2)
-	} else {
-		row.U8 = pixels
-	}
-	if s.cached != nil {
+	s.setPixels(&row, pixels)
+	switch {
+	case b.codec == None:
+		s.keep(i, &row)
+	case s.cached != nil:
 		s.cached.put(i, row) // here, where a fault of the file's is caught
 	}
 	return row, nil
