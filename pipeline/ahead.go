@@ -25,9 +25,10 @@ type ahead struct {
 	batches  atomic.Int64 // how far it looks ahead, for Stats
 	asked    atomic.Int64 // rows asked for
 
-	most   int   // batches it may look ahead
-	drop   bool  // the data are larger than memory
-	disk   int64 // diskBytes when last looked
+	most   int  // batches it may look ahead
+	drop   bool // the data are larger than memory
+	disks  *diskCounter
+	disk   int64 // what it said when last asked
 	calm   int   // batches without slow rows
 	orders map[int][]uint32
 
@@ -76,6 +77,7 @@ func newAhead(p *Pipeline) *ahead {
 		most:     int(min(available/aheadShare, aheadBytes) / max(batch, 1)),
 		drop:     uint64(p.split.Len()*p.rowBytes) > available/2,
 		window:   -1,
+		disks:    openDiskCounter(),
 		orders:   map[int][]uint32{},
 	}
 	a.cold.Store(true)
@@ -106,6 +108,7 @@ func (a *ahead) used(d time.Duration) {
 
 // run serves until ctx is done.
 func (a *ahead) run(ctx context.Context) {
+	defer a.disks.close()
 	ctx = labelled(ctx, "ahead")
 	for {
 		select {
@@ -155,7 +158,7 @@ func (a *ahead) adapt() {
 		return
 	}
 	batches := int(a.batches.Load())
-	share, disk := int64(manySlow), diskBytes()
+	share, disk := int64(manySlow), a.disks.bytes()
 	if disk != a.disk {
 		share, a.disk = fewSlow, disk
 	}

@@ -13,7 +13,7 @@ import (
 // TestAheadAdapts looks further ahead while rows are slow, less far when they
 // are not, and rests when there is nothing to look for.
 func TestAheadAdapts(t *testing.T) {
-	a := &ahead{p: &Pipeline{slots: 128}, most: 20}
+	a := &ahead{p: &Pipeline{slots: 128}, most: 20, disks: &diskCounter{}}
 	a.cold.Store(true)
 	expect := func(when string, batches int64, cold bool) {
 		t.Helper()
@@ -22,7 +22,6 @@ func TestAheadAdapts(t *testing.T) {
 		}
 	}
 	slow := func(rows int) {
-		a.disk = diskBytes() // no disk was read
 		for range rows {
 			a.fetched(2 * slowFetch)
 		}

@@ -123,6 +123,7 @@ type meter struct {
 	batches, taken  int64
 	readySum, held  int64
 	skipped         int64
+	disks           *diskCounter
 	disk, diskBegan int64   // bytes read by the process: last known, at the start
 	diskPeak        float64 // bytes a second
 	// out counts the batches that are held or ready to be taken. While it is 0
@@ -140,7 +141,8 @@ type meter struct {
 func (m *meter) start() {
 	m.began = time.Now()
 	m.idle = m.began
-	m.diskBegan = diskBytes()
+	m.disks = openDiskCounter()
+	m.diskBegan = m.disks.bytes()
 	m.disk = m.diskBegan
 }
 
@@ -149,7 +151,8 @@ func (m *meter) end() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.ended = time.Now()
-	m.disk = diskBytes()
+	m.disk = m.disks.bytes()
+	m.disks.close()
 }
 
 // worked adds what a worker has done: records of so many images of so many
@@ -237,7 +240,9 @@ func (m *meter) stats() Stats {
 	end := m.ended
 	if end.IsZero() || m.held > 0 {
 		end = now
-		m.disk = diskBytes()
+	}
+	if m.ended.IsZero() {
+		m.disk = m.disks.bytes()
 	}
 	s.DiskBytes = m.disk - m.diskBegan
 	s.Elapsed = end.Sub(m.began)
