@@ -18,7 +18,7 @@ import (
 
 const (
 	logitTolerance    = 1e-5 // of an image's largest logit
-	gradientTolerance = 1e-4 // of the gradient's norm
+	gradientTolerance = 1e-4 // of the gradient's norm, and of single values
 	lossTolerance     = 1e-5 // of the loss
 )
 
@@ -241,7 +241,7 @@ func (g *golden) checkGradients(t testing.TB, e *Engine) {
 		}
 		d, err := want.distance(got)
 		if err != nil || !(d <= gradientTolerance) {
-			t.Errorf("%s: the gradient is off by %.2g of its norm (%v)", p.Name, d, err)
+			t.Errorf("%s: the gradient is off by %.2g (%v)", p.Name, d, err)
 		}
 		worst = max(worst, d)
 	}
@@ -251,13 +251,22 @@ func (g *golden) checkGradients(t testing.TB, e *Engine) {
 func relative(got, want float64) float64 { return math.Abs(got-want) / math.Abs(want) }
 
 // distance returns the distance of a gradient from the golden, over the golden's
-// norm; of samples, over the larger of the value and the root mean square.
+// norm, or that of a single value, over the larger of itself and the root mean
+// square, whichever is worse.
 func (want *goldenGradient) distance(got []float32) (float64, error) {
+	rms := want.Norm / math.Sqrt(float64(len(got)))
+	single := func(got float32, want float64) float64 {
+		return math.Abs(float64(got)-want) / max(math.Abs(want), rms)
+	}
 	if want.Values != nil {
 		if len(got) != len(want.Values) {
 			return 0, errors.New("the number of values differs")
 		}
-		return euclid(widen(got), want.Values) / want.Norm, nil
+		d := euclid(widen(got), want.Values) / want.Norm
+		for i, v := range want.Values {
+			d = max(d, single(got[i], v))
+		}
+		return d, nil
 	}
 	sketch := make([]float64, len(want.Sketch))
 	if len(sketch) == 0 {
@@ -275,8 +284,7 @@ func (want *goldenGradient) distance(got []float32) (float64, error) {
 		if at >= len(got) {
 			return 0, errors.New("there are fewer values than in the golden")
 		}
-		scale := max(math.Abs(want.Samples[i]), want.Norm/math.Sqrt(float64(len(got))))
-		d = max(d, math.Abs(float64(got[at])-want.Samples[i])/scale)
+		d = max(d, single(got[at], want.Samples[i]))
 	}
 	return d, nil
 }
