@@ -50,6 +50,7 @@ type golden struct {
 	Losses      []float64                 `json:"losses"`
 	SGDLosses   []float64                 `json:"sgd_losses"`
 	alphas      []float64                 // of the layers, as written in the file
+	drawn       []model.Tensor            // the initial weights
 }
 
 // goldenGradient has either all values or a sketch and samples.
@@ -141,23 +142,26 @@ func (g *golden) uniform(n int, stream uint32, mean, scale float64) []float32 {
 	return x
 }
 
-// weights returns the initial weights. The logit of class 0 is 0.
+// weights returns the initial weights, which engines copy. The logit of class 0 is 0.
 func (g *golden) weights() []model.Tensor {
-	if g.Init == "net" {
-		ts := g.Net.Init(g.Seed)
-		clearClass0(ts)
-		return ts
+	if g.drawn != nil {
+		return g.drawn
 	}
-	var ts []model.Tensor
+	if g.Init == "net" {
+		g.drawn = g.Net.Init(g.Seed)
+		clearClass0(g.drawn)
+		return g.drawn
+	}
 	for i, p := range g.Net.Params() {
 		mean, scale := 0.0, p.Std*math.Sqrt(3)
 		if p.Std == 0 {
 			mean, scale = p.Bias, 0.1
 		}
-		ts = append(ts, model.Tensor{Name: p.Name, Shape: p.Shape, Data: g.uniform(p.Len(), uint32(i), mean, scale)})
+		data := g.uniform(p.Len(), uint32(i), mean, scale)
+		g.drawn = append(g.drawn, model.Tensor{Name: p.Name, Shape: p.Shape, Data: data})
 	}
-	clearClass0(ts)
-	return ts
+	clearClass0(g.drawn)
+	return g.drawn
 }
 
 func clearClass0(ts []model.Tensor) {
