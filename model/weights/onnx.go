@@ -201,6 +201,8 @@ func (g *onnxGraph) layer(l *model.Layer, in, out model.Shape) error {
 		}, l.Name+".weight", l.Name+".bias")
 	case model.ReLU:
 		g.node("Relu", name, nil)
+	case "tanh": // where the net has it
+		g.node("Tanh", name, nil)
 	case model.LRN:
 		g.node("LRN", name, [][]byte{
 			intAttr("size", l.Size), floatAttr("alpha", l.Alpha*float64(l.Size)), floatAttr("beta", l.Beta), floatAttr("bias", l.K),

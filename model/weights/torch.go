@@ -52,11 +52,12 @@ func ReadTorch(r io.ReaderAt, size int64) ([]model.Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return z.tensors(names, refs, size)
+	return z.tensors(names, refs)
 }
 
 // archive is the zip archive, the name in front of its files removed.
 type archive struct {
+	size  int64
 	files map[string]*zip.File
 }
 
@@ -87,7 +88,7 @@ func openTorch(r io.ReaderAt, size int64) (*archive, error) {
 	if root == "" {
 		return nil, &FormatError{Format: torchFormat, Problem: "the zip archive has no NAME/data.pkl: torch.save did not write it"}
 	}
-	a := &archive{files: make(map[string]*zip.File, len(zr.File))}
+	a := &archive{size: size, files: make(map[string]*zip.File, len(zr.File))}
 	for _, f := range zr.File {
 		name, ok := strings.CutPrefix(f.Name, root)
 		if !ok {
@@ -116,6 +117,8 @@ func (a *archive) read(name string, limit uint64) ([]byte, error) {
 		return nil, &FormatError{Format: torchFormat, Where: name, Problem: "the zip archive lacks this file"}
 	case f.Method != zip.Store:
 		return nil, &UnsupportedError{Format: torchFormat, Where: name, Problem: "it is compressed, which torch.save does not do"}
+	case f.UncompressedSize64 > uint64(a.size):
+		return nil, &FormatError{Format: torchFormat, Where: name, Problem: fmt.Sprintf("it promises %d bytes, more than the whole archive has", f.UncompressedSize64)}
 	case f.UncompressedSize64 > limit:
 		return nil, &FormatError{Format: torchFormat, Where: name, Problem: fmt.Sprintf("it has %d bytes; %d are expected at most", f.UncompressedSize64, limit)}
 	}
@@ -124,16 +127,17 @@ func (a *archive) read(name string, limit uint64) ([]byte, error) {
 		return nil, &FormatError{Format: torchFormat, Where: name, Problem: "the zip archive is damaged", Err: err}
 	}
 	defer func() { _ = r.Close() }() // was only read
-	data, err := io.ReadAll(r)       // grows with what comes: the header may promise more than the file has
-	switch {
-	case errors.Is(err, zip.ErrChecksum) || errors.Is(err, zip.ErrFormat) || errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, &FormatError{Format: torchFormat, Where: name, Problem: "it is damaged or cut short", Err: err}
-	case err != nil:
-		return nil, fmt.Errorf("read %s of PyTorch file: %w", name, err)
-	case uint64(len(data)) != f.UncompressedSize64:
-		return nil, &FormatError{Format: torchFormat, Where: name, Problem: "it is cut short"}
+	data := make([]byte, f.UncompressedSize64)
+	_, err = io.ReadFull(r, data)
+	if err == nil {
+		if _, err = r.Read(make([]byte, 1)); errors.Is(err, io.EOF) { // which is where the checksum is compared
+			return data, nil
+		}
 	}
-	return data, nil
+	if err == nil || errors.Is(err, zip.ErrChecksum) || errors.Is(err, zip.ErrFormat) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, &FormatError{Format: torchFormat, Where: name, Problem: "it is damaged or cut short", Err: err}
+	}
+	return nil, fmt.Errorf("read %s of PyTorch file: %w", name, err)
 }
 
 // stateDict finds the tensors in what was pickled.
@@ -170,7 +174,7 @@ func stateDict(root any) ([]*tensorRef, []string, error) {
 
 // tensors reads the storages one after the other, each once, and the tensors that
 // lie in it.
-func (a *archive) tensors(names []string, refs []*tensorRef, size int64) ([]model.Tensor, error) {
+func (a *archive) tensors(names []string, refs []*tensorRef) ([]model.Tensor, error) {
 	var total int64
 	for i, ref := range refs {
 		if err := ref.check(); err != nil {
@@ -178,7 +182,7 @@ func (a *archive) tensors(names []string, refs []*tensorRef, size int64) ([]mode
 			return nil, err
 		}
 		n, _ := volume(ref.shape)
-		if total += int64(n) * int64(storageBytes(ref.storage.kind)); total > maxShared*size {
+		if total += int64(n) * int64(storageBytes(ref.storage.kind)); total > maxShared*a.size {
 			return nil, &UnsupportedError{Format: torchFormat, Where: fmt.Sprintf("tensor %q", names[i]),
 				Problem: fmt.Sprintf("the tensors have more than %d times the bytes of the file", maxShared)}
 		}

@@ -175,6 +175,10 @@ func TestTorchCorruptions(t *testing.T) {
 	tensor := func(s string) []byte { return file(pickledDict("w", s)) }
 	flipped := file(pickledDict("w", good))
 	flipped[bytes.Index(flipped, []byte(data))+9] ^= 1
+	promising := file(pickledDict("w", pickledTensor(pickledStorage(float32Storage, "0", 1<<22+6), 0, integers(6), integers(1))))
+	entry := promising[bytes.LastIndex(promising, []byte("PK\x01\x02")):] // of data/0 in the directory: its two sizes
+	binary.LittleEndian.PutUint32(entry[20:], 1<<24+24)
+	binary.LittleEndian.PutUint32(entry[24:], 1<<24+24)
 	long := pickledTensor(pickledStorage(float32Storage, "0", 100), 0, integers(100), integers(1))
 	views := []string{"first", long + "q\x01"} // the others come out of the memo, which costs a few bytes each
 	for i := range 400 {
@@ -205,6 +209,7 @@ func TestTorchCorruptions(t *testing.T) {
 		{"compressed", deflated.Bytes(), true, "compressed"},
 		{"big-endian", zipped(t, "x/data.pkl", pickledDict("w", good), "x/byteorder", "big", "x/data/0", data), true, `"big"`},
 		{"large pickle", file(strings.Repeat("0", maxPickle+1)), false, "are expected at most"},
+		{"promises more than there is", promising, false, "data/0: it promises 16777240 bytes"},
 		{"no storage file", zipped(t, "x/data.pkl", pickledDict("w", good)), false, "lacks this file"},
 		{"storage too short", zipped(t, "x/data.pkl", pickledDict("w", good), "x/data/0", data[:20]), false, "20 bytes for a storage of 24"},
 		{"storage too long", zipped(t, "x/data.pkl", pickledDict("w", good), "x/data/0", data+"1234"), false, "28 bytes; 24 are expected"},
