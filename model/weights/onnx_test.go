@@ -54,15 +54,17 @@ func TestONNXRuntime(t *testing.T) {
 		t.Fatal(err)
 	}
 	nets := []*model.Net{onnxNet(), small}
-	if !testing.Short() {
-		for _, name := range model.Presets() {
-			if name != small.Name {
-				net, err := model.Preset(name, 1000)
-				if err != nil {
-					t.Fatal(err)
-				}
-				nets = append(nets, net)
-			}
+	names := model.Presets()
+	if testing.Short() {
+		names = nil
+	}
+	for _, name := range names {
+		net, err := model.Preset(name, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(nets, func(n *model.Net) bool { return n.Name == net.Name }) {
+			nets = append(nets, net)
 		}
 	}
 	for _, net := range nets {
