@@ -8,7 +8,7 @@ import (
 )
 
 // Init draws the initial parameters: normal with the Std of each ParamSpec around
-// its Bias. They are a function of the seed and of the parameter's name and shape
+// its Bias, or uniform within its Bound. They are a function of the seed and of the parameter's name and shape
 // alone, so that a layer starts the same whatever other layers the net has. The
 // net must be valid.
 func (n *Net) Init(seed uint64) []Tensor {
@@ -16,12 +16,15 @@ func (n *Net) Init(seed uint64) []Tensor {
 	ts := make([]Tensor, len(specs))
 	for i, p := range specs {
 		data := make([]float32, p.Len())
-		if p.Std == 0 {
+		switch {
+		case p.Bound != 0:
+			fillUniform(data, p.Bound, initKey(seed, p.Name))
+		case p.Std != 0:
+			fillNormal(data, p.Bias, p.Std, initKey(seed, p.Name))
+		default:
 			for j := range data {
 				data[j] = float32(p.Bias)
 			}
-		} else {
-			fillNormal(data, p.Bias, p.Std, initKey(seed, p.Name))
 		}
 		ts[i] = Tensor{Name: p.Name, Shape: p.Shape, Data: data}
 	}
@@ -40,14 +43,23 @@ func initKey(seed uint64, name string) [32]byte {
 	return key
 }
 
-// fillNormal draws normal numbers by the method of Box and Muller, in pairs. The
-// uniform numbers are (k+1/2)/2^53 with k the upper 53 bits, never 0 nor 1.
+// unit draws from the numbers (k+1/2)/2^53, k the upper 53 bits: never 0 nor 1.
+func unit(rng *rand.ChaCha8) float64 { return (float64(rng.Uint64()>>11) + 0.5) / (1 << 53) }
+
+// fillUniform draws uniform numbers in +-bound.
+func fillUniform(dst []float32, bound float64, key [32]byte) {
+	rng := rand.NewChaCha8(key)
+	for i := range dst {
+		dst[i] = float32(bound * (2*unit(rng) - 1))
+	}
+}
+
+// fillNormal draws normal numbers by the method of Box and Muller, in pairs.
 func fillNormal(dst []float32, mean, std float64, key [32]byte) {
 	rng := rand.NewChaCha8(key)
-	uniform := func() float64 { return (float64(rng.Uint64()>>11) + 0.5) / (1 << 53) }
 	for i := 0; i < len(dst); i += 2 {
-		radius := std * math.Sqrt(-2*math.Log(uniform()))
-		sin, cos := math.Sincos(2 * math.Pi * uniform())
+		radius := std * math.Sqrt(-2*math.Log(unit(rng)))
+		sin, cos := math.Sincos(2 * math.Pi * unit(rng))
 		dst[i] = float32(mean + float64(radius*cos))
 		if i+1 < len(dst) {
 			dst[i+1] = float32(mean + float64(radius*sin))

@@ -7,9 +7,9 @@
 // interface that an engine (package model/cpu, for one) offers to the training
 // loop.
 //
-// A newcomer starts with [Preset], which returns the paper's net or its narrow
-// sibling, looks at it with [Net.Table], draws weights with [Net.Init], and hands
-// both to an [Engine].
+// A newcomer starts with [Preset], which returns the paper's net or one of its
+// relatives, looks at it with [Net.Table], draws weights with [Net.Init], and hands
+// both to an [Engine]. [Net.Recipe] says how such a net is trained.
 //
 // All images are planar float32 with the mean subtracted: N x C x H x W, channels
 // R, G, B, values of about +-128. Weights of a convolution are laid out
@@ -34,6 +34,7 @@ type Kind string
 const (
 	Conv    Kind = "conv"    // convolution with bias: Out, Kernel, Stride, Pad, PadEnd, Groups
 	ReLU    Kind = "relu"    // max(0, x), the paper's section 3.1
+	Tanh    Kind = "tanh"    // the hyperbolic tangent, what section 3.1 compares ReLUs with
 	LRN     Kind = "lrn"     // local response normalisation over channels, section 3.3: Size, Alpha, Beta, K
 	MaxPool Kind = "maxpool" // overlapping max pooling, section 3.4: Kernel, Stride, Ceil
 	Dropout Kind = "dropout" // section 4.2: Rate
@@ -63,6 +64,7 @@ type Layer struct {
 
 	InitStd     float64 `json:"init_std,omitempty"`      // conv, fc: standard deviation of the initial weights
 	InitBias    float64 `json:"init_bias,omitempty"`     // conv, fc: initial value of the biases
+	InitBound   float64 `json:"init_bound,omitempty"`    // conv, fc: instead of both, weights and biases are uniform in +-this
 	BiasLRMult  float64 `json:"bias_lr_mult,omitempty"`  // conv, fc: learning rate of the biases over the net's; 0 means 1
 	BiasNoDecay bool    `json:"bias_no_decay,omitempty"` // conv, fc: biases are free of weight decay
 }
@@ -82,6 +84,7 @@ type ParamSpec struct {
 	Shape     []int   // conv [out][in/groups][kh][kw], fc [out][in], bias [out]
 	Std       float64 // standard deviation of the initial values around Bias; 0 for a constant
 	Bias      float64 // mean of the initial values
+	Bound     float64 // if not 0, the initial values are uniform in +-Bound, and Std and Bias 0
 	LRMult    float64 // multiplies the learning rate
 	DecayMult float64 // multiplies the weight decay
 }
@@ -134,7 +137,7 @@ func (l *Layer) params(in Shape) []ParamSpec {
 		decay = 0
 	}
 	return []ParamSpec{
-		{Name: l.Name + ".weight", Shape: shape, Std: l.InitStd, LRMult: 1, DecayMult: 1},
-		{Name: l.Name + ".bias", Shape: []int{l.Out}, Bias: l.InitBias, LRMult: lr, DecayMult: decay},
+		{Name: l.Name + ".weight", Shape: shape, Std: l.InitStd, Bound: l.InitBound, LRMult: 1, DecayMult: 1},
+		{Name: l.Name + ".bias", Shape: []int{l.Out}, Bias: l.InitBias, Bound: l.InitBound, LRMult: lr, DecayMult: decay},
 	}
 }

@@ -179,6 +179,10 @@ func TestInitIsNormalAndSeeded(t *testing.T) {
 		}
 		checkMoments(t, a[i], p.Std)
 	}
+	bounded := *n
+	bounded.Layers = slices.Clone(n.Layers)
+	bounded.Layers[0].InitStd, bounded.Layers[0].InitBias, bounded.Layers[0].InitBound = 0, 0, 0.25
+	checkUniform(t, bounded.Init(1)[0], 0.25)
 	// Another number of classes, or other layers after it, leaves a layer as it was.
 	if other := preset(t, "alexnet-small", 7).Init(1); !reflect.DeepEqual(a[:len(a)-2], other[:len(a)-2]) {
 		t.Error("the weights of conv1..fc7 depend on the number of classes")
@@ -200,6 +204,25 @@ func checkMoments(t *testing.T, x Tensor, std float64) {
 	root := math.Sqrt(count)
 	if math.Abs(m1) > 5/root || math.Abs(m2-1) > 5*math.Sqrt2/root || math.Abs(m4-3) > 5*math.Sqrt(96)/root {
 		t.Errorf("%s: moments 1, 2, 4 are %.4f, %.4f, %.4f, want 0, 1, 3", x.Name, m1, m2, m4)
+	}
+}
+
+// checkUniform looks at the range and the variance of uniform values.
+func checkUniform(t *testing.T, x Tensor, bound float64) {
+	t.Helper()
+	var m1, m2 float64
+	count := float64(len(x.Data))
+	for _, v := range x.Data {
+		z := float64(v) / bound
+		if z < -1 || z > 1 {
+			t.Fatalf("%s: %g is outside of +-%g", x.Name, v, bound)
+		}
+		m1 += z / count
+		m2 += z * z / count
+	}
+	root := math.Sqrt(count)
+	if math.Abs(m1) > 5*math.Sqrt(1./3)/root || math.Abs(m2-1./3) > 5*math.Sqrt(4./45)/root {
+		t.Errorf("%s: moments 1, 2 are %.4f, %.4f, want 0, 1/3", x.Name, m1, m2)
 	}
 }
 
@@ -268,6 +291,10 @@ func TestValidate(t *testing.T) {
 		{"rate nan", set("drop6", func(l *Layer) { l.Rate = math.NaN() }), "drop6: rate NaN"},
 		{"std", set("fc8", func(l *Layer) { l.InitStd = -1 }), "fc8: init_std and bias_lr_mult must not be negative"},
 		{"std inf", set("fc8", func(l *Layer) { l.InitStd = math.Inf(1) }), "fc8: an initial value or multiplier is not a finite number"},
+		{"bound", set("fc8", func(l *Layer) { l.InitBound = 0.1 }), "fc8: init_bound must not be negative, nor stand beside init_std or init_bias"},
+		{"bound nan", set("fc8", func(l *Layer) { l.InitStd, l.InitBound = 0, math.NaN() }), "fc8: an initial value or multiplier is not a finite number"},
+		{"activation", func(n *Net) { *n = *n.WithActivation("swish") }, `relu1: unknown kind "swish"`},
+		{"no dropout at all", func(n *Net) { *n = *n.WithDropout(1) }, "drop6: rate 1 is not in [0, 1)"},
 		{"kind", set("relu3", func(l *Layer) { l.Kind = "swish" }), `relu3: unknown kind "swish"`},
 		{"no name", set("relu3", func(l *Layer) { l.Name = "" }), "layer 9: has no name"},
 		{"same name", set("relu3", func(l *Layer) { l.Name = "conv3" }), "conv3: another layer has the same name"},
@@ -324,11 +351,14 @@ func TestTableDetail(t *testing.T) {
 func TestRecipe(t *testing.T) {
 	for _, name := range append(Presets(), "another") {
 		r := (&Net{Name: name}).Recipe()
+		if (r.Schedule == "step") != (len(r.DropAt) > 0) {
+			t.Errorf("%s: schedule %s with drops at %v", name, r.Schedule, r.DropAt)
+		}
 		if r.Batch < 1 || r.Epochs < 1 || r.LearningRate <= 0 || r.Momentum != 0.9 || r.Schedule == "" || r.Factor != 0.1 {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}
-	paper := Recipe{Batch: 128, Epochs: 90, LearningRate: 0.01, Momentum: 0.9, WeightDecay: 0.0005, Schedule: "plateau", Factor: 0.1}
+	paper := Recipe{Batch: 128, Epochs: 90, LearningRate: 0.01, Momentum: 0.9, WeightDecay: 0.0005, Schedule: "plateau", Factor: 0.1, Color: "eigenvalue"}
 	if got := preset(t, "alexnet", 1000).Recipe(); !reflect.DeepEqual(got, paper) {
 		t.Errorf("alexnet: %+v, want %+v", got, paper)
 	}

@@ -6,35 +6,123 @@ import (
 	"strings"
 )
 
-// Presets returns the names that Preset knows.
-func Presets() []string { return []string{"alexnet", "alexnet-small"} }
+// PresetInfo describes a preset: a net and the recipe to train it.
+type PresetInfo struct {
+	// Name is what Preset takes.
+	Name string `json:"preset"`
+	// Net is the Name of the net that Preset returns. Net.Recipe goes by it.
+	Net string `json:"net"`
+	// About says in a sentence what the preset follows.
+	About string `json:"about"`
+	// Missing lists in what it differs from what it is named for.
+	Missing []string `json:"missing,omitempty"`
+	// Recipe is how it is trained.
+	Recipe Recipe `json:"recipe"`
+}
 
-// Preset returns a net by its name, with the given number of classes.
+// namedNet is a PresetInfo and what makes its net, without name.
+type namedNet struct {
+	PresetInfo
+	make func(classes int) *Net
+}
+
+// DescribePresets returns all presets, the paper's first.
+func DescribePresets() []PresetInfo {
+	var infos []PresetInfo
+	for _, p := range presets() {
+		infos = append(infos, p.PresetInfo)
+	}
+	return infos
+}
+
+// Presets returns the names that Preset knows. "alexnet" is the net of "paper".
+func Presets() []string {
+	names := []string{"alexnet", "alexnet-small"}
+	for _, p := range presets() {
+		if p.Name != p.Net {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
+// Preset returns a net by its name, with the given number of classes. With 1,000
+// classes, and named as Presets are:
 //
-// "alexnet" is the paper's: five convolutions, of which the second, fourth and
-// fifth are in two groups (the two GPUs of 2012), three fully connected layers,
-// local response normalisation after the ReLU of the first two convolutions, and
-// overlapping pooling. It takes crops of 3x224x224; three rows and columns of
-// zeros at the end, as in the authors' program, give the 55x55 outputs of the
-// first layer that the paper's numbers need. With 1,000 classes it has 60,965,224
-// parameters.
+// "paper" or "alexnet" is the paper's: five convolutions, of which the second,
+// fourth and fifth are in two groups (the two GPUs of 2012), three fully connected
+// layers, local response normalisation after the ReLU of the first two
+// convolutions, and overlapping pooling. It takes crops of 3x224x224; three rows
+// and columns of zeros at the end, as in the authors' program, give the 55x55
+// outputs of the first layer that the paper's numbers need. It has 60,965,224
+// parameters, as have the next two.
 //
-// "alexnet-small" has the same layers, narrow, for crops of 3x64x64: it learns ten
-// classes from a few thousand photographs within minutes on a CPU.
+// "as-run-2012" is the net of the program that was run for the paper, as far as
+// there are layers for it; "caffe" is Caffe's bvlc_alexnet, with crops of 227.
+//
+// "torchvision" is the single tower of "One weird trick for parallelizing
+// convolutional neural networks" (Krizhevsky, 2014) that torchvision calls alexnet,
+// of 61,100,840 parameters.
+//
+// "alexnet-small" has the layers of the paper's, narrow, for crops of 3x64x64: it
+// learns ten classes from a few thousand photographs within minutes on a CPU.
 func Preset(name string, classes int) (*Net, error) {
-	var n *Net
-	switch name {
-	case "alexnet":
-		n = alexNet(classes)
-	case "alexnet-small":
-		n = alexNetSmall(classes)
-	default:
-		return nil, fmt.Errorf("unknown net %q: there are %s", name, strings.Join(Presets(), ", "))
+	for _, p := range presets() {
+		if name != p.Name && name != p.Net {
+			continue
+		}
+		n := p.make(classes)
+		n.Name = p.Net
+		if err := n.Validate(); err != nil {
+			return nil, err
+		}
+		return n, nil
 	}
-	if err := n.Validate(); err != nil {
-		return nil, err
+	return nil, fmt.Errorf("unknown net %q: there are %s", name, strings.Join(Presets(), ", "))
+}
+
+// presets returns the table of presets, made anew.
+func presets() []namedNet {
+	// Epochs of 1,281,167 images: Caffe's 100,000 iterations of 256 are 20 of them.
+	// The paper's schedule is by the validation error, the others are steps.
+	paper := Recipe{Batch: 128, Epochs: 90, LearningRate: 0.01, Momentum: 0.9, WeightDecay: 0.0005,
+		Schedule: "plateau", Factor: 0.1, Color: "eigenvalue"}
+	asRun, caffe, torch, small := paper, paper, paper, paper
+	asRun.Epochs, asRun.Schedule, asRun.DropAt = 91, "step", []int{25, 51, 79}
+	asRun.Color, asRun.InclusiveCrops = "stddev", true
+	caffe.Batch, caffe.Schedule, caffe.DropAt = 256, "step", []int{20, 40, 60, 80}
+	caffe.Color, caffe.InclusiveCrops = "none", true
+	torch.Batch, torch.Schedule, torch.DropAt = 256, "step", []int{30, 60}
+	torch.WeightDecay, torch.Color, torch.InclusiveCrops = 0.0001, "none", true
+	small.Batch, small.Epochs, small.LearningRate = 32, 10, 0.005
+	small.Schedule, small.DropAt = "step", []int{7, 9}
+	return []namedNet{
+		{PresetInfo{Name: "paper", Net: "alexnet", Recipe: paper,
+			About: "the net and the training that the paper of 2012 describes"}, alexNet},
+		{PresetInfo{Name: "as-run-2012", Net: "alexnet-2012", Recipe: asRun,
+			About: "the program that was run for the paper, by its source and the log of its net 145",
+			Missing: []string{
+				"no spatial normalisation after the second response normalisation",
+				"response normalisation looks across the two towers; there it stayed within each",
+				"each image has a crop and a flip of its own; there 32 consecutive images shared one",
+				"colours are shifted to the end and not divided by 1.1; there the shift ended with epoch 67",
+			}}, alexNet2012},
+		{PresetInfo{Name: "caffe", Net: "alexnet-caffe", Recipe: caffe,
+			About: "Caffe's bvlc_alexnet; its records are warped to 256x256 (ingest --warp)",
+			Missing: []string{
+				"channels are R, G, B; Caffe's weights see B, G, R",
+			}}, alexNetCaffe},
+		{PresetInfo{Name: "torchvision", Net: "alexnet-torchvision", Recipe: torch,
+			About: "torchvision's alexnet: one tower, no response normalisation, dropout before the layers",
+			Missing: []string{
+				"crops are 224x224 of a record; there they were of random size and shape, resized",
+				"pixels are not divided by their standard deviation of about 58",
+				"the learning rate stands inside the velocity (model.Hyper), in PyTorch outside: another course after each drop",
+				"no adaptive pooling: with crops of 224 it changes nothing",
+			}}, alexNetTorchvision},
+		{PresetInfo{Name: "alexnet-small", Net: "alexnet-small", Recipe: small,
+			About: "the paper's layers, narrow, for ten classes of 64x64 crops on a CPU"}, alexNetSmall},
 	}
-	return n, nil
 }
 
 // alexNet follows the paper, sections 3 and 5. Where the program that was run in
@@ -44,7 +132,7 @@ func alexNet(classes int) *Net {
 	norm := func(name string) Layer {
 		return Layer{Name: name, Kind: LRN, Size: 5, Alpha: 1e-4, Beta: 0.75, K: 2}
 	}
-	return &Net{Name: "alexnet", Input: Shape{C: 3, H: 224, W: 224}, Classes: classes, Layers: []Layer{
+	return &Net{Input: Shape{C: 3, H: 224, W: 224}, Classes: classes, Layers: []Layer{
 		{Name: "conv1", Kind: Conv, Out: 96, Kernel: 11, Stride: 4, PadEnd: 3, InitStd: 0.01},
 		{Name: "relu1", Kind: ReLU},
 		norm("norm1"),
@@ -83,7 +171,6 @@ func alexNet(classes int) *Net {
 //   - Dropout zeroes a fifth, not half: of 256 units too few would be left.
 func alexNetSmall(classes int) *Net {
 	n := alexNet(classes)
-	n.Name = "alexnet-small"
 	n.Input = Shape{C: 3, H: 64, W: 64}
 	out := map[string]int{"conv1": 32, "conv2": 64, "conv3": 96, "conv4": 96, "conv5": 64, "fc6": 256, "fc7": 256, "fc8": classes}
 	in := n.Input
@@ -110,4 +197,80 @@ func alexNetSmall(classes int) *Net {
 		in = shape
 	}
 	return n
+}
+
+// alexNet2012 is the net as the program had it: other standard deviations of the
+// initial weights, alpha divided by n, the first normalisation and pooling before
+// the ReLU, biases that learn at the double rate and do not decay.
+func alexNet2012(classes int) *Net {
+	n := alexNet(classes)
+	for i := range n.Layers {
+		switch l := &n.Layers[i]; {
+		case l.Kind == LRN:
+			l.Alpha = 1e-4 / 5
+		case l.weighted():
+			l.BiasLRMult, l.BiasNoDecay = 2, true
+			if l.Name == "conv3" || l.Name == "conv4" || l.Name == "conv5" {
+				l.InitStd = 0.03
+			}
+		}
+	}
+	l := n.Layers // conv1, relu1, norm1, pool1
+	l[1], l[2], l[3] = l[2], l[3], l[1]
+	return n
+}
+
+// alexNetCaffe is models/bvlc_alexnet of Caffe: no padding of crops of 227, alpha
+// divided by n, k of 1, biases of 0.1 where the paper has 1.
+func alexNetCaffe(classes int) *Net {
+	n := alexNet(classes)
+	n.Input = Shape{C: 3, H: 227, W: 227}
+	for i := range n.Layers {
+		switch l := &n.Layers[i]; {
+		case l.Kind == LRN:
+			l.Alpha, l.K = 1e-4/5, 1
+		case l.weighted():
+			l.PadEnd, l.InitBias = 0, l.InitBias/10
+			l.BiasLRMult, l.BiasNoDecay = 2, true
+			if l.Name == "fc6" || l.Name == "fc7" {
+				l.InitStd = 0.005
+			}
+		}
+	}
+	return n
+}
+
+// alexNetTorchvision is torchvision.models.alexnet. Its initial weights and biases
+// are uniform in +-1/sqrt(inputs), PyTorch's default.
+func alexNetTorchvision(classes int) *Net {
+	bound := func(inputs int) float64 { return 1 / math.Sqrt(float64(inputs)) }
+	conv := func(name string, in, out, kernel, stride, pad int) Layer {
+		return Layer{Name: name, Kind: Conv, Out: out, Kernel: kernel, Stride: stride, Pad: pad, InitBound: bound(in * kernel * kernel)}
+	}
+	fc := func(name string, in, out int) Layer {
+		return Layer{Name: name, Kind: FC, Out: out, InitBound: bound(in)}
+	}
+	return &Net{Input: Shape{C: 3, H: 224, W: 224}, Classes: classes, Layers: []Layer{
+		conv("conv1", 3, 64, 11, 4, 2),
+		{Name: "relu1", Kind: ReLU},
+		{Name: "pool1", Kind: MaxPool, Kernel: 3, Stride: 2},
+		conv("conv2", 64, 192, 5, 1, 2),
+		{Name: "relu2", Kind: ReLU},
+		{Name: "pool2", Kind: MaxPool, Kernel: 3, Stride: 2},
+		conv("conv3", 192, 384, 3, 1, 1),
+		{Name: "relu3", Kind: ReLU},
+		conv("conv4", 384, 256, 3, 1, 1),
+		{Name: "relu4", Kind: ReLU},
+		conv("conv5", 256, 256, 3, 1, 1),
+		{Name: "relu5", Kind: ReLU},
+		{Name: "pool5", Kind: MaxPool, Kernel: 3, Stride: 2},
+		{Name: "drop6", Kind: Dropout, Rate: 0.5},
+		fc("fc6", 256*6*6, 4096),
+		{Name: "relu6", Kind: ReLU},
+		{Name: "drop7", Kind: Dropout, Rate: 0.5},
+		fc("fc7", 4096, 4096),
+		{Name: "relu7", Kind: ReLU},
+		fc("fc8", 4096, classes),
+		{Name: "prob", Kind: Softmax},
+	}}
 }

@@ -2,23 +2,28 @@ package model
 
 // Recipe is how a preset is best trained: defaults for the flags of a trainer.
 type Recipe struct {
-	Batch        int
-	Epochs       int
-	LearningRate float64
-	Momentum     float64
-	WeightDecay  float64
-	Schedule     string  // "constant", "step" or "plateau"
-	DropAt       []int   // step: the epochs (from 0) before which the rate is multiplied by Factor
-	Factor       float64 // what a drop multiplies the learning rate by
+	Batch        int     `json:"batch"`
+	Epochs       int     `json:"epochs"`
+	LearningRate float64 `json:"learning_rate"`
+	Momentum     float64 `json:"momentum"`
+	WeightDecay  float64 `json:"weight_decay"`
+	Schedule     string  `json:"schedule"`          // "step" or "plateau"
+	DropAt       []int   `json:"drop_at,omitempty"` // step: the epochs (from 0) before which the rate is multiplied by Factor
+	Factor       float64 `json:"factor"`            // what a drop multiplies the learning rate by
+	Color        string  `json:"color"`             // "none", "stddev" or "eigenvalue": the scale of colour shifts
+	// InclusiveCrops widens the random crops by the last offset: 33x33 of them for
+	// crops of 224 from 256, not the paper's 32x32.
+	InclusiveCrops bool `json:"inclusive_crops,omitempty"`
 }
 
 // Recipe returns the recommended training of the preset that the net is named
 // for, and the paper's for any other net.
 func (n *Net) Recipe() Recipe {
-	if n.Name == "alexnet-small" {
-		return Recipe{Batch: 32, Epochs: 10, LearningRate: 0.005, Momentum: 0.9, WeightDecay: 0.0005,
-			Schedule: "step", DropAt: []int{7, 9}, Factor: 0.1}
+	all := presets()
+	for _, p := range all {
+		if n.Name == p.Net {
+			return p.Recipe
+		}
 	}
-	return Recipe{Batch: 128, Epochs: 90, LearningRate: 0.01, Momentum: 0.9, WeightDecay: 0.0005,
-		Schedule: "plateau", Factor: 0.1}
+	return all[0].Recipe
 }

@@ -123,7 +123,7 @@ func (l *Layer) output(in Shape) (Shape, string) {
 			return Shape{}, fmt.Sprintf("rate %g is not in [0, 1)", l.Rate)
 		}
 		return in, ""
-	case ReLU, Softmax:
+	case ReLU, Tanh, Softmax:
 		return in, ""
 	}
 	return Shape{}, fmt.Sprintf("unknown kind %q", l.Kind)
@@ -133,13 +133,16 @@ func (l *Layer) checkWeights() string {
 	if l.Out < 1 || l.Out > maxDim {
 		return fmt.Sprintf("%d outputs: there must be 1..%d", l.Out, maxDim)
 	}
-	for _, v := range [3]float64{l.InitStd, l.InitBias, l.BiasLRMult} {
+	for _, v := range [4]float64{l.InitStd, l.InitBias, l.InitBound, l.BiasLRMult} {
 		if math.IsNaN(v) || math.Abs(v) > math.MaxFloat32 {
 			return "an initial value or multiplier is not a finite number"
 		}
 	}
 	if l.InitStd < 0 || l.BiasLRMult < 0 {
 		return "init_std and bias_lr_mult must not be negative"
+	}
+	if l.InitBound < 0 || l.InitBound > 0 && (l.InitStd != 0 || l.InitBias != 0) {
+		return "init_bound must not be negative, nor stand beside init_std or init_bias"
 	}
 	return ""
 }

@@ -64,6 +64,8 @@ func (m *machinery) plan(net *model.Net, index int, in layout, out model.Shape) 
 	case model.ReLU:
 		p.kernel = &reluKernel{m: m, layout: same}
 		p.inPlace, p.readsOutput = true, true
+	case model.Tanh:
+		p.kernel, p.inPlace, p.readsOutput = &tanhKernel{m: m, layout: same}, true, true
 	case model.LRN:
 		p.kernel = newLRNKernel(m, l, same)
 		p.readsOutput = true

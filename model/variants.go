@@ -1,0 +1,77 @@
+package model
+
+import "slices"
+
+// The functions of this file return changed copies of a net: what the paper
+// compares its net with. Names of nets and layers stay, and with them the recipe
+// and the initial weights of the layers whose sizes do not change.
+
+// clone returns a copy whose layers can be changed.
+func (n *Net) clone() *Net {
+	c := *n
+	c.Layers = slices.Clone(n.Layers)
+	return &c
+}
+
+// without returns a copy without the layers of a kind.
+func (n *Net) without(k Kind) *Net {
+	c := n.clone()
+	c.Layers = slices.DeleteFunc(c.Layers, func(l Layer) bool { return l.Kind == k })
+	return c
+}
+
+// WithoutLRN returns the net without local response normalisation (section 3.3 of
+// the paper: worth 1.4 % of top-1 error).
+func (n *Net) WithoutLRN() *Net { return n.without(LRN) }
+
+// WithoutOverlap returns the net with pooling windows that do not overlap, as large
+// as their step: 2x2 and 2 where the paper has 3x3 and 2 (section 3.4: worth 0.4 %
+// of top-1 error). In the nets of Preset no size changes.
+func (n *Net) WithoutOverlap() *Net {
+	c := n.clone()
+	for i := range c.Layers {
+		if l := &c.Layers[i]; l.Kind == MaxPool {
+			l.Kernel = min(l.Kernel, l.Stride)
+		}
+	}
+	return c
+}
+
+// SingleTower returns the net with convolutions that see all channels of their
+// input, not only those of their own GPU of 2012. It has more weights (alexnet
+// 62,378,344): the net that section 3.2 compares with, which fits one of those GPUs,
+// is another, with half the kernels.
+func (n *Net) SingleTower() *Net {
+	c := n.clone()
+	for i := range c.Layers {
+		c.Layers[i].Groups = 0
+	}
+	return c
+}
+
+// WithDropout returns the net with another rate of dropout, in [0, 1); 0 takes the
+// layers away. Validate finds a rate that cannot be.
+func (n *Net) WithDropout(rate float64) *Net {
+	if rate == 0 {
+		return n.without(Dropout)
+	}
+	c := n.clone()
+	for i := range c.Layers {
+		if l := &c.Layers[i]; l.Kind == Dropout {
+			l.Rate = rate
+		}
+	}
+	return c
+}
+
+// WithActivation returns the net with ReLU or Tanh as its only non-linearity
+// (section 3.1). Validate finds a kind that is no layer.
+func (n *Net) WithActivation(k Kind) *Net {
+	c := n.clone()
+	for i := range c.Layers {
+		if l := &c.Layers[i]; l.Kind == ReLU || l.Kind == Tanh {
+			l.Kind = k
+		}
+	}
+	return c
+}
