@@ -53,6 +53,37 @@ func TestNet(t *testing.T) {
 	}
 }
 
+func TestPresets(t *testing.T) {
+	for name, wants := range map[string][]string{
+		"paper":       {"recipe: batch 128, 90 epochs, learning rate 0.01, momentum 0.9, weight decay 0.0005\n", "rate times 0.1 when the validation error no longer improves; colour eigenvalue; crops without the last offset\nalexnet: input 3x224x224\n", "60,965,224"},
+		"caffe":       {"caffe: Caffe's bvlc_alexnet", "batch 256", "at epochs [20 40 60 80]; colour none; crops with the last offset\nalexnet-caffe: input 3x227x227\n", "60,965,224"},
+		"torchvision": {"alexnet-torchvision: input 3x224x224\n", "weight decay 0.0001", "61,100,840"},
+		"as-run-2012": {"not as there: no spatial normalisation", "not as there: response normalisation looks across", "not as there: each image has a crop", "at epochs [25 51 79]; colour stddev", "60,965,224"},
+		"list":        {"paper          alexnet ", "torchvision    alexnet-torchvision    61,100,840 parameters  ", "alexnet-small  alexnet-small             623,272 parameters  "},
+	} {
+		status, out, msg := inspect(t, "net", "--preset", name)
+		for _, want := range wants {
+			if status != cli.Done || !strings.Contains(out, want) {
+				t.Errorf("%s: status %d, no %q in\n%s%s", name, status, want, out, msg)
+			}
+		}
+	}
+	if _, out, _ := inspect(t, "net", "--preset", "list", "--json"); strings.Count(out, "\n") != 5 || !strings.Contains(out, `"preset":"torchvision","net":"alexnet-torchvision",`) || !strings.Contains(out, `"parameters":61100840}`) {
+		t.Errorf("list as JSON:\n%s", out)
+	}
+	if _, out, _ := inspect(t, "net", "--preset", "caffe", "--json"); !strings.HasPrefix(out, `{"preset":"caffe",`) || !strings.Contains(out, "\n"+`{"layer":"conv1","kind":"conv",`) {
+		t.Errorf("a preset as JSON:\n%s", out)
+	}
+	status, _, msg := inspect(t, "net", "--preset", "vgg")
+	if status != cli.Failed || !strings.Contains(msg, `unknown preset "vgg"`) {
+		t.Errorf("status %d, %q", status, msg)
+	}
+	status, _, msg = inspect(t, "net", "alexnet", "--preset", "paper")
+	if status != cli.Usage || !strings.Contains(msg, "give one of them") {
+		t.Errorf("status %d, %q", status, msg)
+	}
+}
+
 func TestRecordsRowsVerify(t *testing.T) {
 	dir := testRecords(t)
 	_, out, _ := inspect(t, "records", dir, "--classes")

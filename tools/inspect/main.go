@@ -10,7 +10,8 @@ Examples:
   inspect records out/
   inspect verify out/
   inspect sheet out/ --crop 224 --png sheet.png
-  inspect net alexnet`
+  inspect net alexnet
+  inspect net --preset list`
 
 // flags are inspect's commands.
 type flags struct {

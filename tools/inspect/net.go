@@ -7,21 +7,97 @@ import (
 	"io"
 
 	"alexnet/model"
+	"alexnet/tools/cli"
 )
 
 // netCommand shows the layer table of a net.
 type netCommand struct {
-	Name    string `arg:"" default:"alexnet" help:"${default} or another preset (alexnet-small)."`
+	Name    string `arg:"" optional:"" help:"A net (default: alexnet)."`
+	Preset  string `placeholder:"NAME" help:"A preset, with its recipe; list names them all."`
 	Classes int    `default:"1000" help:"Outputs of the last layer."`
-	JSON    bool   `name:"json" help:"One JSON object a layer."`
+	JSON    bool   `name:"json" help:"One JSON object a layer; with --preset one for the preset first, with --preset list one a preset."`
 }
 
 // Run prints the table.
 func (c *netCommand) Run(_ context.Context, out io.Writer) error {
+	switch {
+	case c.Name != "" && c.Preset != "":
+		return cli.Usagef("net %s and --preset %s: give one of them", c.Name, c.Preset)
+	case c.Preset == "list":
+		return c.list(out)
+	case c.Preset != "":
+		for _, p := range model.DescribePresets() {
+			if p.Name == c.Preset {
+				return c.preset(out, p)
+			}
+		}
+		return fmt.Errorf("unknown preset %q: `inspect net --preset list` names them", c.Preset)
+	case c.Name == "":
+		c.Name = "alexnet"
+	}
 	net, err := model.Preset(c.Name, c.Classes)
 	if err != nil {
 		return err
 	}
+	return c.table(out, net)
+}
+
+// list prints a line for each preset.
+func (c *netCommand) list(out io.Writer) error {
+	enc := json.NewEncoder(out)
+	for _, p := range model.DescribePresets() {
+		net, err := model.Preset(p.Name, c.Classes)
+		if err != nil {
+			return err
+		}
+		if !c.JSON {
+			fmt.Fprintf(out, "%-14s %-20s %12s parameters  %s\n", p.Name, p.Net, count(net.ParamCount()), p.About)
+			continue
+		}
+		err = enc.Encode(struct {
+			model.PresetInfo
+			Parameters int64 `json:"parameters"`
+		}{p, net.ParamCount()})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// preset prints what a preset is, and the table of its net.
+func (c *netCommand) preset(out io.Writer, p model.PresetInfo) error {
+	net, err := model.Preset(p.Name, c.Classes)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		if err := json.NewEncoder(out).Encode(p); err != nil {
+			return err
+		}
+		return c.table(out, net)
+	}
+	r := p.Recipe
+	fmt.Fprintf(out, "%s: %s\n", p.Name, p.About)
+	for _, m := range p.Missing {
+		fmt.Fprintf(out, "  not as there: %s\n", m)
+	}
+	fmt.Fprintf(out, "recipe: batch %d, %d epochs, learning rate %g, momentum %g, weight decay %g\n",
+		r.Batch, r.Epochs, r.LearningRate, r.Momentum, r.WeightDecay)
+	when := "when the validation error no longer improves"
+	if r.Schedule == "step" {
+		when = fmt.Sprintf("at epochs %v", r.DropAt)
+	}
+	offsets := "without the last offset"
+	if r.InclusiveCrops {
+		offsets = "with the last offset"
+	}
+	fmt.Fprintf(out, "        rate times %g %s; colour %s; crops %s\n", r.Factor, when, r.Color, offsets)
+	return c.table(out, net)
+}
+
+// table prints the layers of a net.
+func (c *netCommand) table(out io.Writer, net *model.Net) error {
 	rows := net.Table()
 	if c.JSON {
 		enc := json.NewEncoder(out)
