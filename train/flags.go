@@ -17,6 +17,7 @@ type flags struct {
 	Records string  `placeholder:"DIR" help:"Records that ingest made; with --resume those of the run."`
 	RunDir  string  `name:"run" placeholder:"DIR" help:"The run's folder (default: runs/NET)."`
 	Net     *string `enum:"alexnet,alexnet-small" help:"alexnet (default) or alexnet-small."`
+	Preset  *string `enum:"paper,as-run-2012,caffe,torchvision,alexnet-small" help:"A net with its recipe: paper (that of --net alexnet), as-run-2012, caffe, torchvision or alexnet-small. inspect net --preset NAME shows it."`
 	Device  string  `enum:"auto,cpu,gpu" default:"auto" help:"auto, cpu or gpu."`
 	Resume  bool    `help:"Go on from the newest sound checkpoint of --run."`
 	Init    string  `placeholder:"FILE" help:"Take the first weights from a checkpoint or a safetensors file."`
@@ -30,15 +31,27 @@ type flags struct {
 	Seed        *uint64  `placeholder:"N" help:"Of weights, order, crops and dropout (default: 1)."`
 	Color       *string  `enum:"none,stddev,eigenvalue" help:"Colour augmentation: none, stddev (as the 2012 code) or eigenvalue (as the paper, default)."`
 
+	Crops *string `enum:"exclusive,inclusive" help:"Random crops without the last offset (exclusive, as the paper's 32x32) or with it (inclusive, 33x33); default: the preset's."`
+
+	Activation  *string  `enum:"relu,tanh" help:"The net's non-linearity: relu or tanh."`
+	NoLRN       bool     `name:"no-lrn" help:"The net without local response normalisation."`
+	NoOverlap   bool     `help:"The net with pooling windows that do not overlap."`
+	SingleTower bool     `help:"The net with convolutions that see all channels, not in groups."`
+	Dropout     *float64 `placeholder:"RATE" help:"The net with another rate of dropout; 0: without."`
+
 	Shuffle *string `enum:"global,block" help:"Order of an epoch: global (default) mixes all records; block reads neighbours together and mixes them in windows, for records larger than memory on a disk that is slow to seek."`
 	Window  *int    `placeholder:"N" help:"block: records that are mixed at a time (default, also 0: what suits this machine's memory when the run begins)."`
 
-	Schedule *string  `enum:"constant,step,plateau" help:"Learning rate: constant, step (drops at --drop-at), plateau (drops when the validation error no longer improves)."`
+	Schedule *string  `enum:"constant,step,plateau,linear,cosine" help:"Learning rate: constant, step (drops at --drop-at), plateau (drops when the validation error no longer improves), linear or cosine (falls to --final-lr over the --epochs that the run begins with)."`
 	DropAt   []int    `placeholder:"EPOCH" help:"step: epochs, counted from 0, before which the rate drops."`
 	Factor   *float64 `placeholder:"F" help:"step, plateau: what a drop multiplies the rate by (default: 0.1)."`
 	Patience *int     `placeholder:"EPOCHS" help:"plateau: epochs without a better validation before a drop (default: 5)."`
 	MaxDrops *int     `placeholder:"N" help:"plateau: drops at most (default: 3)."`
 	Stop     *bool    `name:"plateau-stop" help:"plateau: end the run when the patience runs out after the last drop."`
+	FinalLR  *float64 `name:"final-lr" placeholder:"RATE" help:"linear, cosine: the rate at the end (default: 0)."`
+
+	WarmupSteps  *int `placeholder:"N" help:"Let the rate rise to its value over the first N steps."`
+	WarmupEpochs *int `placeholder:"N" help:"The same in epochs."`
 
 	CheckpointEvery *int    `placeholder:"STEPS" help:"Steps between checkpoints, beside those after each epoch (default: 500; 0: none)."`
 	LogEvery        *int    `placeholder:"STEPS" help:"Steps between lines of metrics.jsonl (default: 20; 0: epochs only)."`
@@ -55,7 +68,6 @@ type flags struct {
 const (
 	defaultNet             = "alexnet"
 	defaultSeed            = 1
-	defaultColor           = "eigenvalue"
 	defaultFactor          = 0.1
 	defaultPatience        = 5
 	defaultMaxDrops        = 3
@@ -69,7 +81,33 @@ func (f *flags) run() string {
 	if f.RunDir != "" {
 		return f.RunDir
 	}
-	return filepath.Join("runs", value(f.Net, defaultNet))
+	return filepath.Join("runs", f.name())
+}
+
+// name returns what the net is asked for by.
+func (f *flags) name() string { return value(f.Preset, value(f.Net, defaultNet)) }
+
+// vary changes a net as the flags ask for.
+func (f *flags) vary(n *model.Net) (*model.Net, error) {
+	if f.Activation != nil {
+		n = n.WithActivation(model.Kind(*f.Activation))
+	}
+	if f.NoLRN {
+		n = n.WithoutLRN()
+	}
+	if f.NoOverlap {
+		n = n.WithoutOverlap()
+	}
+	if f.SingleTower {
+		n = n.SingleTower()
+	}
+	if f.Dropout != nil {
+		n = n.WithDropout(*f.Dropout)
+	}
+	if err := n.Validate(); err != nil {
+		return nil, &cli.UsageError{Err: err}
+	}
+	return n, nil
 }
 
 // value returns what a flag says, or the default.
@@ -87,6 +125,8 @@ func (f *flags) check() error {
 		return cli.Usagef("--records DIR is missing: the folder that ingest wrote")
 	case f.Resume && f.Init != "":
 		return cli.Usagef("--init gives the first weights of a new run, and --resume goes on with a run's own: give one of them")
+	case f.Net != nil && f.Preset != nil:
+		return cli.Usagef("--net and --preset: a preset has its own net, so give one of them")
 	case f.Threads < 0:
 		return cli.Usagef("--threads %d: must not be negative", f.Threads)
 	}
@@ -97,7 +137,7 @@ func (f *flags) check() error {
 func ownSettings(net *model.Net) (loop.Settings, loop.Limits) {
 	r := net.Recipe()
 	return loop.Settings{
-			Batch: r.Batch, Seed: defaultSeed, Momentum: r.Momentum, WeightDecay: r.WeightDecay, Color: defaultColor,
+			Batch: r.Batch, Seed: defaultSeed, Momentum: r.Momentum, WeightDecay: r.WeightDecay, Color: r.Color, InclusiveCrops: r.InclusiveCrops,
 			Schedule: sgd.Config{Kind: sgd.Kind(r.Schedule), Base: r.LearningRate, Factor: r.Factor, DropAt: r.DropAt},
 		}, loop.Limits{
 			Epochs: r.Epochs, CheckpointEvery: defaultCheckpointEvery, LogEvery: defaultLogEvery, Keep: keepCheckpoints,
@@ -111,6 +151,9 @@ func (f *flags) apply(s *loop.Settings, l *loop.Limits) error {
 	s.Momentum = value(f.Momentum, s.Momentum)
 	s.WeightDecay = value(f.WeightDecay, s.WeightDecay)
 	s.Color = value(f.Color, s.Color)
+	if f.Crops != nil {
+		s.InclusiveCrops = *f.Crops == "inclusive"
+	}
 	l.Epochs = value(f.Epochs, l.Epochs)
 	l.CheckpointEvery = value(f.CheckpointEvery, l.CheckpointEvery)
 	l.LogEvery = value(f.LogEvery, l.LogEvery)
@@ -120,7 +163,7 @@ func (f *flags) apply(s *loop.Settings, l *loop.Limits) error {
 		return err
 	}
 	var err error
-	if s.Schedule, err = f.schedule(s.Schedule); err != nil {
+	if s.Schedule, err = f.schedule(s.Schedule, l.Epochs); err != nil {
 		return err
 	}
 	if err := s.Check(); err != nil {
@@ -166,8 +209,8 @@ func (f *flags) applyStream(s *loop.Settings, l *loop.Limits) error {
 }
 
 // schedule puts the flags over a schedule, keeps what its kind uses, and refuses
-// flags of another kind.
-func (f *flags) schedule(c sgd.Config) (sgd.Config, error) {
+// flags of another kind. A decay that has no length yet lasts for the given epochs.
+func (f *flags) schedule(c sgd.Config, epochs int) (sgd.Config, error) {
 	kind := sgd.Kind(value(f.Schedule, string(c.Kind)))
 	for _, flag := range []struct {
 		name  string
@@ -179,31 +222,36 @@ func (f *flags) schedule(c sgd.Config) (sgd.Config, error) {
 		{"--patience", f.Patience != nil, []sgd.Kind{sgd.Plateau}},
 		{"--max-drops", f.MaxDrops != nil, []sgd.Kind{sgd.Plateau}},
 		{"--plateau-stop", f.Stop != nil, []sgd.Kind{sgd.Plateau}},
+		{"--final-lr", f.FinalLR != nil, []sgd.Kind{sgd.Linear, sgd.Cosine}},
 	} {
 		if flag.given && !slices.Contains(flag.kinds, kind) {
 			return c, cli.Usagef("%s is for --schedule %s, and the schedule is %s", flag.name, flag.kinds[0], kind)
 		}
 	}
 	if kind != c.Kind {
-		c = sgd.Config{Kind: kind, Base: c.Base}
+		c = sgd.Config{Kind: kind, Base: c.Base, WarmupSteps: c.WarmupSteps, WarmupEpochs: c.WarmupEpochs}
 	}
 	c.Base = value(f.LR, c.Base)
-	if kind == sgd.Constant {
-		return c, nil
-	}
-	c.Factor = value(f.Factor, or(c.Factor, defaultFactor))
-	if kind == sgd.Step {
+	c.WarmupSteps = value(f.WarmupSteps, c.WarmupSteps)
+	c.WarmupEpochs = value(f.WarmupEpochs, c.WarmupEpochs)
+	switch kind {
+	case sgd.Linear, sgd.Cosine:
+		c.Epochs = or(c.Epochs, epochs)
+		c.Final = value(f.FinalLR, c.Final)
+	case sgd.Step:
+		c.Factor = value(f.Factor, or(c.Factor, defaultFactor))
 		if f.DropAt != nil {
 			c.DropAt = f.DropAt
 		}
 		if len(c.DropAt) == 0 {
 			return c, cli.Usagef("--schedule step needs --drop-at EPOCH,…: when the rate drops")
 		}
-		return c, nil
+	case sgd.Plateau:
+		c.Factor = value(f.Factor, or(c.Factor, defaultFactor))
+		c.Patience = value(f.Patience, or(c.Patience, defaultPatience))
+		c.MaxDrops = value(f.MaxDrops, or(c.MaxDrops, defaultMaxDrops))
+		c.Stop = value(f.Stop, c.Stop)
 	}
-	c.Patience = value(f.Patience, or(c.Patience, defaultPatience))
-	c.MaxDrops = value(f.MaxDrops, or(c.MaxDrops, defaultMaxDrops))
-	c.Stop = value(f.Stop, c.Stop)
 	return c, nil
 }
 

@@ -34,7 +34,10 @@ func (f *flags) plan() (*plan, error) {
 	if p.records, err = records.Open(f.Records); err != nil {
 		return nil, err
 	}
-	if p.net, err = model.Preset(value(f.Net, defaultNet), len(p.records.Manifest.Classes)); err != nil {
+	if p.net, err = model.Preset(f.name(), len(p.records.Manifest.Classes)); err != nil {
+		return nil, err
+	}
+	if p.net, err = f.vary(p.net); err != nil {
 		return nil, err
 	}
 	p.config.Settings, p.config.Limits = ownSettings(p.net)
@@ -62,10 +65,17 @@ func (f *flags) planResumed() (*plan, error) {
 		return nil, err
 	}
 	p.net = own.Net
-	if f.Net != nil && *f.Net != own.Net.Name {
-		if p.net, err = model.Preset(*f.Net, len(p.records.Manifest.Classes)); err != nil {
+	if f.Net != nil && *f.Net != own.Net.Name || f.Preset != nil {
+		asked, err := model.Preset(f.name(), len(p.records.Manifest.Classes))
+		if err != nil {
 			return nil, err
 		}
+		if asked.Name != own.Net.Name { // the run's own may be a changed one
+			p.net = asked
+		}
+	}
+	if p.net, err = f.vary(p.net); err != nil {
+		return nil, err
 	}
 	p.config.Init, p.config.Settings, p.config.Limits = own.Init, own.Settings, own.Limits
 	if err := f.apply(&p.config.Settings, &p.config.Limits); err != nil {

@@ -185,7 +185,7 @@ func TestCheckShowsTheDifference(t *testing.T) {
 	}{
 		{"a wider net", wide, c.Classes, c.Records, plain,
 			"has other net: layers.conv1.out: 2 in the checkpoint, 4 here, layers.conv1.pad: nothing in the checkpoint, 1 here; resume with the net"},
-		{"a deeper net", deep, c.Classes, c.Records, plain, "has other net: layers: 4 entries in the checkpoint, 5 entries here; "},
+		{"a deeper net", deep, c.Classes, c.Records, plain, "has other net: layers: nothing in the checkpoint, drop here; "},
 		{"more classes", tinyNet(4), []string{"n01", "n02", "n03", "n04"}, c.Records, plain,
 			"has other classes: 3 classes in the checkpoint, 4 here; use the records"},
 		{"classes in another order", tinyNet(3), []string{"n01", "n03", "n02"}, c.Records, plain,

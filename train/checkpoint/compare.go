@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"alexnet/model"
 	"alexnet/records"
@@ -84,11 +85,15 @@ func walk(out []string, path string, a, b any) []string {
 			return out
 		}
 	case []any:
-		if b, ok := b.([]any); ok && len(a) == len(b) {
+		b, ok := b.([]any)
+		if ok && len(a) == len(b) {
 			for i := range a {
 				out = walk(out, join(path, label(i, a[i])), a[i], b[i])
 			}
 			return out
+		}
+		if x, y := besides(a, b), besides(b, a); x != y {
+			return append(out, difference(path, x, y))
 		}
 	}
 	if x, y := show(a), show(b); x != y {
@@ -110,12 +115,31 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
+// besides lists the names of the elements of a that b does not have.
+func besides(a, b []any) string {
+	var names []string
+	for _, v := range a {
+		if name := nameOf(v); name != "" && !slices.ContainsFunc(b, func(w any) bool { return nameOf(w) == name }) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return show(nil)
+	}
+	return strings.Join(names, " ")
+}
+
+// nameOf returns the name of an element of a list, such as a layer's, or "".
+func nameOf(element any) string {
+	object, _ := element.(map[string]any)
+	name, _ := object["name"].(string)
+	return name
+}
+
 // label names an element of a list: layers have names, others their index.
 func label(i int, element any) string {
-	if object, ok := element.(map[string]any); ok {
-		if name, ok := object["name"].(string); ok {
-			return name
-		}
+	if name := nameOf(element); name != "" {
+		return name
 	}
 	return fmt.Sprint(i)
 }

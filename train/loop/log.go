@@ -120,7 +120,7 @@ func (t *trainer) log() error {
 func (t *trainer) line(event report.Event, s model.Score, v speed) report.Line {
 	n := float64(max(s.N, 1))
 	l := report.Line{
-		Event: event, Step: t.p.Step, Epoch: t.p.Epoch + 1, LR: t.schedule.Rate(),
+		Event: event, Step: t.p.Step, Epoch: t.p.Epoch + 1, LR: t.lastRate(),
 		Images: s.N, Loss: s.Loss / n, Top1: float64(s.Top1) / n, Top5: float64(s.Top5) / n,
 		ImagesPerSecond: v.imagesPerSecond, Skipped: t.p.Skipped, Loader: v.loader,
 	}

@@ -379,20 +379,28 @@ func (t *trainer) learn(batch *pipeline.Batch) (model.Score, error) {
 		return score, fmt.Errorf("step %d: none of its %d images has a label: split %q of %s cannot be trained on", t.p.Step, batch.N, TrainSplit, t.ds.Dir)
 	}
 	if math.IsNaN(score.Loss) || math.IsInf(score.Loss, 0) {
-		return score, t.diverged(fmt.Sprintf("the loss is %v", score.Loss))
+		return score, t.diverged(fmt.Sprintf("the loss is %v", score.Loss), t.rate())
 	}
-	rate := t.schedule.Rate()
-	err = t.eng.Update(model.Hyper{LearningRate: rate, Momentum: float32(t.cfg.Settings.Momentum), WeightDecay: float32(t.cfg.Settings.WeightDecay)})
+	err = t.eng.Update(model.Hyper{LearningRate: t.rate(), Momentum: float32(t.cfg.Settings.Momentum), WeightDecay: float32(t.cfg.Settings.WeightDecay)})
 	if err != nil {
 		return score, fmt.Errorf("step %d: %w", t.p.Step, err)
 	}
 	return score, nil
 }
 
+// rate returns the learning rate of the step in hand.
+func (t *trainer) rate() float32 { return t.schedule.Rate(t.p.StepInEpoch, t.stepsPerEpoch()) }
+
+// lastRate returns that of the epoch's last step, before the first that of the
+// first.
+func (t *trainer) lastRate() float32 {
+	return t.schedule.Rate(max(t.p.StepInEpoch-1, 0), t.stepsPerEpoch())
+}
+
 // endEpoch validates and moves on to the next epoch. When the context is cancelled
 // on the way it leaves everything as it was.
 func (t *trainer) endEpoch(ctx context.Context) error {
-	rate := t.schedule.Rate()
+	rate := t.lastRate()
 	took := t.speedOf(t.epoch)
 	line := t.line(report.EpochEvent, t.p.Totals, took)
 	if line.Loader != nil {
@@ -432,7 +440,7 @@ func (t *trainer) endEpoch(ctx context.Context) error {
 	if line.Loader != nil && line.Loader.Limit != pipeline.LimitConsumer {
 		t.hooks.Message(line.Loader.Verdict)
 	}
-	if now := t.schedule.Rate(); now != rate && !t.schedule.Done() {
+	if now := t.rate(); now != rate && t.cfg.Settings.Schedule.Drops() && !t.schedule.Done() {
 		t.hooks.Message(fmt.Sprintf("learning rate %g -> %g", rate, now))
 	}
 	return nil

@@ -17,7 +17,7 @@ func (t *trainer) save() error {
 		return fmt.Errorf("checkpoint of step %d: %w", t.p.Step, err)
 	}
 	if name, ok := allFinite(state); !ok {
-		return t.diverged(fmt.Sprintf("%s holds values that are not finite", name))
+		return t.diverged(fmt.Sprintf("%s holds values that are not finite", name), t.lastRate())
 	}
 	if t.p.Schedule, err = t.schedule.State(); err != nil {
 		return err
@@ -70,8 +70,9 @@ func (t *trainer) stopped(err error) error {
 	return fmt.Errorf("%w; the last good checkpoint is %s: go on from it with --resume when the cause is mended", err, t.file)
 }
 
-func (t *trainer) diverged(value string) error {
-	return &DivergedError{Step: t.p.Step, LR: t.schedule.Rate(), Value: value, Checkpoint: t.file}
+// diverged is the error of a step at the given learning rate.
+func (t *trainer) diverged(value string, rate float32) error {
+	return &DivergedError{Step: t.p.Step, LR: rate, Value: value, Checkpoint: t.file}
 }
 
 // allFinite returns the name of the first tensor with a NaN or an infinity.

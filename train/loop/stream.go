@@ -80,7 +80,7 @@ func (t *trainer) next(ctx context.Context) (batch pipeline.Batch, ok bool, err 
 		}
 		// Cancelling is this loop's affair: the stream must not drop the batch in hand.
 		t.stream, err = open(context.WithoutCancel(ctx), t.ds, t.train, pipeline.Options{
-			Batch: t.cfg.Settings.Batch, Crop: t.eng.Net().Input.H, Seed: t.cfg.Settings.Seed, Train: true, Color: t.color,
+			Batch: t.cfg.Settings.Batch, Crop: t.eng.Net().Input.H, Seed: t.cfg.Settings.Seed, Train: true, Color: t.color, Inclusive: t.cfg.Settings.InclusiveCrops,
 			Shuffle: t.cfg.Settings.Shuffle, Window: t.cfg.Settings.Window,
 			OnCorrupt: t.cfg.Limits.OnCorrupt, Cache: t.cfg.Limits.Cache, Workers: t.cfg.Limits.Workers,
 			Epoch: t.p.Epoch, Skip: t.p.StepInEpoch, Epochs: t.cfg.Limits.Epochs - t.p.Epoch,

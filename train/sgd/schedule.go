@@ -2,9 +2,10 @@
 // section 5 of Krizhevsky, Sutskever and Hinton (2012) uses it. The update rule
 // itself is model.Hyper's.
 //
-// A schedule gives one rate for a whole epoch and is asked to move on once, after
-// the epoch's validation. Its state is a small JSON object, so that a run that is
-// resumed from a checkpoint continues with exactly the rates it would have had.
+// A schedule gives the rate of each step, by the step's place in its epoch, and is
+// asked to move on once, after the epoch's validation. Its state is a small JSON
+// object, so that a run that is resumed from a checkpoint continues with exactly the
+// rates it would have had.
 package sgd
 
 import (
@@ -26,9 +27,14 @@ const (
 	// Plateau is the paper's: the rate is multiplied by Factor (a tenth) when the
 	// validation error has stopped improving.
 	Plateau Kind = "plateau"
+	// Linear goes in equal steps from the base rate to Final, over Epochs.
+	Linear Kind = "linear"
+	// Cosine goes from the base rate to Final along half a cosine wave, over Epochs.
+	Cosine Kind = "cosine"
 )
 
-// Config describes a schedule. Only the fields of its Kind are used.
+// Config describes a schedule. Only the fields of its Kind are used, and those of
+// the warm-up.
 type Config struct {
 	Kind Kind `json:"kind"`
 	// Base is the learning rate of the first epoch, positive. The paper's is 0.01.
@@ -45,7 +51,21 @@ type Config struct {
 	// Stop (plateau) ends the training when Patience runs out once more after
 	// MaxDrops drops.
 	Stop bool `json:"stop,omitempty"`
+	// Epochs (linear, cosine) is where the decay ends, counted from the beginning of
+	// the run, warm-up included. From there on the rate is Final.
+	Epochs int `json:"epochs,omitempty"`
+	// Final (linear, cosine) is the rate after the last step; at least 0 and less
+	// than Base.
+	Final float64 `json:"final,omitempty"`
+	// WarmupSteps or WarmupEpochs, of which one may be given, is how long the rate
+	// rises at the beginning: of n steps the i-th, counted from 1, has i/n of the
+	// rate it would have. Linear and cosine decay begin after it.
+	WarmupSteps  int `json:"warmup_steps,omitempty"`
+	WarmupEpochs int `json:"warmup_epochs,omitempty"`
 }
+
+// Drops reports whether the rate changes in a few drops, each worth a message.
+func (c Config) Drops() bool { return c.Kind == Step || c.Kind == Plateau }
 
 // Schedule is a schedule on its way through a training run. Make one with New. It
 // is not safe for concurrent use.
@@ -83,12 +103,44 @@ func (c Config) validate() error {
 	if !(c.Base > 0) || math.IsInf(c.Base, 0) {
 		return fmt.Errorf("learning rate %g: must be a positive number", c.Base)
 	}
-	if c.Kind == Constant {
+	if err := c.validateWarmup(); err != nil {
+		return err
+	}
+	switch c.Kind {
+	case Constant:
 		return nil
+	case Step, Plateau:
+		return c.validateDrops()
+	case Linear, Cosine:
+		return c.validateDecay()
 	}
-	if c.Kind != Step && c.Kind != Plateau {
-		return fmt.Errorf("learning-rate schedule %q: must be %s, %s or %s", c.Kind, Constant, Step, Plateau)
+	return fmt.Errorf("learning-rate schedule %q: must be %s, %s, %s, %s or %s", c.Kind, Constant, Step, Plateau, Linear, Cosine)
+}
+
+func (c Config) validateWarmup() error {
+	if c.WarmupSteps < 0 || c.WarmupEpochs < 0 {
+		return fmt.Errorf("warm-up of %d steps, %d epochs: must not be negative", c.WarmupSteps, c.WarmupEpochs)
 	}
+	if c.WarmupSteps > 0 && c.WarmupEpochs > 0 {
+		return fmt.Errorf("warm-up of %d steps and of %d epochs: only one of them can be", c.WarmupSteps, c.WarmupEpochs)
+	}
+	return nil
+}
+
+func (c Config) validateDecay() error {
+	if c.Epochs < 1 {
+		return fmt.Errorf("%s schedule over %d epochs: must be at least 1", c.Kind, c.Epochs)
+	}
+	if !(c.Final >= 0 && c.Final < c.Base) {
+		return fmt.Errorf("%s schedule: the final rate %g must be at least 0 and less than the first, %g", c.Kind, c.Final, c.Base)
+	}
+	if c.WarmupEpochs >= c.Epochs {
+		return fmt.Errorf("%s schedule: a warm-up of %d epochs leaves nothing of %d for the decay", c.Kind, c.WarmupEpochs, c.Epochs)
+	}
+	return nil
+}
+
+func (c Config) validateDrops() error {
 	if !(c.Factor > 0 && c.Factor < 1) {
 		return fmt.Errorf("%s schedule: factor %g must lie between 0 and 1", c.Kind, c.Factor)
 	}
@@ -110,21 +162,48 @@ func (c Config) validate() error {
 	return nil
 }
 
-// Rate returns the learning rate of every step of the current epoch.
-func (s *Schedule) Rate() float32 {
+// Rate returns the learning rate of a step of the current epoch: step counts from 0,
+// and the epoch has steps of them, at least 1. It is a function of these two, of the
+// configuration and of the state: the same after a Restore, bit for bit.
+func (s *Schedule) Rate(step, steps int) float32 {
+	done := s.state.Epochs*steps + step
+	warmup := s.config.WarmupSteps + s.config.WarmupEpochs*steps
+	rate := s.settled(done-warmup, s.config.Epochs*steps-warmup)
+	if done < warmup {
+		rate *= float64(done+1) / float64(warmup)
+	}
+	return float32(rate)
+}
+
+// settled returns the rate without its warm-up. A decay has gone done of its steps.
+func (s *Schedule) settled(done, steps int) float64 {
+	c := &s.config
+	share := 1.0
+	switch {
+	case done < 0: // within the warm-up, even one that leaves nothing for the decay
+		share = 0
+	case done < steps:
+		share = float64(done) / float64(steps)
+	}
+	switch c.Kind {
+	case Linear:
+		return c.Final + float64((c.Base-c.Final)*(1-share))
+	case Cosine:
+		return c.Final + float64((c.Base-c.Final)*(1+math.Cos(math.Pi*share))/2)
+	}
 	drops := s.state.Drops
-	if s.config.Kind == Step {
-		for _, epoch := range s.config.DropAt {
+	if c.Kind == Step {
+		for _, epoch := range c.DropAt {
 			if s.state.Epochs >= epoch {
 				drops++
 			}
 		}
 	}
-	rate := s.config.Base
+	rate := c.Base
 	for range drops {
-		rate *= s.config.Factor
+		rate *= c.Factor
 	}
-	return float32(rate)
+	return rate
 }
 
 // EndEpoch moves the schedule on to the next epoch. It is called once after each

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"alexnet/model"
+	"alexnet/tools/cli"
+	"alexnet/train/loop"
+	"alexnet/train/sgd"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+// Every preset of the package model can be asked for, and comes with its recipe.
+func TestPresets(t *testing.T) {
+	field, _ := reflect.TypeFor[flags]().FieldByName("Preset")
+	dir := makeRecords(t, small)
+	var names []string
+	for _, p := range model.DescribePresets() {
+		names = append(names, p.Name)
+		plan, err := (&flags{Records: dir, Preset: &p.Name}).plan()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := model.Preset(p.Name, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(plan.net, want) || plan.config.Run != filepath.Join("runs", p.Name) {
+			t.Errorf("%s: net %+v in %s", p.Name, plan.net, plan.config.Run)
+		}
+		r, s := p.Recipe, plan.config.Settings
+		got := model.Recipe{Batch: s.Batch, Epochs: plan.config.Limits.Epochs, LearningRate: s.Schedule.Base, Momentum: s.Momentum, WeightDecay: s.WeightDecay,
+			Schedule: string(s.Schedule.Kind), DropAt: s.Schedule.DropAt, Factor: s.Schedule.Factor, Color: s.Color, InclusiveCrops: s.InclusiveCrops}
+		if !reflect.DeepEqual(got, r) {
+			t.Errorf("%s: settings %+v, the recipe is %+v", p.Name, got, r)
+		}
+	}
+	if got := strings.Join(names, ","); got != field.Tag.Get("enum") {
+		t.Errorf("--preset takes %s, there are %s", field.Tag.Get("enum"), got)
+	}
+}
+
+// Flags over a preset.
+func TestFlagsOverAPreset(t *testing.T) {
+	f := &flags{Records: makeRecords(t, small), Preset: ptr("caffe"), Crops: ptr("exclusive"), Color: ptr("stddev"), Epochs: ptr(7),
+		Schedule: ptr("cosine"), FinalLR: ptr(0.001), WarmupEpochs: ptr(2), NoLRN: true, NoOverlap: true, SingleTower: true, Dropout: ptr(0.), Activation: ptr("tanh")}
+	p, err := f.plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := p.config.Settings
+	if want := (sgd.Config{Kind: sgd.Cosine, Base: 0.01, Epochs: 7, Final: 0.001, WarmupEpochs: 2}); s.InclusiveCrops || s.Color != "stddev" || !reflect.DeepEqual(s.Schedule, want) {
+		t.Errorf("settings %+v, the schedule should be %+v", s, want)
+	}
+	kinds := map[model.Kind]int{}
+	for _, l := range p.net.Layers {
+		kinds[l.Kind]++
+		if l.Groups != 0 || l.Kind == model.MaxPool && l.Kernel != 2 {
+			t.Errorf("%+v", l)
+		}
+	}
+	if want := map[model.Kind]int{model.Conv: 5, model.Tanh: 7, model.MaxPool: 3, model.FC: 3, model.Softmax: 1}; !reflect.DeepEqual(kinds, want) {
+		t.Errorf("layers %v, want %v", kinds, want)
+	}
+}
+
+// A changed net is trained, goes on as it is, and is not mistaken for another.
+func TestTrainOfAChangedNet(t *testing.T) {
+	dir, run := makeRecords(t, small), filepath.Join(t.TempDir(), "run")
+	args := []string{"--records", dir, "--run", run, "--preset", "alexnet-small", "--batch", "8", "--log-every", "1", "--max-steps", "4", "--epochs", "3",
+		"--activation", "tanh", "--no-lrn", "--no-overlap", "--single-tower", "--dropout", "0.5", "--crops", "inclusive",
+		"--schedule", "linear", "--lr", "0.009", "--warmup-steps", "2"}
+	if status, _, errs := command(t.Context(), args...); status != cli.Done || !strings.Contains(errs, "learning rate 0.009 (linear)") {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	for _, tc := range []struct {
+		flags []string
+		want  string
+	}{
+		{[]string{"--activation", "relu"}, "has other net: layers.relu1.kind: tanh in the checkpoint, relu here"},
+		{[]string{"--dropout", "0.25"}, "layers.drop6.rate: 0.5 in the checkpoint, 0.25 here"},
+		{[]string{"--dropout", "0"}, "has other net: layers: drop6 drop7 in the checkpoint, nothing here; resume with"},
+		{[]string{"--crops", "exclusive"}, "inclusive_crops: true in the checkpoint, nothing here"},
+		{[]string{"--warmup-steps", "3"}, "schedule.warmup_steps: 2 in the checkpoint, 3 here"},
+	} {
+		status, _, errs := command(t.Context(), append([]string{"--resume", "--run", run}, tc.flags...)...)
+		if status != cli.Failed || !strings.Contains(errs, tc.want) {
+			t.Errorf("%v: status %d, %s; want %s", tc.flags, status, errs, tc.want)
+		}
+	}
+	// The decay keeps its length, three epochs, when the run is given four.
+	status, _, errs := command(t.Context(), "--resume", "--run", run, "--preset", "alexnet-small", "--no-lrn", "--epochs", "4")
+	if status != cli.Done {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	var rates []string
+	for _, l := range metrics(t, run) {
+		if l.Event == "step" {
+			rates = append(rates, fmt.Sprintf("%.4f", l.LR))
+		}
+	}
+	// Two steps of warm-up, seven of decay.
+	if got, want := strings.Join(rates, " "), "0.0045 0.0090 0.0090 0.0077 0.0064 0.0051 0.0039 0.0026 0.0013 0.0000 0.0000 0.0000"; got != want {
+		t.Errorf("rates %s, want %s", got, want)
+	}
+	if c, err := loop.ReadConfig(run); err != nil || c.Settings.Schedule.Epochs != 3 || c.Limits.Epochs != 4 {
+		t.Errorf("config %+v, error %v", c, err)
+	}
+}
+
+func TestWrongUsageOfPresets(t *testing.T) {
+	dir := makeRecords(t, small)
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{base(dir, "r", "--preset", "paper"), "--net and --preset: a preset has its own net"},
+		{[]string{"--records", dir, "--preset", "resnet"}, `must be one of "paper","as-run-2012"`},
+		{base(dir, "r", "--activation", "swish"), `must be one of "relu","tanh"`},
+		{base(dir, "r", "--dropout", "1"), "drop6: rate 1 is not in [0, 1)"},
+		{base(dir, "r", "--crops", "all"), "--crops"},
+		{base(dir, "r", "--final-lr", "0.1"), "--final-lr is for --schedule linear, and the schedule is step"},
+		{base(dir, "r", "--schedule", "cosine", "--final-lr", "1"), "the final rate 1 must be at least 0 and less than the first"},
+		{base(dir, "r", "--warmup-steps", "2", "--warmup-epochs", "2"), "only one of them can be"},
+	} {
+		status, out, errs := command(t.Context(), tc.args...)
+		if status != cli.Usage || out != "" || !strings.Contains(errs, tc.want) {
+			t.Errorf("train %s: status %d, %q; want %q", strings.Join(tc.args, " "), status, errs, tc.want)
+		}
+	}
+}
