@@ -16,17 +16,17 @@ import (
 	"alexnet/records"
 	"alexnet/records/atomicfile"
 	"alexnet/train/checkpoint"
+	"alexnet/train/sgd"
 )
 
 // The environment of the helper process: the run's folder, the records, where it
-// dies ("step N", or "file NAME" for the middle of writing that file), and what is
-// changed in its configuration.
+// dies ("step N", or "file NAME" for the middle of writing that file), and the
+// names of what is changed in its configuration.
 const (
 	helperRun     = "ALEXNET_LOOP_TEST_RUN"
 	helperRecords = "ALEXNET_LOOP_TEST_RECORDS"
 	helperDeath   = "ALEXNET_LOOP_TEST_DEATH"
-	helperBlocks  = "ALEXNET_LOOP_TEST_BLOCKS"  // not empty: block shuffle
-	helperCorrupt = "ALEXNET_LOOP_TEST_CORRUPT" // not empty: skip damaged records
+	helperVariant = "ALEXNET_LOOP_TEST_VARIANT"
 )
 
 func TestMain(m *testing.M) {
@@ -56,7 +56,7 @@ func runAndDie() error {
 		return err
 	}
 	what, where, _ := strings.Cut(os.Getenv(helperDeath), " ")
-	cfg := variant(config(os.Getenv(helperRun)), os.Getenv(helperBlocks) != "", os.Getenv(helperCorrupt) != "")
+	cfg := variant(config(os.Getenv(helperRun)), os.Getenv(helperVariant))
 	cfg.writeFile = func(path string, fill func(io.Writer) error) error {
 		return atomicfile.Write(path, func(w io.Writer) error {
 			if what == "file" && filepath.Base(path) == where {
@@ -73,13 +73,19 @@ func runAndDie() error {
 	return fmt.Errorf("the run came to its end, error %w", err)
 }
 
-// variant changes a configuration.
-func variant(cfg Config, block, skip bool) Config {
-	if block {
-		cfg = blocks(cfg)
-	}
-	if skip {
-		cfg.Limits.OnCorrupt = pipeline.Skip
+// variant changes a configuration by names of changes.
+func variant(cfg Config, names string) Config {
+	for _, name := range strings.Fields(names) {
+		switch name {
+		case "block":
+			cfg = blocks(cfg)
+		case "skip":
+			cfg.Limits.OnCorrupt = pipeline.Skip
+		case "cosine":
+			cfg.Settings.Schedule = sgd.Config{Kind: sgd.Cosine, Base: 0.01, Epochs: epochs, WarmupSteps: 7}
+		default:
+			panic(name)
+		}
 	}
 	return cfg
 }
@@ -104,25 +110,26 @@ func (d *deadly) Write(p []byte) (int, error) {
 // A run that is killed and resumed writes the same metrics and the same last
 // checkpoint, bit for bit, as one that is not.
 func TestKilledAndResumed(t *testing.T) {
-	checkKilled(t, dataset(t, data), false, false)
+	checkKilled(t, dataset(t, data), "")
 }
 
-// So does one with block shuffle, and one that skips damaged records.
+// So does one with block shuffle, one that skips damaged records, and one with rates
+// that change with each step.
 func TestKilledAndResumedVariants(t *testing.T) {
-	t.Run("block shuffle", func(t *testing.T) { checkKilled(t, dataset(t, data), true, false) })
-	t.Run("skipping", func(t *testing.T) { checkKilled(t, damaged(t), false, true) })
+	t.Run("block shuffle", func(t *testing.T) { checkKilled(t, dataset(t, data), "block") })
+	t.Run("skipping", func(t *testing.T) { checkKilled(t, damaged(t), "skip") })
+	t.Run("cosine", func(t *testing.T) { checkKilled(t, dataset(t, data), "cosine") })
 	t.Run("both", func(t *testing.T) {
 		ds := dataset(t, inShards)
 		damage(t, ds, badShard)
-		checkKilled(t, ds, true, true)
+		checkKilled(t, ds, "block skip")
 	})
 }
 
 // checkKilled kills and resumes a variant of the usual run.
-func checkKilled(t *testing.T, ds *records.Dataset, block, skip bool) {
+func checkKilled(t *testing.T, ds *records.Dataset, names string) {
 	whole := filepath.Join(t.TempDir(), "whole")
-	train(t, variant(config(whole), block, skip), ds, Hooks{})
-	flag := func(on bool) string { return map[bool]string{true: "yes"}[on] }
+	train(t, variant(config(whole), names), ds, Hooks{})
 	for i, tc := range []struct {
 		death string
 		saved int // step of the checkpoint that is left, -1 for none
@@ -135,20 +142,19 @@ func checkKilled(t *testing.T, ds *records.Dataset, block, skip bool) {
 		{"file step-00000008.safetensors", 5},
 		{"file step-00000010.safetensors", 8}, // the epoch's line is in the metrics already
 	} {
-		if (block || skip) && i%2 == 1 {
+		if names != "" && i%2 == 1 {
 			continue // variants do not need them all
 		}
 		t.Run(tc.death, func(t *testing.T) {
 			run := filepath.Join(t.TempDir(), "run")
 			cmd := exec.Command(os.Args[0], "-test.run=^$")
-			cmd.Env = append(os.Environ(), helperRun+"="+run, helperRecords+"="+ds.Dir, helperDeath+"="+tc.death,
-				helperBlocks+"="+flag(block), helperCorrupt+"="+flag(skip))
+			cmd.Env = append(os.Environ(), helperRun+"="+run, helperRecords+"="+ds.Dir, helperDeath+"="+tc.death, helperVariant+"="+names)
 			out, err := cmd.CombinedOutput()
 			if err == nil || cmd.ProcessState.Exited() && cmd.ProcessState.ExitCode() == 1 && len(out) > 0 {
 				t.Fatalf("the process was not killed: %v\n%s", err, out)
 			}
 			saved := -1
-			cfg := variant(resumed(t, run), block, skip)
+			cfg := variant(resumed(t, run), names)
 			if cfg.Resume != nil {
 				saved = cfg.Resume.Progress.Step
 			}
