@@ -62,6 +62,7 @@ func summaryText(s loop.Summary) string {
 		loop.EndEpochs:   "all epochs are done",
 		loop.EndMaxSteps: "--max-steps is reached",
 		loop.EndSchedule: "the validation error no longer improves",
+		loop.EndEarly:    "--stop-after epochs brought no better validation",
 	}[s.End]
 	fmt.Fprintf(&b, "%s: %d steps, %d epochs; %s\n", s.Net, s.Steps, s.Epochs, why)
 	if l := s.Last; l != nil && l.Val != nil {

@@ -53,6 +53,7 @@ type flags struct {
 	WarmupSteps  *int `placeholder:"N" help:"Let the rate rise to its value over the first N steps."`
 	WarmupEpochs *int `placeholder:"N" help:"The same in epochs."`
 
+	StopAfter       *int    `placeholder:"EPOCHS" help:"End the run after so many epochs without a better validation (default: 0, never)."`
 	CheckpointEvery *int    `placeholder:"STEPS" help:"Steps between checkpoints, beside those after each epoch (default: 500; 0: none)."`
 	LogEvery        *int    `placeholder:"STEPS" help:"Steps between lines of metrics.jsonl (default: 20; 0: epochs only)."`
 	Workers         *int    `placeholder:"N" help:"Goroutines that prepare batches (default: one a processor)."`
@@ -155,6 +156,7 @@ func (f *flags) apply(s *loop.Settings, l *loop.Limits) error {
 		s.InclusiveCrops = *f.Crops == "inclusive"
 	}
 	l.Epochs = value(f.Epochs, l.Epochs)
+	l.StopAfter = value(f.StopAfter, l.StopAfter)
 	l.CheckpointEvery = value(f.CheckpointEvery, l.CheckpointEvery)
 	l.LogEvery = value(f.LogEvery, l.LogEvery)
 	l.Workers = value(f.Workers, l.Workers)

@@ -124,6 +124,7 @@ func TestWrongUsageOfPresets(t *testing.T) {
 		{base(dir, "r", "--activation", "swish"), `must be one of "relu","tanh"`},
 		{base(dir, "r", "--dropout", "1"), "drop6: rate 1 is not in [0, 1)"},
 		{base(dir, "r", "--crops", "all"), "--crops"},
+		{base(dir, "r", "--stop-after=-1"), "stop-after -1: must not be negative"},
 		{base(dir, "r", "--final-lr", "0.1"), "--final-lr is for --schedule linear, and the schedule is step"},
 		{base(dir, "r", "--schedule", "cosine", "--final-lr", "1"), "the final rate 1 must be at least 0 and less than the first"},
 		{base(dir, "r", "--warmup-steps", "2", "--warmup-epochs", "2"), "only one of them can be"},

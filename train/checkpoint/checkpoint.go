@@ -77,6 +77,8 @@ type Progress struct {
 	Last *report.Line `json:"last,omitempty"`
 	// Best is the best validation so far, nil before the first.
 	Best *Best `json:"best,omitempty"`
+	// SinceBest is the number of validations since Best.
+	SinceBest int `json:"since_best,omitempty"`
 }
 
 // Best names the checkpoint with the highest top-1 accuracy on the validation

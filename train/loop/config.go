@@ -64,6 +64,9 @@ type Limits struct {
 	Epochs int `json:"epochs"`
 	// MaxSteps, if not 0, ends it after so many steps in all.
 	MaxSteps int `json:"max_steps,omitempty"`
+	// StopAfter, if not 0, ends it after so many epochs in a row without a better
+	// top-1 accuracy of the validation.
+	StopAfter int `json:"stop_after,omitempty"`
 	// CheckpointEvery, if not 0, is the number of steps between checkpoints, beside
 	// those after each epoch.
 	CheckpointEvery int `json:"checkpoint_every,omitempty"`
@@ -142,7 +145,7 @@ func (s Settings) Check() error {
 
 // Check returns an error that says which limit cannot be.
 func (l Limits) Check() error {
-	for name, n := range map[string]int{"max-steps": l.MaxSteps, "checkpoint-every": l.CheckpointEvery, "log-every": l.LogEvery, "workers": l.Workers} {
+	for name, n := range map[string]int{"max-steps": l.MaxSteps, "stop-after": l.StopAfter, "checkpoint-every": l.CheckpointEvery, "log-every": l.LogEvery, "workers": l.Workers} {
 		if n < 0 {
 			return fmt.Errorf("%s %d: must not be negative", name, n)
 		}

@@ -68,6 +68,7 @@ const (
 	EndEpochs      End = "epochs"      // all epochs are done
 	EndMaxSteps    End = "max-steps"   // as many steps as allowed are done
 	EndSchedule    End = "schedule"    // the validation error no longer improves
+	EndEarly       End = "early-stop"  // Limits.StopAfter epochs have brought nothing better
 	EndInterrupted End = "interrupted" // the context was cancelled
 )
 
@@ -198,6 +199,8 @@ func Check(cfg Config, net *model.Net, ds *records.Dataset) error {
 		return fmt.Errorf("split %q of %s is empty: there is nothing to train on", TrainSplit, ds.Dir)
 	case cfg.Settings.Schedule.Kind == sgd.Plateau && !HasValidation(ds.Manifest):
 		return fmt.Errorf("a plateau schedule needs a validation split, and %s has none: use constant or step", ds.Dir)
+	case cfg.Limits.StopAfter > 0 && !HasValidation(ds.Manifest):
+		return fmt.Errorf("an early stop needs a validation split, and %s has none", ds.Dir)
 	}
 	if cfg.Resume != nil {
 		settings, err := cfg.settled()
@@ -340,6 +343,8 @@ func (t *trainer) end(ctx context.Context) End {
 		return EndEpochs
 	case t.schedule.Done():
 		return EndSchedule
+	case limits.StopAfter > 0 && t.p.SinceBest >= limits.StopAfter:
+		return EndEarly
 	case limits.MaxSteps > 0 && t.p.Step >= limits.MaxSteps:
 		return EndMaxSteps
 	}
@@ -419,7 +424,9 @@ func (t *trainer) endEpoch(ctx context.Context) error {
 		valError = r.Top1Error()
 		line.Val = &report.Val{Images: r.Images, Loss: r.Loss, Top1: r.Top1Accuracy(), Top5: r.Top5Accuracy()}
 		if t.p.Best == nil || line.Val.Top1 > t.p.Best.Top1 {
-			t.p.Best = &checkpoint.Best{Step: t.p.Step, Top1: line.Val.Top1}
+			t.p.Best, t.p.SinceBest = &checkpoint.Best{Step: t.p.Step, Top1: line.Val.Top1}, 0
+		} else {
+			t.p.SinceBest++
 		}
 	}
 	t.schedule.EndEpoch(valError)

@@ -352,6 +352,34 @@ func TestScheduleEndsTheRun(t *testing.T) {
 	}
 }
 
+// A run ends when validations no longer get better, the same when it is resumed.
+func TestEarlyStop(t *testing.T) {
+	ds := dataset(t, data)
+	stopping := func(cfg Config) Config {
+		cfg.Limits.Epochs, cfg.Limits.StopAfter = 50, 3
+		cfg.Settings.Schedule = sgd.Config{Kind: sgd.Constant, Base: 1e-20}
+		return cfg
+	}
+	whole := filepath.Join(t.TempDir(), "whole")
+	s := train(t, stopping(config(whole)), ds, Hooks{})
+	if s.End != EndEarly || s.Epochs != 4 || s.Best.Step != stepsPerEpoch {
+		t.Errorf("summary %+v; want the end three epochs after the first", s)
+	}
+	run := filepath.Join(t.TempDir(), "run")
+	first := stopping(config(run))
+	first.Limits.MaxSteps = 3*stepsPerEpoch - 1
+	train(t, first, ds, Hooks{})
+	if s := train(t, stopping(resumed(t, run)), ds, Hooks{}); s.End != EndEarly || s.Epochs != 4 {
+		t.Errorf("resumed: summary %+v", s)
+	}
+	checkSame(t, whole, run)
+	longer := stopping(resumed(t, run))
+	longer.Limits.StopAfter = 5
+	if s := train(t, longer, ds, Hooks{}); s.End != EndEarly || s.Epochs != 6 {
+		t.Errorf("with more patience: summary %+v", s)
+	}
+}
+
 func TestWithoutValidation(t *testing.T) {
 	d := data
 	d.Val = 0
@@ -361,6 +389,11 @@ func TestWithoutValidation(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	cfg.Settings.Schedule = sgd.Config{Kind: sgd.Constant, Base: 0.01}
+	cfg.Limits.StopAfter = 1
+	if _, err := Run(t.Context(), cfg, engine(ds), ds, Hooks{}); err == nil || !strings.Contains(err.Error(), "an early stop needs a validation split") {
+		t.Errorf("error %v", err)
+	}
+	cfg.Limits.StopAfter = 0
 	s := train(t, cfg, ds, Hooks{})
 	if s.Best != nil || s.Last.Val != nil || s.BestCheckpoint != "" || s.Steps != allSteps {
 		t.Errorf("summary %+v", s)
