@@ -54,3 +54,24 @@ type Engine interface {
 	// methods fail after it.
 	Close() error
 }
+
+// GradientEngine is an Engine whose gradient can be looked at and changed between
+// Backward and Update: to sum it over several batches, or to clip it.
+type GradientEngine interface {
+	Engine
+
+	// Gradients returns the memory of the gradient that the last Backward keeps for
+	// Update: for each of Net().Params() a slice of as many values, in an order that is
+	// the engine's own but stays the same. It may be read and written until the next
+	// call of another method. It fails when there is no gradient.
+	Gradients() ([][]float32, error)
+}
+
+// WeightsEngine is an Engine that shows its weights without making a copy of them.
+type WeightsEngine interface {
+	Engine
+
+	// Weights returns the weights as Snapshot does, but in memory of the engine, which
+	// is valid until the next call of another method and must not be written.
+	Weights() ([]Tensor, error)
+}

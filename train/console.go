@@ -34,11 +34,19 @@ func (c *console) start(p *plan, engine model.Engine, name string) {
 	fmt.Fprintf(c.stderr, "records: %s, %d training and %d validation images of %v, %d classes\n",
 		p.records.Dir, m.Splits[loop.TrainSplit].Written, m.Splits[loop.ValSplit].Written, m.Shape, len(m.Classes))
 	fmt.Fprintf(c.stderr, "net:     %s, crops of %dx%d, %d parameters\n", net.Name, net.Input.H, net.Input.W, net.ParamCount())
-	fmt.Fprintf(c.stderr, "run:     %s, batch %d, %d epochs, learning rate %g (%s), seed %d\n",
-		p.config.Run, s.Batch, p.config.Limits.Epochs, s.Schedule.Base, s.Schedule.Kind, s.Seed)
+	fmt.Fprintf(c.stderr, "run:     %s, batch %s, %d epochs, learning rate %g (%s), seed %d\n",
+		p.config.Run, batchText(s), p.config.Limits.Epochs, s.Schedule.Base, s.Schedule.Kind, s.Seed)
 	for _, note := range p.notes {
 		fmt.Fprintln(c.stderr, note)
 	}
+}
+
+// batchText says how many images a step has.
+func batchText(s loop.Settings) string {
+	if s.Accumulate > 1 {
+		return fmt.Sprintf("%d times %d", s.Accumulate, s.Batch)
+	}
+	return fmt.Sprint(s.Batch)
 }
 
 // hooks connect the training to the console.
@@ -71,6 +79,9 @@ func summaryText(s loop.Summary) string {
 	}
 	if s.Best != nil {
 		fmt.Fprintf(&b, "best validation: top-1 %.2f %%, in %s\n", 100*s.Best.Top1, s.BestCheckpoint)
+	}
+	if a := s.Average; a != nil {
+		fmt.Fprintf(&b, "validation of the averaged weights: top-1 %.2f %%, top-5 %.2f %%\n", 100*a.Top1, 100*a.Top5)
 	}
 	if s.Skipped > 0 {
 		fmt.Fprintf(&b, "damaged records: skipped %d times, in all epochs together\n", s.Skipped)

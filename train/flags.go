@@ -22,12 +22,15 @@ type flags struct {
 	Resume  bool    `help:"Go on from the newest sound checkpoint of --run."`
 	Init    string  `placeholder:"FILE" help:"Take the first weights from a checkpoint or a safetensors file."`
 
-	Batch       *int     `placeholder:"N" help:"Images of a step."`
+	Batch       *int     `placeholder:"N" help:"Images of a batch."`
+	Accumulate  *int     `placeholder:"K" help:"Batches of a step, whose gradients are averaged (default: 1)."`
 	Epochs      *int     `placeholder:"N" help:"Passes over the training split."`
 	MaxSteps    int      `placeholder:"N" help:"End after so many steps in all."`
 	LR          *float64 `name:"lr" placeholder:"RATE" help:"Learning rate of the first epoch."`
 	Momentum    *float64 `placeholder:"SHARE" help:"Share of the last update that goes into the next."`
 	WeightDecay *float64 `placeholder:"RATE" help:"Weight decay."`
+	ClipNorm    *float64 `placeholder:"NORM" help:"Scale a step's gradient down to this norm where it is longer (default: 0, never)."`
+	EMA         *float64 `name:"ema" placeholder:"DECAY" help:"Keep an exponential average of the weights in the checkpoints, such as 0.999, and validate with it at the end (default: 0, none)."`
 	Seed        *uint64  `placeholder:"N" help:"Of weights, order, crops and dropout (default: 1)."`
 	Color       *string  `enum:"none,stddev,eigenvalue" help:"Colour augmentation: none, stddev (as the 2012 code) or eigenvalue (as the paper, default)."`
 
@@ -148,6 +151,12 @@ func ownSettings(net *model.Net) (loop.Settings, loop.Limits) {
 // apply puts the flags that were given over the settings and limits.
 func (f *flags) apply(s *loop.Settings, l *loop.Limits) error {
 	s.Batch = value(f.Batch, s.Batch)
+	s.Accumulate = value(f.Accumulate, s.Accumulate)
+	if s.Accumulate == 1 {
+		s.Accumulate = 0 // as in a run that was not asked
+	}
+	s.ClipNorm = value(f.ClipNorm, s.ClipNorm)
+	s.EMA = value(f.EMA, s.EMA)
 	s.Seed = value(f.Seed, s.Seed)
 	s.Momentum = value(f.Momentum, s.Momentum)
 	s.WeightDecay = value(f.WeightDecay, s.WeightDecay)

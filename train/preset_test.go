@@ -9,6 +9,7 @@ import (
 
 	"alexnet/model"
 	"alexnet/tools/cli"
+	"alexnet/train/checkpoint"
 	"alexnet/train/loop"
 	"alexnet/train/sgd"
 )
@@ -113,6 +114,41 @@ func TestTrainOfAChangedNet(t *testing.T) {
 	}
 }
 
+// Several batches a step, clipping, an average and an early stop, with the real
+// engine; interrupted by --max-steps and resumed.
+func TestStepsOfSeveralBatches(t *testing.T) {
+	dir, run, whole := makeRecords(t, small), filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "whole")
+	args := func(run string, more ...string) []string {
+		return append([]string{"--records", dir, "--run", run, "--preset", "alexnet-small", "--batch", "4", "--log-every", "1", "--epochs", "2",
+			"--accumulate", "2", "--clip-norm", "0.3", "--ema", "0.5", "--stop-after", "7"}, more...)
+	}
+	status, out, errs := command(t.Context(), args(whole)...)
+	if status != cli.Done || !strings.Contains(out, "6 steps, 2 epochs; all epochs are done\n") || !strings.Contains(out, "validation of the averaged weights: top-1 ") ||
+		!strings.Contains(errs, ", batch 2 times 4, 2 epochs") {
+		t.Fatalf("status %d: %s%s", status, out, errs)
+	}
+	if status, _, errs := command(t.Context(), args(run, "--max-steps", "4")...); status != cli.Done {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	if status, _, errs := command(t.Context(), "--resume", "--run", run, "--accumulate", "1"); status != cli.Failed || !strings.Contains(errs, "accumulate: 2 in the checkpoint, nothing here") {
+		t.Errorf("other flags: status %d, %s", status, errs)
+	}
+	if status, _, errs := command(t.Context(), "--resume", "--run", run); status != cli.Done {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	if got, want := metrics(t, run), metrics(t, whole); !reflect.DeepEqual(got, want) {
+		t.Errorf("metrics of the resumed run\n%+v\nof the undisturbed one\n%+v", got, want)
+	}
+	a, _, err := checkpoint.Latest(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _, err := checkpoint.Latest(whole)
+	if err != nil || a.Average == nil || !reflect.DeepEqual(a.Average, b.Average) || !reflect.DeepEqual(a.State, b.State) {
+		t.Errorf("the resumed run ends with other weights or averages; error %v", err)
+	}
+}
+
 func TestWrongUsageOfPresets(t *testing.T) {
 	dir := makeRecords(t, small)
 	for _, tc := range []struct {
@@ -124,6 +160,9 @@ func TestWrongUsageOfPresets(t *testing.T) {
 		{base(dir, "r", "--activation", "swish"), `must be one of "relu","tanh"`},
 		{base(dir, "r", "--dropout", "1"), "drop6: rate 1 is not in [0, 1)"},
 		{base(dir, "r", "--crops", "all"), "--crops"},
+		{base(dir, "r", "--accumulate=-1"), "-1 batches a step: must lie between"},
+		{base(dir, "r", "--clip-norm=-1"), "clip norm -1: must be"},
+		{base(dir, "r", "--ema", "1"), "EMA decay 1: must be"},
 		{base(dir, "r", "--stop-after=-1"), "stop-after -1: must not be negative"},
 		{base(dir, "r", "--final-lr", "0.1"), "--final-lr is for --schedule linear, and the schedule is step"},
 		{base(dir, "r", "--schedule", "cosine", "--final-lr", "1"), "the final rate 1 must be at least 0 and less than the first"},

@@ -4,8 +4,9 @@
 //
 // A checkpoint is one safetensors file (github.com/huggingface/safetensors):
 // weights under the names of model.Net.Params, so that any reader of that format
-// can use them, velocities under the same names with the prefix "velocity.", and
-// in the file's metadata:
+// can use them, velocities under the same names with the prefix "velocity.", in
+// runs that average their weights those averages with the prefix "average.", and in
+// the file's metadata:
 //
 //	format    "alexnet-checkpoint"
 //	version   "1"
@@ -36,6 +37,7 @@ const (
 	format         = "alexnet-checkpoint"
 	version        = "1"
 	velocityPrefix = "velocity."
+	averagePrefix  = "average."
 )
 
 // Checkpoint is the state of a training run between two steps.
@@ -54,6 +56,8 @@ type Checkpoint struct {
 	Progress Progress
 	// State holds weights and velocities.
 	State model.State
+	// Average holds the averaged weights of a run that keeps them, nil otherwise.
+	Average []model.Tensor
 }
 
 // Progress is how far a run is.
@@ -99,8 +103,13 @@ func (c *Checkpoint) Write(w io.Writer) error {
 		meta[key] = string(text)
 	}
 	tensors := append([]model.Tensor(nil), c.State.Weights...)
-	for _, t := range c.State.Velocity {
-		tensors = append(tensors, model.Tensor{Name: velocityPrefix + t.Name, Shape: t.Shape, Data: t.Data})
+	for _, group := range []struct {
+		prefix  string
+		tensors []model.Tensor
+	}{{velocityPrefix, c.State.Velocity}, {averagePrefix, c.Average}} {
+		for _, t := range group.tensors {
+			tensors = append(tensors, model.Tensor{Name: group.prefix + t.Name, Shape: t.Shape, Data: t.Data})
+		}
 	}
 	meta[checksumKey] = checksum(meta, tensors)
 	return model.WriteTensors(w, meta, tensors)
@@ -199,6 +208,9 @@ func decode(meta map[string]string, tensors []model.Tensor) (*Checkpoint, error)
 		if name, ok := strings.CutPrefix(t.Name, velocityPrefix); ok {
 			t.Name = name
 			c.State.Velocity = append(c.State.Velocity, t)
+		} else if name, ok := strings.CutPrefix(t.Name, averagePrefix); ok {
+			t.Name = name
+			c.Average = append(c.Average, t)
 		} else {
 			c.State.Weights = append(c.State.Weights, t)
 		}
@@ -209,6 +221,11 @@ func decode(meta map[string]string, tensors []model.Tensor) (*Checkpoint, error)
 	if c.State.Velocity != nil {
 		if err := c.Net.CheckTensors(c.State.Velocity); err != nil {
 			return nil, fmt.Errorf("its velocities: %w", err)
+		}
+	}
+	if c.Average != nil {
+		if err := c.Net.CheckTensors(c.Average); err != nil {
+			return nil, fmt.Errorf("its averages: %w", err)
 		}
 	}
 	return c, nil

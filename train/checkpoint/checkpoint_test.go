@@ -83,6 +83,27 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// The averaged weights of a run that keeps them are part of a checkpoint.
+func TestRoundTripOfAverages(t *testing.T) {
+	c := sample(t, 12)
+	c.Average = c.Net.Init(9)
+	path := save(t, &Store{Run: t.TempDir(), Keep: 3}, c)
+	got, err := Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.File = path
+	if !reflect.DeepEqual(got, c) {
+		t.Errorf("read %+v, wrote %+v", got, c)
+	}
+	c.Average = c.Average[1:]
+	path = save(t, &Store{Run: t.TempDir(), Keep: 3}, c)
+	var damaged *DamagedError
+	if _, err := Read(path); !errors.As(err, &damaged) || !strings.Contains(err.Error(), "its averages: ") {
+		t.Errorf("an average that is not whole: error %v", err)
+	}
+}
+
 // No byte of a checkpoint can change, and none can be missing, without notice.
 func TestEveryFlippedByteIsNoticed(t *testing.T) {
 	var file bytes.Buffer

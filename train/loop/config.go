@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -36,8 +37,20 @@ const ColorNone = "none"
 // Settings determine the course of a run. They stay what they are from its first
 // step to its last: a run is resumed with the settings it began with.
 type Settings struct {
-	// Batch is the number of images of a step; the last of an epoch may be smaller.
+	// Batch is the number of images of a batch; the last of an epoch may be smaller.
 	Batch int `json:"batch"`
+	// Accumulate is the number of batches of a step, whose gradient is that of the
+	// mean loss of all their images; 0 means 1. The last step of an epoch may have
+	// fewer.
+	Accumulate int `json:"accumulate,omitempty"`
+	// ClipNorm, if not 0, is the largest Euclidean norm of a step's gradient, all
+	// parameters together, before weight decay; a longer one is scaled down to it.
+	ClipNorm float64 `json:"clip_norm,omitempty"`
+	// EMA, if not 0, is the decay of an exponential average of the weights, which
+	// every step moves by 1-EMA of the difference, and the first ones by more: after
+	// n steps at most (1+n)/(10+n) of the average is left. It does not change the
+	// course of the run.
+	EMA float64 `json:"ema,omitempty"`
 	// Seed determines order, crops, colours and dropout.
 	Seed        uint64     `json:"seed"`
 	Momentum    float64    `json:"momentum"`
@@ -120,6 +133,9 @@ func ReadConfig(run string) (RunConfig, error) {
 	return c, nil
 }
 
+// maxAccumulate is the largest number of batches of a step.
+const maxAccumulate = 1 << 20
+
 // maxWindow is the largest window that the pipeline takes.
 const maxWindow = 1 << 31
 
@@ -128,6 +144,12 @@ func (s Settings) Check() error {
 	switch {
 	case s.Batch < 1:
 		return fmt.Errorf("batch of %d images: must be at least 1", s.Batch)
+	case s.Accumulate < 0 || s.Accumulate > maxAccumulate:
+		return fmt.Errorf("%d batches a step: must lie between 1 and %d", s.Accumulate, maxAccumulate)
+	case !(s.ClipNorm >= 0) || math.IsInf(s.ClipNorm, 0):
+		return fmt.Errorf("clip norm %g: must be a positive number, or 0 for none", s.ClipNorm)
+	case !(s.EMA >= 0 && s.EMA < 1):
+		return fmt.Errorf("EMA decay %g: must be at least 0 and less than 1", s.EMA)
 	case !(s.Momentum >= 0 && s.Momentum < 1):
 		return fmt.Errorf("momentum %g: must be at least 0 and less than 1", s.Momentum)
 	case !(s.WeightDecay >= 0 && s.WeightDecay < 1):

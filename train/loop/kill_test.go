@@ -83,6 +83,12 @@ func variant(cfg Config, names string) Config {
 			cfg.Limits.OnCorrupt = pipeline.Skip
 		case "cosine":
 			cfg.Settings.Schedule = sgd.Config{Kind: sgd.Cosine, Base: 0.01, Epochs: epochs, WarmupSteps: 7}
+		case "accumulate": // nine batches of an epoch are four pairs and one more
+			cfg.Settings.Batch, cfg.Settings.Accumulate = 2, 2
+		case "clip":
+			cfg.Settings.ClipNorm = 0.5
+		case "average":
+			cfg.Settings.EMA = 0.8
 		default:
 			panic(name)
 		}
@@ -119,6 +125,8 @@ func TestKilledAndResumedVariants(t *testing.T) {
 	t.Run("block shuffle", func(t *testing.T) { checkKilled(t, dataset(t, data), "block") })
 	t.Run("skipping", func(t *testing.T) { checkKilled(t, damaged(t), "skip") })
 	t.Run("cosine", func(t *testing.T) { checkKilled(t, dataset(t, data), "cosine") })
+	t.Run("average", func(t *testing.T) { checkKilled(t, dataset(t, data), "average") })
+	t.Run("accumulating", func(t *testing.T) { checkKilled(t, dataset(t, data), "accumulate clip average") })
 	t.Run("both", func(t *testing.T) {
 		ds := dataset(t, inShards)
 		damage(t, ds, badShard)

@@ -83,6 +83,9 @@ type Summary struct {
 	Last *report.Line `json:"last,omitempty"`
 	// Best is the best validation, nil if there was none.
 	Best *checkpoint.Best `json:"best,omitempty"`
+	// Average is the validation of the averaged weights at the end, nil without
+	// Settings.EMA or without validation.
+	Average *report.Val `json:"average,omitempty"`
 	// Skipped is the number of damaged records that were skipped; a record counts
 	// once in each epoch.
 	Skipped int `json:"skipped"`
@@ -136,10 +139,14 @@ type trainer struct {
 	holes         holes
 	began         time.Time
 	steps         int // taken since began
+
+	sum     [][]float32    // of the gradients of a step's batches
+	average []model.Tensor // of the weights, nil without Settings.EMA
 }
 
 // Run trains until the epochs or the steps are done, the schedule asks for the end,
-// or the context is cancelled; then it finishes the step in hand. In each case it
+// or the context is cancelled; then it finishes the batch in hand, and with it the
+// step if that needs no other. In each case it
 // saves a checkpoint and writes the summary. The engine holds the initial weights,
 // unless cfg.Resume is given; its seed must be cfg.Settings.Seed, and its batch not
 // be smaller than cfg.Settings.Batch.
@@ -162,6 +169,11 @@ func Run(ctx context.Context, cfg Config, eng model.Engine, ds *records.Dataset,
 		return Summary{}, err
 	}
 	s = t.summary(end)
+	if end != EndInterrupted {
+		if s.Average, err = t.evaluateAverage(ctx); err != nil {
+			return Summary{}, err
+		}
+	}
 	return s, report.WriteJSON(filepath.Join(cfg.Run, SummaryFile), s)
 }
 
@@ -225,6 +237,9 @@ func (t *trainer) prepare() error {
 	if t.cfg.Settings.Batch > t.eng.Batch() {
 		return fmt.Errorf("batch of %d images: the engine was made for at most %d", t.cfg.Settings.Batch, t.eng.Batch())
 	}
+	if err := t.checkEngine(); err != nil {
+		return err
+	}
 	var err error
 	if t.color, err = t.cfg.Settings.color(t.ds.Manifest); err != nil {
 		return err
@@ -244,6 +259,9 @@ func (t *trainer) prepare() error {
 			return err
 		}
 	}
+	if err := t.startAverage(); err != nil {
+		return err
+	}
 	if err := t.openRun(); err != nil {
 		return err
 	}
@@ -262,9 +280,13 @@ func (t *trainer) restore(c *checkpoint.Checkpoint) error {
 	if err := t.schedule.Restore(c.Progress.Schedule); err != nil {
 		return &checkpoint.DamagedError{File: c.File, Err: err}
 	}
+	if t.cfg.Settings.EMA > 0 && c.Average == nil {
+		return &checkpoint.DamagedError{File: c.File, Err: errors.New("it lacks the average of the weights")}
+	}
 	if err := t.eng.Restore(c.State); err != nil {
 		return fmt.Errorf("checkpoint %s: %w", c.File, err)
 	}
+	t.average = c.Average
 	t.p, t.saved, t.file = c.Progress, c.Progress.Step, c.File
 	return nil
 }
@@ -293,10 +315,6 @@ func (t *trainer) kept(l report.Line) bool {
 	return l.Step < t.p.Step || l.Step == t.p.Step && (l.Event == report.StepEvent || t.p.StepInEpoch == 0)
 }
 
-func (t *trainer) stepsPerEpoch() int {
-	return (t.train.Len() + t.cfg.Settings.Batch - 1) / t.cfg.Settings.Batch
-}
-
 // run takes steps until there is a reason to end.
 func (t *trainer) run(ctx context.Context) (End, error) {
 	for {
@@ -310,19 +328,13 @@ func (t *trainer) run(ctx context.Context) (End, error) {
 		if end != "" {
 			return end, t.saveOnce()
 		}
-		batch, ok, err := t.next(ctx)
-		if err != nil {
-			return "", t.dataFailed(t.advise(err))
-		}
-		if !ok {
+		switch done, err := t.step(ctx); {
+		case err != nil:
+			return "", err
+		case !done:
 			continue // cancelled
 		}
-		err = t.step(&batch)
-		batch.Release()
-		if err == nil {
-			err = t.log() // once the batch is released the stream knows how long its training took
-		}
-		if err != nil {
+		if err := t.log(); err != nil {
 			return "", err
 		}
 		if every := t.cfg.Limits.CheckpointEvery; every > 0 && t.p.Step%every == 0 && t.p.StepInEpoch < t.stepsPerEpoch() {
@@ -351,57 +363,6 @@ func (t *trainer) end(ctx context.Context) End {
 	return ""
 }
 
-// step trains on one batch. When no record of it can be read, a short one at the
-// end of an epoch is passed over; a full one is more than bad luck.
-func (t *trainer) step(batch *pipeline.Batch) error {
-	t.tellHoles(batch)
-	var score model.Score
-	switch lost := len(batch.Skipped); {
-	case lost < batch.N:
-		var err error
-		if score, err = t.learn(batch); err != nil {
-			return err
-		}
-	case batch.N == min(t.cfg.Settings.Batch, t.train.Len()):
-		return t.dataFailed(fmt.Errorf("step %d: none of its %d records can be read; mend the records; the first: %w", t.p.Step, batch.N, batch.Skipped[0].Err))
-	}
-	t.p.Step++
-	t.p.StepInEpoch++
-	t.p.Window.Add(score)
-	t.p.Totals.Add(score)
-	t.p.Skipped += len(batch.Skipped)
-	t.worked(batch.N - len(batch.Skipped))
-	return nil
-}
-
-// learn changes the weights by what a batch teaches.
-func (t *trainer) learn(batch *pipeline.Batch) (model.Score, error) {
-	score, err := t.eng.Backward(batch.Images, batch.Labels, uint64(t.p.Step))
-	if err != nil {
-		return score, fmt.Errorf("step %d: %w", t.p.Step, err)
-	}
-	if score.N == 0 {
-		return score, fmt.Errorf("step %d: none of its %d images has a label: split %q of %s cannot be trained on", t.p.Step, batch.N, TrainSplit, t.ds.Dir)
-	}
-	if math.IsNaN(score.Loss) || math.IsInf(score.Loss, 0) {
-		return score, t.diverged(fmt.Sprintf("the loss is %v", score.Loss), t.rate())
-	}
-	err = t.eng.Update(model.Hyper{LearningRate: t.rate(), Momentum: float32(t.cfg.Settings.Momentum), WeightDecay: float32(t.cfg.Settings.WeightDecay)})
-	if err != nil {
-		return score, fmt.Errorf("step %d: %w", t.p.Step, err)
-	}
-	return score, nil
-}
-
-// rate returns the learning rate of the step in hand.
-func (t *trainer) rate() float32 { return t.schedule.Rate(t.p.StepInEpoch, t.stepsPerEpoch()) }
-
-// lastRate returns that of the epoch's last step, before the first that of the
-// first.
-func (t *trainer) lastRate() float32 {
-	return t.schedule.Rate(max(t.p.StepInEpoch-1, 0), t.stepsPerEpoch())
-}
-
 // endEpoch validates and moves on to the next epoch. When the context is cancelled
 // on the way it leaves everything as it was.
 func (t *trainer) endEpoch(ctx context.Context) error {
@@ -422,7 +383,7 @@ func (t *trainer) endEpoch(ctx context.Context) error {
 			return t.dataFailed(err)
 		}
 		valError = r.Top1Error()
-		line.Val = &report.Val{Images: r.Images, Loss: r.Loss, Top1: r.Top1Accuracy(), Top5: r.Top5Accuracy()}
+		line.Val = valOf(r)
 		if t.p.Best == nil || line.Val.Top1 > t.p.Best.Top1 {
 			t.p.Best, t.p.SinceBest = &checkpoint.Best{Step: t.p.Step, Top1: line.Val.Top1}, 0
 		} else {
@@ -451,6 +412,11 @@ func (t *trainer) endEpoch(ctx context.Context) error {
 		t.hooks.Message(fmt.Sprintf("learning rate %g -> %g", rate, now))
 	}
 	return nil
+}
+
+// valOf takes from an evaluation what goes into the metrics.
+func valOf(r eval.Result) *report.Val {
+	return &report.Val{Images: r.Images, Loss: r.Loss, Top1: r.Top1Accuracy(), Top5: r.Top5Accuracy()}
 }
 
 // summary describes the run as it stands.

@@ -31,7 +31,7 @@ func (t *trainer) save() error {
 	}
 	file, err := t.store.Save(&checkpoint.Checkpoint{
 		Net: t.eng.Net(), Classes: checkpoint.Classes(t.ds.Manifest), Records: t.ds.Manifest.Digest,
-		Settings: settings, Progress: t.p, State: state,
+		Settings: settings, Progress: t.p, State: state, Average: t.average,
 	})
 	if err != nil {
 		return t.stopped(err)

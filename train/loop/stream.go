@@ -83,7 +83,7 @@ func (t *trainer) next(ctx context.Context) (batch pipeline.Batch, ok bool, err 
 			Batch: t.cfg.Settings.Batch, Crop: t.eng.Net().Input.H, Seed: t.cfg.Settings.Seed, Train: true, Color: t.color, Inclusive: t.cfg.Settings.InclusiveCrops,
 			Shuffle: t.cfg.Settings.Shuffle, Window: t.cfg.Settings.Window,
 			OnCorrupt: t.cfg.Limits.OnCorrupt, Cache: t.cfg.Limits.Cache, Workers: t.cfg.Limits.Workers,
-			Epoch: t.p.Epoch, Skip: t.p.StepInEpoch, Epochs: t.cfg.Limits.Epochs - t.p.Epoch,
+			Epoch: t.p.Epoch, Skip: t.p.StepInEpoch * t.cfg.Settings.accumulate(), Epochs: t.cfg.Limits.Epochs - t.p.Epoch,
 		})
 		if err != nil {
 			t.stream = nil

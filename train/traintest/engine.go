@@ -29,7 +29,10 @@ type Engine struct {
 	gradient       [2][]float32
 }
 
-var _ model.Engine = (*Engine)(nil)
+var (
+	_ model.GradientEngine = (*Engine)(nil)
+	_ model.WeightsEngine  = (*Engine)(nil)
+)
 
 // NewEngine returns an engine for a net that Net made.
 func NewEngine(net *model.Net, seed uint64, batch int) *Engine {
@@ -137,10 +140,16 @@ func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.
 	return s, nil
 }
 
+// Gradients implements model.GradientEngine.
+func (e *Engine) Gradients() ([][]float32, error) { return e.gradient[:], nil }
+
+// Weights implements model.WeightsEngine.
+func (e *Engine) Weights() ([]model.Tensor, error) { return e.weights, nil }
+
 // Update implements model.Engine.
 func (e *Engine) Update(h model.Hyper) error {
-	for i := range e.weights {
-		h.Apply(e.weights[i].Data, e.speed[i].Data, e.gradient[i], 1, 1)
+	for i, p := range e.net.Params() {
+		h.Apply(e.weights[i].Data, e.speed[i].Data, e.gradient[i], float32(p.LRMult), float32(p.DecayMult))
 	}
 	return nil
 }

@@ -1,0 +1,127 @@
+package loop
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"alexnet/model"
+	"alexnet/pipeline"
+)
+
+// accumulate returns the number of batches of a step.
+func (s *Settings) accumulate() int { return max(s.Accumulate, 1) }
+
+// batchesPerEpoch returns the number of batches of an epoch, the last may be short.
+func (t *trainer) batchesPerEpoch() int {
+	return (t.train.Len() + t.cfg.Settings.Batch - 1) / t.cfg.Settings.Batch
+}
+
+func (t *trainer) stepsPerEpoch() int {
+	k := t.cfg.Settings.accumulate()
+	return (t.batchesPerEpoch() + k - 1) / k
+}
+
+// rate returns the learning rate of the step in hand.
+func (t *trainer) rate() float32 { return t.schedule.Rate(t.p.StepInEpoch, t.stepsPerEpoch()) }
+
+// lastRate returns that of the epoch's last step, before the first that of the
+// first.
+func (t *trainer) lastRate() float32 {
+	return t.schedule.Rate(max(t.p.StepInEpoch-1, 0), t.stepsPerEpoch())
+}
+
+// gathered is what the batches of a step have come to so far.
+type gathered struct {
+	batches int // of which the engine has computed a gradient
+	score   model.Score
+	images  int // trained on
+	skipped int
+}
+
+// step takes one step: it trains on its batches and then changes the weights. When
+// the context is cancelled between two of them, what the first have taught is
+// dropped, and it reports false: the step is taken anew when the run is resumed.
+func (t *trainer) step(ctx context.Context) (done bool, err error) {
+	k := t.cfg.Settings.accumulate()
+	first := t.p.StepInEpoch * k
+	var g gathered
+	for i := range min(k, t.batchesPerEpoch()-first) {
+		batch, ok, err := t.next(ctx)
+		if err != nil {
+			return false, t.dataFailed(t.advise(err))
+		}
+		if !ok {
+			return false, nil
+		}
+		err = t.learn(&batch, &g, uint64(t.p.Step*k+i))
+		batch.Release() // from now on the stream knows how long its training took
+		if err != nil {
+			return false, err
+		}
+	}
+	return true, t.finish(&g)
+}
+
+// finish changes the weights by what is gathered, if anything is, and counts the
+// step.
+func (t *trainer) finish(g *gathered) error {
+	if g.batches > 0 {
+		if err := t.update(); err != nil {
+			return err
+		}
+	}
+	t.p.Step++
+	t.p.StepInEpoch++
+	t.p.Window.Add(g.score)
+	t.p.Totals.Add(g.score)
+	t.p.Skipped += g.skipped
+	t.worked(g.images)
+	return nil
+}
+
+// learn computes the gradient of one batch; pass is the number of such computations
+// before it, which the masks of dropout depend on. When no record of it can be read, a
+// short one at the end of an epoch is passed over; a full one is more than bad luck.
+func (t *trainer) learn(batch *pipeline.Batch, g *gathered, pass uint64) error {
+	t.tellHoles(batch)
+	g.skipped += len(batch.Skipped)
+	g.images += batch.N - len(batch.Skipped)
+	if len(batch.Skipped) == batch.N {
+		if batch.N == min(t.cfg.Settings.Batch, t.train.Len()) {
+			return t.dataFailed(fmt.Errorf("step %d: none of its %d records can be read; mend the records; the first: %w", t.p.Step, batch.N, batch.Skipped[0].Err))
+		}
+		return nil
+	}
+	score, err := t.eng.Backward(batch.Images, batch.Labels, pass)
+	if err != nil {
+		return fmt.Errorf("step %d: %w", t.p.Step, err)
+	}
+	if score.N == 0 {
+		return fmt.Errorf("step %d: none of its %d images has a label: split %q of %s cannot be trained on", t.p.Step, batch.N, TrainSplit, t.ds.Dir)
+	}
+	if math.IsNaN(score.Loss) || math.IsInf(score.Loss, 0) {
+		return t.diverged(fmt.Sprintf("the loss is %v", score.Loss), t.rate())
+	}
+	g.score.Add(score)
+	g.batches++
+	if t.cfg.Settings.accumulate() == 1 {
+		return nil
+	}
+	return t.gather(batch.N, g.batches == 1)
+}
+
+// update changes the weights by the gradient that is gathered.
+func (t *trainer) update() error {
+	s := &t.cfg.Settings
+	if s.accumulate() > 1 || s.ClipNorm > 0 {
+		if err := t.refine(); err != nil {
+			return err
+		}
+	}
+	err := t.eng.Update(model.Hyper{LearningRate: t.rate(), Momentum: float32(s.Momentum), WeightDecay: float32(s.WeightDecay)})
+	if err != nil {
+		return fmt.Errorf("step %d: %w", t.p.Step, err)
+	}
+	return t.follow()
+}
