@@ -75,3 +75,13 @@ type WeightsEngine interface {
 	// is valid until the next call of another method and must not be written.
 	Weights() ([]Tensor, error)
 }
+
+// FaultEngine is an Engine that can say where its numbers have broken down.
+type FaultEngine interface {
+	Engine
+
+	// Fault names what is the first, in the order of the forward pass of the last
+	// Backward, to hold a NaN or an infinity: "the images", "conv1.weight", "the output of
+	// conv1". It is empty when all is finite.
+	Fault() string
+}

@@ -149,6 +149,20 @@ func TestStepsOfSeveralBatches(t *testing.T) {
 	}
 }
 
+// A rate that is far too high ends the run with step, rate and layer, and the
+// checkpoint from before stands.
+func TestDivergence(t *testing.T) {
+	dir, run := makeRecords(t, small), filepath.Join(t.TempDir(), "run")
+	status, _, errs := command(t.Context(), base(dir, run, "--lr", "1e20", "--warmup-steps", "4", "--checkpoint-every", "1")...)
+	if status != cli.Failed || !strings.Contains(errs, "training diverged at step ") || !strings.Contains(errs, ", with learning rate ") ||
+		!strings.Contains(errs, "values that are not finite") {
+		t.Errorf("status %d: %s", status, errs)
+	}
+	if c, warnings, err := checkpoint.Latest(run); err != nil || len(warnings) > 0 || !strings.Contains(errs, "the last good checkpoint is "+c.File) {
+		t.Errorf("the newest checkpoint is %+v, warnings %v, error %v; %s", c, warnings, err, errs)
+	}
+}
+
 func TestWrongUsageOfPresets(t *testing.T) {
 	dir := makeRecords(t, small)
 	for _, tc := range []struct {

@@ -423,6 +423,25 @@ func TestDivergence(t *testing.T) {
 	}
 }
 
+// faulty is an engine that knows where its numbers broke down.
+type faulty struct{ *traintest.Engine }
+
+func (faulty) Fault() string { return "the output of fc1" }
+
+func TestDivergenceWithItsPlace(t *testing.T) {
+	ds := dataset(t, data)
+	eng := engine(ds)
+	eng.Poison = func(step uint64, s *model.Score) {
+		if step == 2 {
+			s.Loss = math.NaN()
+		}
+	}
+	_, err := Run(t.Context(), config(t.TempDir()), faulty{eng}, ds, Hooks{})
+	if want := "training diverged at step 2: the loss is NaN (values that are not finite are first in the output of fc1), with learning rate 0.01; "; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
 // Weights that have broken down are not saved over good ones.
 func TestWeightsThatAreNotFinite(t *testing.T) {
 	ds := dataset(t, data)

@@ -101,7 +101,7 @@ func (t *trainer) learn(batch *pipeline.Batch, g *gathered, pass uint64) error {
 		return fmt.Errorf("step %d: none of its %d images has a label: split %q of %s cannot be trained on", t.p.Step, batch.N, TrainSplit, t.ds.Dir)
 	}
 	if math.IsNaN(score.Loss) || math.IsInf(score.Loss, 0) {
-		return t.diverged(fmt.Sprintf("the loss is %v", score.Loss), t.rate())
+		return t.diverged(fmt.Sprintf("the loss is %v", score.Loss)+t.where(), t.rate())
 	}
 	g.score.Add(score)
 	g.batches++
@@ -109,6 +109,16 @@ func (t *trainer) learn(batch *pipeline.Batch, g *gathered, pass uint64) error {
 		return nil
 	}
 	return t.gather(batch.N, g.batches == 1)
+}
+
+// where says where numbers broke down, if the engine knows.
+func (t *trainer) where() string {
+	if e, ok := t.eng.(model.FaultEngine); ok {
+		if fault := e.Fault(); fault != "" {
+			return " (values that are not finite are first in " + fault + ")"
+		}
+	}
+	return ""
 }
 
 // update changes the weights by the gradient that is gathered.
