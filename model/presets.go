@@ -89,7 +89,7 @@ func presets() []namedNet {
 		Schedule: "plateau", Factor: 0.1, Color: "eigenvalue"}
 	asRun, caffe, torch, small := paper, paper, paper, paper
 	asRun.Epochs, asRun.Schedule, asRun.DropAt = 91, "step", []int{25, 51, 79}
-	asRun.Color, asRun.InclusiveCrops = "stddev", true
+	asRun.Color, asRun.ColorEpochs, asRun.InclusiveCrops = "stddev", 67, true
 	caffe.Batch, caffe.Schedule, caffe.DropAt = 256, "step", []int{20, 40, 60, 80}
 	caffe.Color, caffe.InclusiveCrops = "none", true
 	torch.Batch, torch.Schedule, torch.DropAt = 256, "step", []int{30, 60}
@@ -105,7 +105,7 @@ func presets() []namedNet {
 				"no spatial normalisation after the second response normalisation",
 				"response normalisation looks across the two towers; there it stayed within each",
 				"each image has a crop and a flip of its own; there 32 consecutive images shared one",
-				"colours are shifted to the end and not divided by 1.1; there the shift ended with epoch 67",
+				"images with shifted colours are not divided by 1.1",
 			}}, alexNet2012},
 		{PresetInfo{Name: "caffe", Net: "alexnet-caffe", Recipe: caffe,
 			About: "Caffe's bvlc_alexnet; its records are warped to 256x256 (ingest --warp)",

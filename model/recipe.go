@@ -11,6 +11,9 @@ type Recipe struct {
 	DropAt       []int   `json:"drop_at,omitempty"` // step: the epochs (from 0) before which the rate is multiplied by Factor
 	Factor       float64 `json:"factor"`            // what a drop multiplies the learning rate by
 	Color        string  `json:"color"`             // "none", "stddev" or "eigenvalue": the scale of colour shifts
+	// ColorEpochs, if not 0, is the number of epochs after which colours are left as
+	// they are.
+	ColorEpochs int `json:"color_epochs,omitempty"`
 	// InclusiveCrops widens the random crops by the last offset: 33x33 of them for
 	// crops of 224 from 256, not the paper's 32x32.
 	InclusiveCrops bool `json:"inclusive_crops,omitempty"`

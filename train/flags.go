@@ -34,7 +34,8 @@ type flags struct {
 	Seed        *uint64  `placeholder:"N" help:"Of weights, order, crops and dropout (default: 1)."`
 	Color       *string  `enum:"none,stddev,eigenvalue" help:"Colour augmentation: none, stddev (as the 2012 code) or eigenvalue (as the paper, default)."`
 
-	Crops *string `enum:"exclusive,inclusive" help:"Random crops without the last offset (exclusive, as the paper's 32x32) or with it (inclusive, 33x33); default: the preset's."`
+	ColorEpochs *int    `placeholder:"EPOCHS" help:"Leave the colours as they are after so many epochs (default: the preset's, or 0, never)."`
+	Crops       *string `enum:"exclusive,inclusive" help:"Random crops without the last offset (exclusive, as the paper's 32x32) or with it (inclusive, 33x33); default: the preset's."`
 
 	Activation  *string  `enum:"relu,tanh" help:"The net's non-linearity: relu or tanh."`
 	NoLRN       bool     `name:"no-lrn" help:"The net without local response normalisation."`
@@ -141,7 +142,8 @@ func (f *flags) check() error {
 func ownSettings(net *model.Net) (loop.Settings, loop.Limits) {
 	r := net.Recipe()
 	return loop.Settings{
-			Batch: r.Batch, Seed: defaultSeed, Momentum: r.Momentum, WeightDecay: r.WeightDecay, Color: r.Color, InclusiveCrops: r.InclusiveCrops,
+			Batch: r.Batch, Seed: defaultSeed, Momentum: r.Momentum, WeightDecay: r.WeightDecay,
+			Color: r.Color, ColorEpochs: r.ColorEpochs, InclusiveCrops: r.InclusiveCrops,
 			Schedule: sgd.Config{Kind: sgd.Kind(r.Schedule), Base: r.LearningRate, Factor: r.Factor, DropAt: r.DropAt},
 		}, loop.Limits{
 			Epochs: r.Epochs, CheckpointEvery: defaultCheckpointEvery, LogEvery: defaultLogEvery, Keep: keepCheckpoints,
@@ -161,6 +163,7 @@ func (f *flags) apply(s *loop.Settings, l *loop.Limits) error {
 	s.Momentum = value(f.Momentum, s.Momentum)
 	s.WeightDecay = value(f.WeightDecay, s.WeightDecay)
 	s.Color = value(f.Color, s.Color)
+	s.ColorEpochs = value(f.ColorEpochs, s.ColorEpochs)
 	if f.Crops != nil {
 		s.InclusiveCrops = *f.Crops == "inclusive"
 	}

@@ -92,7 +92,11 @@ func (c *netCommand) preset(out io.Writer, p model.PresetInfo) error {
 	if r.InclusiveCrops {
 		offsets = "with the last offset"
 	}
-	fmt.Fprintf(out, "        rate times %g %s; colour %s; crops %s\n", r.Factor, when, r.Color, offsets)
+	color := r.Color
+	if r.ColorEpochs > 0 {
+		color = fmt.Sprintf("%s for %d epochs", r.Color, r.ColorEpochs)
+	}
+	fmt.Fprintf(out, "        rate times %g %s; colour %s; crops %s\n", r.Factor, when, color, offsets)
 	return c.table(out, net)
 }
 

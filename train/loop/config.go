@@ -58,6 +58,9 @@ type Settings struct {
 	Schedule    sgd.Config `json:"schedule"`
 	// Color is "none", "stddev" or "eigenvalue".
 	Color string `json:"color"`
+	// ColorEpochs, if not 0, is the number of epochs after which colours are left as
+	// they are.
+	ColorEpochs int `json:"color_epochs,omitempty"`
 	// InclusiveCrops widens the random crops by the last offset: 33x33 places for
 	// 224 of 256 and not the paper's 32x32, as in the program of 2012.
 	InclusiveCrops bool `json:"inclusive_crops,omitempty"`
@@ -150,6 +153,8 @@ func (s Settings) Check() error {
 		return fmt.Errorf("clip norm %g: must be a positive number, or 0 for none", s.ClipNorm)
 	case !(s.EMA >= 0 && s.EMA < 1):
 		return fmt.Errorf("EMA decay %g: must be at least 0 and less than 1", s.EMA)
+	case s.ColorEpochs < 0:
+		return fmt.Errorf("%d epochs with shifts of colour: must not be negative", s.ColorEpochs)
 	case !(s.Momentum >= 0 && s.Momentum < 1):
 		return fmt.Errorf("momentum %g: must be at least 0 and less than 1", s.Momentum)
 	case !(s.WeightDecay >= 0 && s.WeightDecay < 1):

@@ -87,6 +87,8 @@ func variant(cfg Config, names string) Config {
 			cfg.Settings.Batch, cfg.Settings.Accumulate = 2, 2
 		case "clip":
 			cfg.Settings.ClipNorm = 0.5
+		case "colors":
+			cfg.Settings.ColorEpochs = 1
 		case "average":
 			cfg.Settings.EMA = 0.8
 		default:
@@ -127,6 +129,7 @@ func TestKilledAndResumedVariants(t *testing.T) {
 	t.Run("cosine", func(t *testing.T) { checkKilled(t, dataset(t, data), "cosine") })
 	t.Run("average", func(t *testing.T) { checkKilled(t, dataset(t, data), "average") })
 	t.Run("accumulating", func(t *testing.T) { checkKilled(t, dataset(t, data), "accumulate clip average") })
+	t.Run("colors", func(t *testing.T) { checkKilled(t, dataset(t, data), "colors") })
 	t.Run("both", func(t *testing.T) {
 		ds := dataset(t, inShards)
 		damage(t, ds, badShard)

@@ -128,6 +128,7 @@ type trainer struct {
 	store    checkpoint.Store
 	metrics  *report.Metrics
 	stream   stream // nil until the first batch is needed
+	until    int    // the epoch with which the stream ends
 
 	p     checkpoint.Progress
 	file  string // the last checkpoint, empty before the first

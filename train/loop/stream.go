@@ -73,20 +73,16 @@ func (t *trainer) advise(err error) error {
 
 // next waits for the next batch. It reports false when the context is cancelled.
 func (t *trainer) next(ctx context.Context) (batch pipeline.Batch, ok bool, err error) {
-	if t.stream == nil {
-		open := t.cfg.openStream
-		if open == nil {
-			open = openStream
-		}
-		// Cancelling is this loop's affair: the stream must not drop the batch in hand.
-		t.stream, err = open(context.WithoutCancel(ctx), t.ds, t.train, pipeline.Options{
-			Batch: t.cfg.Settings.Batch, Crop: t.eng.Net().Input.H, Seed: t.cfg.Settings.Seed, Train: true, Color: t.color, Inclusive: t.cfg.Settings.InclusiveCrops,
-			Shuffle: t.cfg.Settings.Shuffle, Window: t.cfg.Settings.Window,
-			OnCorrupt: t.cfg.Limits.OnCorrupt, Cache: t.cfg.Limits.Cache, Workers: t.cfg.Limits.Workers,
-			Epoch: t.p.Epoch, Skip: t.p.StepInEpoch * t.cfg.Settings.accumulate(), Epochs: t.cfg.Limits.Epochs - t.p.Epoch,
-		})
+	if t.stream != nil && t.p.Epoch >= t.until {
+		err = t.stream.Close()
+		// Another stream has another clock.
+		t.stream, t.window, t.epoch = nil, span{}, span{}
 		if err != nil {
-			t.stream = nil
+			return batch, false, err
+		}
+	}
+	if t.stream == nil {
+		if err = t.open(ctx); err != nil {
 			return batch, false, err
 		}
 	}
@@ -97,6 +93,35 @@ func (t *trainer) next(ctx context.Context) (batch pipeline.Batch, ok bool, err 
 		}
 	}
 	return batch, ok, err
+}
+
+// open opens the stream for the epochs that are left, or for those with shifts of
+// colour.
+func (t *trainer) open(ctx context.Context) (err error) {
+	s, color := &t.cfg.Settings, t.color
+	t.until = t.cfg.Limits.Epochs
+	switch end := s.ColorEpochs; {
+	case color == nil || end == 0 || end >= t.until:
+	case t.p.Epoch < end:
+		t.until = end
+	default:
+		color = nil
+	}
+	open := t.cfg.openStream
+	if open == nil {
+		open = openStream
+	}
+	// Cancelling is this loop's affair: the stream must not drop the batch in hand.
+	t.stream, err = open(context.WithoutCancel(ctx), t.ds, t.train, pipeline.Options{
+		Batch: s.Batch, Crop: t.eng.Net().Input.H, Seed: s.Seed, Train: true, Color: color, Inclusive: s.InclusiveCrops,
+		Shuffle: s.Shuffle, Window: s.Window,
+		OnCorrupt: t.cfg.Limits.OnCorrupt, Cache: t.cfg.Limits.Cache, Workers: t.cfg.Limits.Workers,
+		Epoch: t.p.Epoch, Skip: t.p.StepInEpoch * s.accumulate(), Epochs: t.until - t.p.Epoch,
+	})
+	if err != nil {
+		t.stream = nil
+	}
+	return err
 }
 
 // patience is how long a cancelled run waits for its stream to end. Reading a

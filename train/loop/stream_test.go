@@ -181,6 +181,47 @@ func TestNothingLeftOfAShortBatch(t *testing.T) {
 	}
 }
 
+// Crops may have the last offset, and colours may be left alone from an epoch on.
+func TestOptionsOfTheStream(t *testing.T) {
+	ds := dataset(t, data)
+	cfg := variant(config(t.TempDir()), "colors accumulate")
+	cfg.Settings.InclusiveCrops = true
+	var opened []pipeline.Options
+	cfg.openStream = func(ctx context.Context, ds *records.Dataset, split *records.Split, o pipeline.Options) (stream, error) {
+		opened = append(opened, o)
+		return openStream(ctx, ds, split, o)
+	}
+	train(t, cfg, ds, Hooks{})
+	if len(opened) != 2 {
+		t.Fatalf("%d streams were opened, want one with colours and one without", len(opened))
+	}
+	with, without := opened[0], opened[1]
+	if with.Color == nil || with.Epoch != 0 || with.Epochs != 1 || !with.Inclusive {
+		t.Errorf("the first stream: %+v", with)
+	}
+	if without.Color != nil || without.Epoch != 1 || without.Epochs != 2 || without.Skip != 0 || !without.Inclusive {
+		t.Errorf("the second stream: %+v", without)
+	}
+	cfg = resumed(t, cfg.Run)
+	cfg.Settings, cfg.Limits.Epochs, cfg.Limits.MaxSteps = variant(cfg, "colors accumulate").Settings, epochs+1, allSteps+2
+	cfg.Settings.InclusiveCrops = true
+	train(t, cfg, ds, Hooks{})
+	cfg.Limits.MaxSteps++
+	c, _, err := checkpoint.Latest(cfg.Run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Resume, opened = c, nil
+	cfg.openStream = func(ctx context.Context, ds *records.Dataset, split *records.Split, o pipeline.Options) (stream, error) {
+		opened = append(opened, o)
+		return openStream(ctx, ds, split, o)
+	}
+	train(t, cfg, ds, Hooks{})
+	if len(opened) != 1 || opened[0].Skip != 2*2 || opened[0].Color != nil || opened[0].Epoch != epochs {
+		t.Errorf("resumed after two steps of two batches: %+v", opened)
+	}
+}
+
 // Only training records can be done without.
 func TestDamagedValidation(t *testing.T) {
 	ds := dataset(t, data)
