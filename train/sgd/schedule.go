@@ -117,9 +117,12 @@ func (c Config) validate() error {
 	return fmt.Errorf("learning-rate schedule %q: must be %s, %s, %s, %s or %s", c.Kind, Constant, Step, Plateau, Linear, Cosine)
 }
 
+// longest bounds counts of epochs and of steps, so that their products fit an int.
+const longest = 1 << 30
+
 func (c Config) validateWarmup() error {
-	if c.WarmupSteps < 0 || c.WarmupEpochs < 0 {
-		return fmt.Errorf("warm-up of %d steps, %d epochs: must not be negative", c.WarmupSteps, c.WarmupEpochs)
+	if c.WarmupSteps < 0 || c.WarmupEpochs < 0 || c.WarmupSteps > longest || c.WarmupEpochs > longest {
+		return fmt.Errorf("warm-up of %d steps, %d epochs: must lie between 0 and %d", c.WarmupSteps, c.WarmupEpochs, longest)
 	}
 	if c.WarmupSteps > 0 && c.WarmupEpochs > 0 {
 		return fmt.Errorf("warm-up of %d steps and of %d epochs: only one of them can be", c.WarmupSteps, c.WarmupEpochs)
@@ -128,8 +131,8 @@ func (c Config) validateWarmup() error {
 }
 
 func (c Config) validateDecay() error {
-	if c.Epochs < 1 {
-		return fmt.Errorf("%s schedule over %d epochs: must be at least 1", c.Kind, c.Epochs)
+	if c.Epochs < 1 || c.Epochs > longest {
+		return fmt.Errorf("%s schedule over %d epochs: must lie between 1 and %d", c.Kind, c.Epochs, longest)
 	}
 	if !(c.Final >= 0 && c.Final < c.Base) {
 		return fmt.Errorf("%s schedule: the final rate %g must be at least 0 and less than the first, %g", c.Kind, c.Final, c.Base)
