@@ -51,6 +51,10 @@ func (t *trainer) step(ctx context.Context) (done bool, err error) {
 		if err != nil {
 			return false, t.dataFailed(t.advise(err))
 		}
+		if ok && i > 0 && cancelled(ctx) { // one that is ready may come even then
+			batch.Release()
+			ok = false
+		}
 		if !ok {
 			return false, nil
 		}
@@ -62,6 +66,8 @@ func (t *trainer) step(ctx context.Context) (done bool, err error) {
 	}
 	return true, t.finish(&g)
 }
+
+func cancelled(ctx context.Context) bool { return ctx.Err() != nil }
 
 // finish changes the weights by what is gathered, if anything is, and counts the
 // step.
