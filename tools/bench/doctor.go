@@ -8,6 +8,9 @@ import (
 	"alexnet/pipeline"
 )
 
+// verdictWidth is where the lines of a verdict are broken.
+const verdictWidth = 110
+
 // doctor prints where the time of a stream went, and what follows.
 func doctor(w io.Writer, title string, d pipeline.Diagnosis) error {
 	var text strings.Builder
@@ -19,7 +22,15 @@ func doctor(w io.Writer, title string, d pipeline.Diagnosis) error {
 			percent(s.Busy), percent(s.Input), percent(s.Output),
 			orDash(figures(s.BytesPerSecond/1e6), s.Name != "order"), orDash(fmt.Sprintf("%.1f", s.Queue), s.Queue > 0))
 	}
-	fmt.Fprintf(&text, "  %s\n", d.Verdict)
+	line := " "
+	for _, word := range strings.Fields(d.Verdict) {
+		if len(line)+1+len(word) > verdictWidth {
+			fmt.Fprintln(&text, line)
+			line = "   "
+		}
+		line += " " + word
+	}
+	fmt.Fprintln(&text, line)
 	_, err := io.WriteString(w, text.String())
 	return err
 }
