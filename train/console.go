@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 
 	"alexnet/model"
@@ -17,20 +16,18 @@ import (
 type console struct {
 	stdout, stderr io.Writer
 	json           bool
-	threads        int
 	progress       *report.Progress
 }
 
 func newConsole(f *flags) *console {
-	return &console{stdout: f.stdout, stderr: f.stderr, json: f.JSON, threads: or(f.Threads, runtime.GOMAXPROCS(0)),
-		progress: report.NewProgress(f.stderr)}
+	return &console{stdout: f.stdout, stderr: f.stderr, json: f.JSON, progress: report.NewProgress(f.stderr)}
 }
 
 // start says what is about to run.
 func (c *console) start(p *plan, engine model.Engine, name string) {
 	net, m := engine.Net(), p.records.Manifest
 	s := p.config.Settings
-	fmt.Fprintf(c.stderr, "engine:  %s, %d threads\n", name, c.threads)
+	fmt.Fprintf(c.stderr, "engine:  %s\n", name)
 	fmt.Fprintf(c.stderr, "records: %s, %d training and %d validation images of %v, %d classes\n",
 		p.records.Dir, m.Splits[loop.TrainSplit].Written, m.Splits[loop.ValSplit].Written, m.Shape, len(m.Classes))
 	fmt.Fprintf(c.stderr, "net:     %s, crops of %dx%d, %d parameters\n", net.Name, net.Input.H, net.Input.W, net.ParamCount())

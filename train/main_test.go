@@ -91,7 +91,7 @@ func TestTrain(t *testing.T) {
 	if got := strings.Join(events, " "); got != "step step step epoch step step step epoch summaryepochs" {
 		t.Errorf("events on standard output: %s", got)
 	}
-	for _, want := range []string{"engine:  cpu", " threads\n", dir + ", 20 training and 6 validation images of 3x72x72, 4 classes\n",
+	for _, want := range []string{"engine:  CPU: ", " thread", dir + ", 20 training and 6 validation images of 3x72x72, 4 classes\n",
 		"alexnet-small, crops of 64x64, 367300 parameters\n", "batch 8, 2 epochs, learning rate " + recipeRate(t) + " (step), seed 1\n",
 		"\nepoch 1/2  step 3/3  loss ", " images/s  waiting for data ", "\nepoch 2 done: step 6, loss "} {
 		if !strings.Contains(errs, want) {

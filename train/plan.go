@@ -149,12 +149,15 @@ func (p *plan) note(format string, args ...any) {
 	p.notes = append(p.notes, fmt.Sprintf(format, args...))
 }
 
-// newCPU makes the CPU engine and its name.
+// newCPU makes the CPU engine and its name, and notes what would make it faster.
 func newCPU(p *plan, threads int) (model.Engine, string, error) {
 	s := p.config.Settings
 	e, err := cpu.New(p.net, model.State{Weights: p.first}, cpu.Options{Batch: s.Batch, Threads: threads, Seed: s.Seed})
 	if err != nil {
 		return nil, "", err
 	}
-	return e, "cpu", nil
+	if h := e.Hint(); h != "" {
+		p.note("note: %s", h)
+	}
+	return e, e.Name(), nil
 }

@@ -51,6 +51,7 @@ func (k *dropoutKernel) backward(c *call, t *buffers) {
 // apply sets dst to src times the mask.
 func (k *dropoutKernel) apply(n int, dst, src []float32) {
 	size, hw := k.layout.shape.Size(), k.layout.shape.H*k.layout.shape.W
+	k.m.blank(n, dst, k.layout)
 	k.m.each(n, func(_, image int) {
 		for c := range k.layout.shape.C {
 			p := k.layout.plane(image, c)

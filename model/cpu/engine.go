@@ -13,9 +13,15 @@
 // gemm.go has products of matrices on top of gonum's vectorised loops, layout.go
 // says how feature maps lie in memory, workers.go runs work on several threads.
 //
-// Results are the same bit for bit for any number of threads and for any size of
-// the engine's batch: the work is cut at fixed places, and sums are taken in a
-// fixed order. They differ in the last bits between processor architectures.
+// Where the machine has oneDNN, it computes the layers (package dnnl; native.go and
+// native_layers.go); what else there is is the twin that it is tested against, and
+// what runs elsewhere: see Options.Backend.
+//
+// Results of plain Go are the same bit for bit for any number of threads and for
+// any size of the engine's batch: the work is cut at fixed places, and sums are
+// taken in a fixed order. They differ in the last bits between processor
+// architectures. Results of oneDNN are the same bit for bit for the same release,
+// processor, number of threads and size of the engine's batch.
 package cpu
 
 import (
@@ -35,9 +41,10 @@ var ErrClosed = errors.New("the engine is closed")
 
 // Options configures an Engine.
 type Options struct {
-	Batch   int    // largest number of images of one call, at least 1
-	Threads int    // goroutines that compute at once; 0 means GOMAXPROCS. Results do not depend on it.
-	Seed    uint64 // of dropout's masks, and of the initial weights if none are given
+	Batch   int     // largest number of images of one call, at least 1
+	Threads int     // goroutines that compute at once; 0 means GOMAXPROCS. Those of plain Go do not depend on it.
+	Seed    uint64  // of dropout's masks, and of the initial weights if none are given
+	Backend Backend // what computes; Auto, the zero value, is the best that is here
 }
 
 // Engine is a model.Engine on the processor. It is not safe for concurrent use.
@@ -52,6 +59,8 @@ type Engine struct {
 	graded   bool      // a Backward has succeeded since the last change of the weights
 	closed   bool
 	arena    arena
+	name     string
+	hint     string
 }
 
 var _ model.Engine = (*Engine)(nil)
@@ -77,6 +86,9 @@ func New(net *model.Net, st model.State, o Options) (*Engine, error) {
 	own.Layers = slices.Clone(net.Layers)
 	e := &Engine{specs: own.Params()}
 	e.shared = shared{net: &own, batch: o.Batch, threads: o.Threads, seed: o.Seed}
+	if err := e.choose(o.Backend); err != nil {
+		return nil, err
+	}
 	in := own.Input
 	e.input = e.arena.floats(o.Batch * in.Size())
 	e.images = dense(e.input, o.Batch, in.C, in.H, in.W)
@@ -90,7 +102,7 @@ func New(net *model.Net, st model.State, o Options) (*Engine, error) {
 		st.Weights = own.Init(o.Seed)
 	}
 	if err := e.Restore(st); err != nil {
-		return nil, err
+		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
 }
@@ -106,6 +118,9 @@ func (e *Engine) Batch() int { return e.batch }
 // Predict.
 func (e *Engine) Memory() int64 {
 	bytes := e.arena.bytes
+	if e.lib != nil {
+		bytes += e.lib.Bytes()
+	}
 	for _, p := range []*program{e.train, e.predict} {
 		if p != nil {
 			bytes += p.arena.bytes
@@ -126,6 +141,9 @@ func (e *Engine) load(images []float32, n int) error {
 		return fmt.Errorf("%d values for %d images of %d", len(images), n, size)
 	}
 	copy(e.input, images[:n*size])
+	if e.lib != nil {
+		clear(e.input[n*size:]) // it computes whole batches
+	}
 	return nil
 }
 
@@ -276,6 +294,9 @@ func (e *Engine) Close() error {
 		if p != nil {
 			errs = append(errs, p.machine.Close())
 		}
+	}
+	if e.lib != nil {
+		e.lib.Close()
 	}
 	net, batch := e.net, e.batch
 	*e = Engine{closed: true}

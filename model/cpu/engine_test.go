@@ -42,6 +42,9 @@ func newEngine(t testing.TB, net *model.Net, o Options) *Engine {
 	if o.Seed == 0 {
 		o.Seed = testSeed
 	}
+	if o.Backend == Auto {
+		o.Backend = Plain
+	}
 	e, err := New(net, model.State{}, o)
 	if err != nil {
 		t.Fatal(err)

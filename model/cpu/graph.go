@@ -158,6 +158,9 @@ func (o *op) Do(inputs ...G.Value) (out G.Value, err error) {
 	if o.part == forwardPart {
 		t.y = o.y.Data().([]float32)
 		o.plan.kernel.forward(o.call, &t)
+		if o.call.err != nil {
+			return nil, fmt.Errorf("%s: %w", o, o.call.err)
+		}
 		if loss, ok := o.plan.kernel.(*lossKernel); ok && o.scalar != nil {
 			*o.scalar = G.F32(loss.score.Loss / float64(o.call.n))
 		}
@@ -171,6 +174,9 @@ func (o *op) Do(inputs ...G.Value) (out G.Value, err error) {
 		t.dx = o.dx.Data().([]float32)
 	}
 	o.plan.kernel.backward(o.call, &t)
+	if o.call.err != nil {
+		return nil, fmt.Errorf("%s: %w", o, o.call.err)
+	}
 	return o.output(), nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"alexnet/model"
+	"alexnet/model/cpu/dnnl"
 )
 
 // call is what differs from one run of a program to the next.
@@ -11,6 +12,7 @@ type call struct {
 	n      int     // images in the batch; the rest of the buffers is left alone
 	labels []int32 // n labels when training
 	step   uint64
+	err    error // of a kernel that has failed
 }
 
 // buffers are the values that a kernel works on, in the layouts that it was made
@@ -46,17 +48,29 @@ type machinery struct {
 	batch   int
 	train   bool
 	seed    uint64
+	lib     *dnnl.Context // nil: plain Go
 }
 
 // plan makes the kernel for layer number index of a valid net, for input in the
 // layout in.
 func (m *machinery) plan(net *model.Net, index int, in layout, out model.Shape) (*layerPlan, error) {
+	if m.lib != nil {
+		return m.planNative(net, index, in, out)
+	}
+	return m.planPlain(net, index, in, out)
+}
+
+// planPlain is plan for the kernels of this package, which know layouts of chunks.
+func (m *machinery) planPlain(net *model.Net, index int, in layout, out model.Shape) (*layerPlan, error) {
 	l := &net.Layers[index]
 	same := layout{shape: out, chunk: in.chunk}
 	p := &layerPlan{in: in, out: same}
 	switch l.Kind {
 	case model.Conv:
 		p.out.chunk = min(chunkImages, m.batch)
+		if m.lib != nil {
+			p.out.chunk = 1 // the order that oneDNN knows
+		}
 		p.kernel = newConvKernel(m, l, in, p.out)
 	case model.FC:
 		p.out.chunk = 1

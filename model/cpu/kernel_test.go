@@ -51,7 +51,7 @@ func newBench(t *testing.T, l model.Layer, in model.Shape, n, batch, inChunk, th
 	}
 	m := &machinery{workers: &workers{threads}, arena: &arena{}, scratch: &scratch{}, lanes: &scratch{}, batch: batch, train: true, seed: 11}
 	b := &bench{layer: net.Layers[0], in: in, out: shapes[0], call: call{n: n, step: 5}}
-	if b.plan, err = m.plan(net, 0, layout{in, inChunk}, b.out); err != nil {
+	if b.plan, err = m.plan(net, 0, layout{shape: in, chunk: inChunk}, b.out); err != nil {
 		t.Fatal(err)
 	}
 	m.scratch.alloc(m.arena, threads)

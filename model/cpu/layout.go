@@ -1,6 +1,9 @@
 package cpu
 
-import "alexnet/model"
+import (
+	"alexnet/model"
+	"alexnet/model/cpu/dnnl"
+)
 
 // chunkImages is how many images lie together in a layout of planes. It is a
 // constant, and not a share of the batch, so that what happens to an image, and
@@ -15,9 +18,22 @@ const chunkImages = 8
 // long rows even where the maps are small. With chunk = 1 this is the usual order
 // [image][channel][row][column], which the images come in and which fully
 // connected layers use.
+//
+// Between layers of oneDNN values may lie in an order of its own; then nothing here
+// but size applies, and a border kernel stands before all that must know the order.
 type layout struct {
-	shape model.Shape
-	chunk int // images in a chunk
+	shape  model.Shape
+	chunk  int        // images in a chunk
+	native *dnnl.Desc // an order of oneDNN's, for whole batches; nil: chunks
+}
+
+// size returns the number of values of a buffer for so many images; that of an
+// order of oneDNN's is always for a whole batch.
+func (l layout) size(images int) int {
+	if l.native != nil {
+		return l.native.Floats()
+	}
+	return l.capacity(images) * l.shape.Size()
 }
 
 // plane returns the offset of the first value of a channel of an image.

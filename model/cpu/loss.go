@@ -88,6 +88,7 @@ func (k *lossKernel) backward(c *call, t *buffers) {
 		return
 	}
 	scale := t.dy[0] / float32(c.n)
+	k.m.blank(c.n, t.dx, k.in)
 	for image := range c.n {
 		hw := k.in.shape.H * k.in.shape.W
 		label := c.labels[image]

@@ -25,7 +25,7 @@ func TestLoss(t *testing.T) {
 	const classes, n = 6, 5
 	labels := []int32{0, 5, -1, 2, 2}
 	logits := randomFloats(draws(3), n*classes, 4)
-	for _, in := range []layout{{model.Shape{C: classes, H: 1, W: 1}, 1}, {model.Shape{C: 3, H: 2, W: 1}, chunkImages}} {
+	for _, in := range []layout{{shape: model.Shape{C: classes, H: 1, W: 1}, chunk: 1}, {shape: model.Shape{C: 3, H: 2, W: 1}, chunk: chunkImages}} {
 		k, c, b := newLossBench(classes, in, logits, labels)
 		k.forward(c, b)
 		k.backward(c, b)
@@ -85,7 +85,7 @@ func TestRanks(t *testing.T) {
 		{"nan elsewhere", []float32{0, 9, nan, 0, 0, 0, 0}, 1, 0, 0},
 		{"far apart", []float32{0, 1e30, 0, 0, 0, 0, -1e30}, 1, 1, 1},
 	} {
-		k, call, b := newLossBench(7, layout{model.Shape{C: 7, H: 1, W: 1}, 1}, c.logits, []int32{c.label})
+		k, call, b := newLossBench(7, layout{shape: model.Shape{C: 7, H: 1, W: 1}, chunk: 1}, c.logits, []int32{c.label})
 		k.forward(call, b)
 		if k.score.Top1 != c.top1 || k.score.Top5 != c.top5 {
 			t.Errorf("%s: top-1 %d top-5 %d, want %d %d", c.name, k.score.Top1, k.score.Top5, c.top1, c.top5)
@@ -96,7 +96,7 @@ func TestRanks(t *testing.T) {
 // TestLossOfFarLogits checks that the loss does not overflow where the probability
 // is zero in floating point.
 func TestLossOfFarLogits(t *testing.T) {
-	k, c, b := newLossBench(2, layout{model.Shape{C: 2, H: 1, W: 1}, 1}, []float32{-500, 1500}, []int32{0})
+	k, c, b := newLossBench(2, layout{shape: model.Shape{C: 2, H: 1, W: 1}, chunk: 1}, []float32{-500, 1500}, []int32{0})
 	k.forward(c, b)
 	if k.score.Loss != 2000 {
 		t.Errorf("loss %g, want 2000", k.score.Loss)

@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"alexnet/model"
+	"alexnet/model/cpu/dnnl"
 )
 
 // buildLock serialises the building of graphs: gorgonia keeps pools and constants
@@ -35,6 +36,7 @@ type shared struct {
 	batch   int
 	threads int
 	seed    uint64
+	lib     *dnnl.Context // nil: plain Go
 }
 
 // builder compiles a program.
@@ -62,7 +64,7 @@ func compile(s *shared, train bool) (p *program, err error) {
 	}
 	p = &program{call: &call{}, arena: &arena{}}
 	b := &builder{shared: s, p: p, shapes: shapes, m: &machinery{workers: &workers{s.threads}, arena: p.arena,
-		scratch: &scratch{}, lanes: &scratch{}, batch: s.batch, train: train, seed: s.seed}}
+		scratch: &scratch{}, lanes: &scratch{}, batch: s.batch, train: train, seed: s.seed, lib: s.lib}}
 	if err := b.planLayers(); err != nil {
 		return nil, err
 	}
@@ -110,6 +112,9 @@ func dense(buf []float32, shape ...int) *tensor.Dense {
 // tensorShape returns the shape of a batch in a layout. A fully connected layer's
 // has two dimensions, and the batch is rounded up to whole chunks.
 func (b *builder) tensorShape(l layout) []int {
+	if l.native != nil {
+		return []int{b.batch, l.native.Floats() / b.batch}
+	}
 	n := l.capacity(b.batch)
 	if l.chunk == 1 && l.shape.H == 1 && l.shape.W == 1 {
 		return []int{n, l.shape.C}
@@ -121,7 +126,7 @@ func (b *builder) tensorShape(l layout) []int {
 // unless the layer before still needs its own output for the backward pass. In a
 // program for prediction two buffers take turns.
 func (b *builder) allocOutputs() {
-	size := func(l layout) int { return l.capacity(b.batch) * l.shape.Size() }
+	size := func(l layout) int { return l.size(b.batch) }
 	var turns [2][]float32
 	if !b.m.train {
 		largest := 0
@@ -151,7 +156,7 @@ func (b *builder) allocOutputs() {
 func (b *builder) allocGradients() {
 	largest, param := 0, 0
 	for _, p := range b.plans[1:] {
-		largest = max(largest, p.in.capacity(b.batch)*p.in.shape.Size())
+		largest = max(largest, p.in.size(b.batch))
 	}
 	turns := [2][]float32{b.m.arena.floats(largest), b.m.arena.floats(largest)}
 	for i := len(b.p.layers) - 1; i >= 0; i-- {
@@ -217,7 +222,7 @@ func (p *program) run(n int, labels []int32, step uint64) (err error) {
 			err = fmt.Errorf("run the graph: %v", r)
 		}
 	}()
-	p.call.n, p.call.labels, p.call.step = n, labels, step
+	p.call.n, p.call.labels, p.call.step, p.call.err = n, labels, step, nil
 	defer func() { p.call.labels = nil }()
 	p.machine.Reset()
 	return p.machine.RunAll()

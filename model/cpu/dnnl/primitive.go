@@ -1,0 +1,202 @@
+//go:build linux && (amd64 || arm64) && !static
+
+package dnnl
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"unsafe"
+)
+
+// Constants of dnnl_types.h, release 2.
+const (
+	typeF32 = 3
+
+	tagAny = 1 // the order is the library's choice
+
+	propTraining, propInference = 64, 96
+
+	convolutionDirect, eltwiseReLU, poolingMax, lrnAcross = 1, 0x1f, 0x1ff, 0xaff
+
+	querySrc, queryDiffSrc, queryWeights, queryDiffWeights = 129, 130, 131, 132
+	queryDst, queryDiffDst, queryWorkspace, queryScratch   = 133, 134, 135, 136
+
+	scratchUser = 1
+)
+
+// plainTag is the tag of row-major order of 1 to 5 dimensions: a, ab, abc, abcd, abcde.
+func plainTag(dims int) uintptr { return [...]uintptr{0, 2, 3, 4, 5, 7}[dims] }
+
+// Desc says how values lie in memory: their dimensions, and an order, which is
+// row-major or one of oneDNN's own.
+type Desc struct {
+	floats int
+	md     uintptr
+	own    *[descBytes]byte // holds md unless a primitive does
+}
+
+// Floats returns how many float32 the memory holds, which may be more than the
+// values: some orders fill up channels with zeros.
+func (d *Desc) Floats() int { return d.floats }
+
+// Plain describes values in row-major order.
+func (c *Context) Plain(dims ...int) (d *Desc, err error) {
+	err = c.do(func() (err error) {
+		d, err = c.describe(plainTag(len(dims)), dims)
+		return err
+	})
+	return d, err
+}
+
+func (s *state) describe(tag uintptr, dims []int) (*Desc, error) {
+	d := &Desc{own: new([descBytes]byte)}
+	d.md = address(&d.own[0])
+	s.descs = append(s.descs, d) // the library is given the bare address
+	if err := s.lib.call("dnnl_memory_desc_init_by_tag", d.md, uintptr(len(dims)), s.list(0, dims...), typeF32, tag); err != nil {
+		return nil, err
+	}
+	if tag != tagAny {
+		d.floats = s.size(d.md) / 4
+	}
+	return d, nil
+}
+
+// size returns the bytes of a memory.
+func (s *state) size(md uintptr) int {
+	return int(s.lib.value("dnnl_memory_desc_get_size", md))
+}
+
+// Same reports whether two descriptions are of the same dimensions and order.
+func (c *Context) Same(a, b *Desc) bool {
+	same := a == b
+	if !same {
+		_ = c.do(func() error {
+			same = c.lib.value("dnnl_memory_desc_equal", a.md, b.md) != 0
+			return nil
+		})
+	}
+	return same
+}
+
+// memory is one buffer of a primitive.
+type memory struct {
+	arg    Arg
+	handle uintptr
+	at     unsafe.Pointer // what the library thinks its address is
+	floats int
+}
+
+// execArg is dnnl_exec_arg_t.
+type execArg struct {
+	arg    int32
+	memory uintptr
+}
+
+// Primitive is a computation of fixed sizes.
+type Primitive struct {
+	c        *state
+	name     string
+	desc     uintptr
+	handle   uintptr
+	memories []memory
+	args     []execArg
+	roles    map[Arg]*Desc
+}
+
+// Desc returns the order in which a buffer must be, nil if the primitive has no
+// such buffer.
+func (p *Primitive) Desc(a Arg) *Desc { return p.roles[a] }
+
+// Run computes. The buffers must be those that the primitive was made for, each at
+// least as long as its Desc says, and allocated on the heap.
+func (c *Context) Run(p *Primitive, buffers ...Buffer) error {
+	return c.do(func() error { return p.run(buffers) })
+}
+
+func (p *Primitive) run(buffers []Buffer) error {
+	found := 0
+	for i := range p.memories {
+		m := &p.memories[i]
+		data := p.c.scratch
+		if m.arg != argScratch {
+			at := slices.IndexFunc(buffers, func(b Buffer) bool { return b.Arg == m.arg })
+			if at < 0 {
+				return fmt.Errorf("dnnl: %s: no buffer for argument %d", p.name, m.arg)
+			}
+			data = buffers[at].Data
+			found++
+		}
+		if len(data) < m.floats {
+			return fmt.Errorf("dnnl: %s: argument %d has %d values instead of %d", p.name, m.arg, len(data), m.floats)
+		}
+		if err := p.c.attach(m, unsafe.Pointer(unsafe.SliceData(data))); err != nil {
+			return err
+		}
+	}
+	if found != len(buffers) {
+		return fmt.Errorf("dnnl: %s: %d buffers of %d are none of its", p.name, len(buffers)-found, len(buffers))
+	}
+	err := p.c.lib.call("dnnl_primitive_execute", p.handle, p.c.stream, uintptr(len(p.args)), address(&p.args[0]))
+	if err == nil {
+		err = p.c.lib.call("dnnl_stream_wait", p.c.stream)
+	}
+	runtime.KeepAlive(buffers)
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.name, err)
+	}
+	return nil
+}
+
+// attach tells the library where a buffer is.
+func (s *state) attach(m *memory, at unsafe.Pointer) error {
+	if m.at == at {
+		return nil
+	}
+	m.at = at
+	return s.lib.call("dnnl_memory_set_data_handle", m.handle, uintptr(at))
+}
+
+// role is a buffer that a kind of primitive has.
+type role struct {
+	arg   Arg
+	query uintptr // which of the primitive's descriptors it is
+}
+
+// finish makes the primitive of a primitive descriptor. given are the descriptors
+// that cannot be asked for.
+func (s *state) finish(name string, desc uintptr, given map[Arg]*Desc, roles ...role) (*Primitive, error) {
+	p := &Primitive{c: s, name: name, desc: desc, roles: make(map[Arg]*Desc)}
+	s.primitives = append(s.primitives, p)
+	var err error
+	if p.handle, err = s.make("dnnl_primitive_create", desc); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	for a, d := range given {
+		p.roles[a] = d
+	}
+	for _, r := range append(roles, role{argScratch, queryScratch}) {
+		md := s.lib.value("dnnl_primitive_desc_query_md", desc, r.query, 0)
+		if md == 0 {
+			continue
+		}
+		if size := s.size(md); size > 0 {
+			p.roles[r.arg] = &Desc{md: md, floats: (size + 3) / 4}
+		}
+	}
+	for a, d := range p.roles {
+		m := memory{arg: a, floats: d.floats}
+		if m.handle, err = s.make("dnnl_memory_create", d.md, s.engine, 0); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		p.memories = append(p.memories, m)
+		p.args = append(p.args, execArg{int32(a), m.handle})
+	}
+	if d := p.roles[argScratch]; d != nil {
+		delete(p.roles, argScratch)
+		if d.floats > len(s.scratch) {
+			s.scratch = make([]float32, d.floats)
+		}
+	}
+	return p, nil
+}
