@@ -69,7 +69,9 @@ type arena struct {
 // come from the allocator so aligned, and the sums of gonum's Sdot depend on it.
 func (a *arena) floats(n int) []float32 {
 	a.bytes += 4 * int64(roundUp(n))
-	return make([]float32, roundUp(n))[:n:n]
+	buf := make([]float32, roundUp(n))
+	adviseHuge(buf)
+	return buf[:n:n]
 }
 
 // scratch is memory for the duration of one unit, one buffer for each worker. As
