@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -114,6 +115,10 @@ func TestEvaluate(t *testing.T) {
 				t.Fatalf("%q: %v", out, err)
 			}
 			want := expect(t, ds, tc.views, tc.seeds...)
+			// The engine rounds differently for another size of batch.
+			if math.Abs(got.Loss-want.Loss) < 1e-6*want.Loss {
+				want.Loss = got.Loss
+			}
 			if got.Result != want || fmt.Sprint(got.Checkpoints) != fmt.Sprint(tc.files) {
 				t.Errorf("answer %+v, want %+v of %v", got, want, tc.files)
 			}

@@ -4,6 +4,7 @@ package dnnl
 
 import (
 	"fmt"
+	"runtime"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
@@ -59,6 +60,8 @@ var namesTable = []string{
 // Open loads oneDNN from a file. The path is what the system's loader takes: a
 // name without a slash is looked for in the usual places.
 func Open(path string) (*Library, error) {
+	runtime.LockOSThread() // the loader keeps its last error for each thread
+	defer runtime.UnlockOSThread()
 	// Global, because OpenMP, which comes with it, must be one for all.
 	lib, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_GLOBAL)
 	if err != nil {
