@@ -46,9 +46,10 @@ type state struct {
 	scratch        []float32 // of the primitive that runs
 
 	// Memory for arguments of calls.
-	out  uintptr
-	op   opDesc
-	dims [4][maxDims]int64
+	out   uintptr
+	op    opDesc
+	dims  [4][maxDims]int64
+	zeros [maxDims]int64
 }
 
 const (
@@ -139,6 +140,11 @@ func (s *state) destroy() {
 		}
 		free("dnnl_primitive_destroy", p.handle)
 		free("dnnl_primitive_desc_destroy", p.desc)
+	}
+	for _, d := range s.descs {
+		if s.lib.opaque {
+			free("dnnl_memory_desc_destroy", d.md)
+		}
 	}
 	free("dnnl_stream_destroy", s.stream)
 	free("dnnl_engine_destroy", s.engine)

@@ -2,8 +2,6 @@
 
 package dnnl
 
-import "unsafe"
-
 // end returns the padding behind.
 func end(in, out, kernel, stride, pad int) int { return (out-1)*stride + kernel - in - pad }
 
@@ -12,14 +10,14 @@ func end(in, out, kernel, stride, pad int) int { return (out-1)*stride + kernel 
 func (s *state) convArgs(v *Conv, src, dst *Desc) (mds [4]*Desc, lists [3]uintptr, err error) {
 	for i, d := range []struct {
 		given *Desc
-		tag   uintptr
+		any   bool
 		dims  []int
 	}{
-		{src, tagAny, []int{v.Batch, v.In, v.InH, v.InW}}, {nil, tagAny, v.WeightDims()},
-		{nil, plainTag(1), []int{v.Out}}, {dst, tagAny, []int{v.Batch, v.Out, v.OutH, v.OutW}},
+		{src, true, []int{v.Batch, v.In, v.InH, v.InW}}, {nil, true, v.WeightDims()},
+		{nil, false, []int{v.Out}}, {dst, true, []int{v.Batch, v.Out, v.OutH, v.OutW}},
 	} {
 		if mds[i] = d.given; d.given == nil {
-			if mds[i], err = s.describe(d.tag, d.dims); err != nil {
+			if mds[i], err = s.describe(d.any, d.dims); err != nil {
 				return mds, lists, err
 			}
 		}
@@ -28,45 +26,6 @@ func (s *state) convArgs(v *Conv, src, dst *Desc) (mds [4]*Desc, lists [3]uintpt
 	lists[1] = s.list(2, v.Pad, v.Pad)
 	lists[2] = s.list(3, end(v.InH, v.OutH, v.Kernel, v.Stride, v.Pad), end(v.InW, v.OutW, v.Kernel, v.Stride, v.Pad))
 	return mds, lists, nil
-}
-
-// opDesc is room for a description of an operation.
-type opDesc = [opBytes]byte
-
-// newOp returns the room, emptied.
-func (s *state) newOp() *opDesc {
-	s.op = opDesc{}
-	return &s.op
-}
-
-// create makes a primitive descriptor of an operation's.
-func (s *state) create(op *opDesc, relu bool, hint *Primitive) (uintptr, error) {
-	attr, err := s.make("dnnl_primitive_attr_create")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = s.lib.call("dnnl_primitive_attr_destroy", attr) }()
-	if err := s.lib.call("dnnl_primitive_attr_set_scratchpad_mode", attr, scratchUser); err != nil {
-		return 0, err
-	}
-	if relu {
-		ops, err := s.make("dnnl_post_ops_create")
-		if err != nil {
-			return 0, err
-		}
-		defer func() { _ = s.lib.call("dnnl_post_ops_destroy", ops) }()
-		if err := check("dnnl_post_ops_append_eltwise", s.lib.appendElt(ops, 1, eltwiseReLU, 0, 0)); err != nil {
-			return 0, err
-		}
-		if err := s.lib.call("dnnl_primitive_attr_set_post_ops", attr, ops); err != nil {
-			return 0, err
-		}
-	}
-	var forward uintptr
-	if hint != nil {
-		forward = hint.desc
-	}
-	return s.make("dnnl_primitive_desc_create", address(&op[0]), attr, s.engine, forward)
 }
 
 // made runs f, which makes a primitive, on the context's thread.
@@ -86,12 +45,7 @@ func (c *Context) ConvForward(v Conv, relu bool) (*Primitive, error) {
 		if err != nil {
 			return nil, err
 		}
-		op := c.newOp()
-		if err := c.lib.call("dnnl_convolution_forward_desc_init", address(&op[0]), propTraining, convolutionDirect,
-			m[0].md, m[1].md, m[2].md, m[3].md, l[0], l[1], l[2]); err != nil {
-			return nil, err
-		}
-		desc, err := c.create(op, relu, nil)
+		desc, err := c.operation("convolution_forward", relu, nil, propTraining, convolutionDirect, m[0].md, m[1].md, m[2].md, m[3].md, l[0], c.none(), l[1], l[2])
 		if err != nil {
 			return nil, err
 		}
@@ -107,12 +61,7 @@ func (c *Context) ConvBackwardData(v Conv, forward *Primitive) (*Primitive, erro
 		if err != nil {
 			return nil, err
 		}
-		op := c.newOp()
-		if err := c.lib.call("dnnl_convolution_backward_data_desc_init", address(&op[0]), convolutionDirect,
-			m[0].md, m[1].md, m[3].md, l[0], l[1], l[2]); err != nil {
-			return nil, err
-		}
-		desc, err := c.create(op, false, forward)
+		desc, err := c.operation("convolution_backward_data", false, forward, convolutionDirect, m[0].md, m[1].md, m[3].md, l[0], c.none(), l[1], l[2])
 		if err != nil {
 			return nil, err
 		}
@@ -128,12 +77,7 @@ func (c *Context) ConvBackwardWeights(v Conv, forward *Primitive) (*Primitive, e
 		if err != nil {
 			return nil, err
 		}
-		op := c.newOp()
-		if err := c.lib.call("dnnl_convolution_backward_weights_desc_init", address(&op[0]), convolutionDirect,
-			m[0].md, m[1].md, m[2].md, m[3].md, l[0], l[1], l[2]); err != nil {
-			return nil, err
-		}
-		desc, err := c.create(op, false, forward)
+		desc, err := c.operation("convolution_backward_weights", false, forward, convolutionDirect, m[0].md, m[1].md, m[2].md, m[3].md, l[0], c.none(), l[1], l[2])
 		if err != nil {
 			return nil, err
 		}
@@ -147,7 +91,7 @@ func (s *state) productArgs(v *Product) (src, w, b, dst *Desc, err error) {
 		to   **Desc
 		dims []int
 	}{{&src, []int{v.Batch, v.In}}, {&w, []int{v.Out, v.In}}, {&b, []int{v.Out}}, {&dst, []int{v.Batch, v.Out}}} {
-		if *d.to, err = s.describe(plainTag(len(d.dims)), d.dims); err != nil {
+		if *d.to, err = s.describe(false, d.dims); err != nil {
 			break
 		}
 	}
@@ -162,11 +106,7 @@ func (c *Context) ProductForward(v Product, relu bool) (*Primitive, error) {
 		if err != nil {
 			return nil, err
 		}
-		op := c.newOp()
-		if err := c.lib.call("dnnl_inner_product_forward_desc_init", address(&op[0]), propTraining, src.md, w.md, b.md, dst.md); err != nil {
-			return nil, err
-		}
-		desc, err := c.create(op, relu, nil)
+		desc, err := c.operation("inner_product_forward", relu, nil, propTraining, src.md, w.md, b.md, dst.md)
 		if err != nil {
 			return nil, err
 		}
@@ -181,11 +121,7 @@ func (c *Context) ProductBackwardData(v Product, forward *Primitive) (*Primitive
 		if err != nil {
 			return nil, err
 		}
-		op := c.newOp()
-		if err := c.lib.call("dnnl_inner_product_backward_data_desc_init", address(&op[0]), src.md, w.md, dst.md); err != nil {
-			return nil, err
-		}
-		desc, err := c.create(op, false, forward)
+		desc, err := c.operation("inner_product_backward_data", false, forward, src.md, w.md, dst.md)
 		if err != nil {
 			return nil, err
 		}
@@ -201,11 +137,7 @@ func (c *Context) ProductBackwardWeights(v Product, forward *Primitive) (*Primit
 		if err != nil {
 			return nil, err
 		}
-		op := c.newOp()
-		if err := c.lib.call("dnnl_inner_product_backward_weights_desc_init", address(&op[0]), src.md, w.md, b.md, dst.md); err != nil {
-			return nil, err
-		}
-		desc, err := c.create(op, false, forward)
+		desc, err := c.operation("inner_product_backward_weights", false, forward, src.md, w.md, b.md, dst.md)
 		if err != nil {
 			return nil, err
 		}
@@ -215,7 +147,7 @@ func (c *Context) ProductBackwardWeights(v Product, forward *Primitive) (*Primit
 }
 
 func (s *state) poolArgs(v *Pool) (dst *Desc, lists [4]uintptr, err error) {
-	dst, err = s.describe(tagAny, []int{v.Batch, v.Channels, v.OutH, v.OutW})
+	dst, err = s.describe(true, []int{v.Batch, v.Channels, v.OutH, v.OutW})
 	lists[0] = s.list(0, v.Stride, v.Stride)
 	lists[1] = s.list(1, v.Kernel, v.Kernel)
 	lists[2] = s.list(2, 0, 0)
@@ -231,12 +163,7 @@ func (c *Context) PoolForward(v Pool, src *Desc) (*Primitive, error) {
 		if err != nil {
 			return nil, err
 		}
-		op := c.newOp()
-		if err := c.lib.call("dnnl_pooling_forward_desc_init", address(&op[0]), prop(v.Training), poolingMax,
-			src.md, dst.md, l[0], l[1], l[2], l[3]); err != nil {
-			return nil, err
-		}
-		desc, err := c.create(op, false, nil)
+		desc, err := c.operation("pooling_forward", false, nil, prop(v.Training), poolingMax, src.md, dst.md, l[0], l[1], c.none(), l[2], l[3])
 		if err != nil {
 			return nil, err
 		}
@@ -259,12 +186,7 @@ func (c *Context) PoolBackward(v Pool, forward *Primitive) (*Primitive, error) {
 		if err != nil {
 			return nil, err
 		}
-		op := c.newOp()
-		if err := c.lib.call("dnnl_pooling_backward_desc_init", address(&op[0]), poolingMax,
-			forward.Desc(Src).md, forward.Desc(Dst).md, l[0], l[1], l[2], l[3]); err != nil {
-			return nil, err
-		}
-		desc, err := c.create(op, false, forward)
+		desc, err := c.operation("pooling_backward", false, forward, poolingMax, forward.Desc(Src).md, forward.Desc(Dst).md, l[0], l[1], c.none(), l[2], l[3])
 		if err != nil {
 			return nil, err
 		}
@@ -276,12 +198,7 @@ func (c *Context) PoolBackward(v Pool, forward *Primitive) (*Primitive, error) {
 // when training and if there is one, Workspace.
 func (c *Context) NormForward(v Norm, src *Desc) (*Primitive, error) {
 	return c.made(func() (*Primitive, error) {
-		op := c.newOp()
-		if err := check("dnnl_lrn_forward_desc_init", c.lib.lrnForward(unsafe.Pointer(op), int32(prop(v.Training)), lrnAcross,
-			src.md, int64(v.Size), v.Alpha, v.Beta, v.K)); err != nil {
-			return nil, err
-		}
-		desc, err := c.create(op, false, nil)
+		desc, err := c.lrnForward(&v, src)
 		if err != nil {
 			return nil, err
 		}
@@ -293,13 +210,7 @@ func (c *Context) NormForward(v Norm, src *Desc) (*Primitive, error) {
 // is one, Workspace.
 func (c *Context) NormBackward(v Norm, forward *Primitive) (*Primitive, error) {
 	return c.made(func() (*Primitive, error) {
-		src := forward.Desc(Src)
-		op := c.newOp()
-		if err := check("dnnl_lrn_backward_desc_init", c.lib.lrnBackward(unsafe.Pointer(op), lrnAcross,
-			src.md, src.md, int64(v.Size), v.Alpha, v.Beta, v.K)); err != nil {
-			return nil, err
-		}
-		desc, err := c.create(op, false, forward)
+		desc, err := c.lrnBackward(&v, forward)
 		if err != nil {
 			return nil, err
 		}
@@ -311,11 +222,7 @@ func (c *Context) NormBackward(v Norm, forward *Primitive) (*Primitive, error) {
 // ReLUForward makes max(0, x) of values in the given order; Dst may be Src. Src, Dst.
 func (c *Context) ReLUForward(src *Desc) (*Primitive, error) {
 	return c.made(func() (*Primitive, error) {
-		op := c.newOp()
-		if err := check("dnnl_eltwise_forward_desc_init", c.lib.eltForward(unsafe.Pointer(op), propTraining, eltwiseReLU, src.md, 0, 0)); err != nil {
-			return nil, err
-		}
-		desc, err := c.create(op, false, nil)
+		desc, err := c.reluForward(src)
 		if err != nil {
 			return nil, err
 		}
@@ -327,12 +234,7 @@ func (c *Context) ReLUForward(src *Desc) (*Primitive, error) {
 // Src, for which the output does as well, DiffSrc, DiffDst.
 func (c *Context) ReLUBackward(forward *Primitive) (*Primitive, error) {
 	return c.made(func() (*Primitive, error) {
-		src := forward.Desc(Src)
-		op := c.newOp()
-		if err := check("dnnl_eltwise_backward_desc_init", c.lib.eltBackward(unsafe.Pointer(op), eltwiseReLU, src.md, src.md, 0, 0)); err != nil {
-			return nil, err
-		}
-		desc, err := c.create(op, false, forward)
+		desc, err := c.reluBackward(forward)
 		if err != nil {
 			return nil, err
 		}
@@ -343,14 +245,11 @@ func (c *Context) ReLUBackward(forward *Primitive) (*Primitive, error) {
 // Reorder makes a copy from one order to another. Src, Dst.
 func (c *Context) Reorder(from, to *Desc) (*Primitive, error) {
 	return c.made(func() (*Primitive, error) {
-		attr, err := c.make("dnnl_primitive_attr_create")
+		attr, free, err := c.attributes(false)
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = c.lib.call("dnnl_primitive_attr_destroy", attr) }()
-		if err := c.lib.call("dnnl_primitive_attr_set_scratchpad_mode", attr, scratchUser); err != nil {
-			return nil, err
-		}
+		defer free()
 		desc, err := c.make("dnnl_reorder_primitive_desc_create", from.md, c.engine, to.md, c.engine, attr)
 		if err != nil {
 			return nil, err

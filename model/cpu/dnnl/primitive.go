@@ -9,7 +9,7 @@ import (
 	"unsafe"
 )
 
-// Constants of dnnl_types.h, release 2.
+// Constants of dnnl_types.h, the same in releases 2 and 3.
 const (
 	typeF32 = 3
 
@@ -17,7 +17,7 @@ const (
 
 	propTraining, propInference = 64, 96
 
-	convolutionDirect, eltwiseReLU, poolingMax, lrnAcross = 1, 0x1f, 0x1ff, 0xaff
+	convolutionDirect, poolingMax, lrnAcross = 1, 0x1ff, 0xaff
 
 	querySrc, queryDiffSrc, queryWeights, queryDiffWeights = 129, 130, 131, 132
 	queryDst, queryDiffDst, queryWorkspace, queryScratch   = 133, 134, 135, 136
@@ -25,15 +25,12 @@ const (
 	scratchUser = 1
 )
 
-// plainTag is the tag of row-major order of 1 to 5 dimensions: a, ab, abc, abcd, abcde.
-func plainTag(dims int) uintptr { return [...]uintptr{0, 2, 3, 4, 5, 7}[dims] }
-
 // Desc says how values lie in memory: their dimensions, and an order, which is
 // row-major or one of oneDNN's own.
 type Desc struct {
 	floats int
 	md     uintptr
-	own    *[descBytes]byte // holds md unless a primitive does
+	own    *[descBytes]byte // of release 2, holds md unless a primitive does
 }
 
 // Floats returns how many float32 the memory holds, which may be more than the
@@ -43,20 +40,42 @@ func (d *Desc) Floats() int { return d.floats }
 // Plain describes values in row-major order.
 func (c *Context) Plain(dims ...int) (d *Desc, err error) {
 	err = c.do(func() (err error) {
-		d, err = c.describe(plainTag(len(dims)), dims)
+		d, err = c.describe(false, dims)
 		return err
 	})
 	return d, err
 }
 
-func (s *state) describe(tag uintptr, dims []int) (*Desc, error) {
-	d := &Desc{own: new([descBytes]byte)}
-	d.md = address(&d.own[0])
-	s.descs = append(s.descs, d) // the library is given the bare address
-	if err := s.lib.call("dnnl_memory_desc_init_by_tag", d.md, uintptr(len(dims)), s.list(0, dims...), typeF32, tag); err != nil {
+// describe makes a description, of any order or of row-major order. That is given as
+// strides, because the numbers of tags differ between releases.
+func (s *state) describe(anyOrder bool, dims []int) (*Desc, error) {
+	name, order := "strides", uintptr(tagAny)
+	if anyOrder {
+		name = "tag"
+	} else {
+		strides := make([]int, len(dims))
+		stride := 1
+		for i := len(dims) - 1; i >= 0; i-- {
+			strides[i] = stride
+			stride *= dims[i]
+		}
+		order = s.list(1, strides...)
+	}
+	d := &Desc{}
+	args := []uintptr{uintptr(len(dims)), s.list(0, dims...), typeF32, order}
+	var err error
+	if s.lib.opaque {
+		d.md, err = s.make("dnnl_memory_desc_create_with_"+name, args...)
+	} else {
+		d.own = new([descBytes]byte)
+		d.md = address(&d.own[0])
+		err = s.lib.call("dnnl_memory_desc_init_by_"+name, append([]uintptr{d.md}, args...)...)
+	}
+	if err != nil {
 		return nil, err
 	}
-	if tag != tagAny {
+	s.descs = append(s.descs, d) // the library is given the bare address
+	if !anyOrder {
 		d.floats = s.size(d.md) / 4
 	}
 	return d, nil
