@@ -92,7 +92,7 @@ func TestRefusals(t *testing.T) {
 	c := newContext(t)
 	var refused *Error
 	if _, err := c.ConvForward(Conv{Batch: 1, In: 3, InH: 5, InW: 5, Out: 4, OutH: 9, OutW: 9, Groups: 2, Kernel: 3, Stride: 1}, false); !errors.As(err, &refused) ||
-		!strings.HasPrefix("dnnl_convolution_forward", refused.Call[:24]) || !strings.Contains(err.Error(), "invalid arguments") || Unimplemented(err) {
+		!strings.HasPrefix(refused.Call, "dnnl_convolution_forward") || !strings.Contains(err.Error(), "invalid arguments") || Unimplemented(err) {
 		t.Errorf("3 channels in two groups: %v", err)
 	}
 	d, err := c.Plain(2, 3, 4, 5)
