@@ -390,7 +390,7 @@ func TestDropoutDependsOnSeedAndStep(t *testing.T) {
 	net := tinyNet()
 	images, labels := examples(net, 6, 1, 7)
 	a := newEngine(t, net, Options{Batch: 6, Seed: 1})
-	b, err := New(net, snapshot(t, a), Options{Batch: 6, Seed: 2})
+	b, err := New(net, snapshot(t, a), Options{Batch: 6, Seed: 2, Backend: Plain})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -457,7 +457,7 @@ func TestSnapshotRestore(t *testing.T) {
 		kept.Weights = append(kept.Weights, middle.Weights[i].Clone())
 		kept.Velocity = append(kept.Velocity, middle.Velocity[i].Clone())
 	}
-	b, err := New(net, middle, Options{Batch: 9, Seed: testSeed})
+	b, err := New(net, middle, Options{Batch: 9, Seed: testSeed, Backend: Plain})
 	if err != nil {
 		t.Fatal(err)
 	}
