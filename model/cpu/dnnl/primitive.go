@@ -102,7 +102,7 @@ func (c *Context) Same(a, b *Desc) bool {
 type memory struct {
 	arg    Arg
 	handle uintptr
-	at     unsafe.Pointer // what the library thinks its address is
+	at     uintptr // what the library thinks its address is; holds nothing in memory
 	floats int
 }
 
@@ -149,7 +149,7 @@ func (p *Primitive) run(buffers []Buffer) error {
 		if len(data) < m.floats {
 			return fmt.Errorf("dnnl: %s: argument %d has %d values instead of %d", p.name, m.arg, len(data), m.floats)
 		}
-		if err := p.c.attach(m, unsafe.Pointer(unsafe.SliceData(data))); err != nil {
+		if err := p.c.attach(m, uintptr(unsafe.Pointer(unsafe.SliceData(data)))); err != nil {
 			return err
 		}
 	}
@@ -168,12 +168,12 @@ func (p *Primitive) run(buffers []Buffer) error {
 }
 
 // attach tells the library where a buffer is.
-func (s *state) attach(m *memory, at unsafe.Pointer) error {
+func (s *state) attach(m *memory, at uintptr) error {
 	if m.at == at {
 		return nil
 	}
 	m.at = at
-	return s.lib.call("dnnl_memory_set_data_handle", m.handle, uintptr(at))
+	return s.lib.call("dnnl_memory_set_data_handle", m.handle, at)
 }
 
 // role is a buffer that a kind of primitive has.
