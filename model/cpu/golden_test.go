@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"alexnet/model"
+	"alexnet/model/cpu/dnnl"
 )
 
 // The goldens in testdata/golden are PyTorch's, in float64: make.py there makes
@@ -22,12 +23,14 @@ const (
 	lossTolerance     = 1e-5 // of the loss
 )
 
-// goldenPaths are the ways of computing that the engine has. Each must meet the
-// goldens.
+// goldenPaths are the ways of computing that are here. Each must meet the goldens.
 func goldenPaths() map[string]Options {
-	return map[string]Options{
-		"go": {},
+	paths := map[string]Options{"plain": {Backend: Plain}}
+	if _, err := dnnl.Find(); err == nil {
+		// Small nets leave little to more threads than wait for each other.
+		paths["onednn"] = Options{Backend: OneDNN, Threads: 1}
 	}
+	return paths
 }
 
 // golden is a file of make.py.
@@ -116,7 +119,7 @@ func smallGoldens(t testing.TB) []*golden {
 			gs = append(gs, g)
 		}
 	}
-	if len(gs) < 6 {
+	if len(gs) < 7 {
 		t.Fatalf("%d goldens: some are missing", len(gs))
 	}
 	return gs
@@ -437,7 +440,7 @@ func TestGoldenFamily(t *testing.T) {
 			has["unlabelled"] = has["unlabelled"] || slices.Contains(labels, -1)
 		}
 	}
-	for _, f := range []string{"conv", "relu", "lrn", "maxpool", "dropout", "fc", "softmax", "groups", "pad", "pad at the end",
+	for _, f := range []string{"conv", "relu", "tanh", "lrn", "maxpool", "dropout", "fc", "softmax", "groups", "pad", "pad at the end",
 		"stride", "bias multiplier", "active dropout", "inactive dropout", "overlapping pooling",
 		"overlapping pooling over the edge", "more than a block", "short batch", "unlabelled",
 		"conv relu", "conv lrn", "conv maxpool", "relu lrn", "relu maxpool", "lrn maxpool", "maxpool lrn", "maxpool relu",

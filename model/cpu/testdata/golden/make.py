@@ -132,6 +132,8 @@ def forward(case, params, x, step=None, kinks=None):
             x = F.linear(x.flatten(1), w, b)
         elif kind == "relu":
             x = F.relu(x)
+        elif kind == "tanh":
+            x = torch.tanh(x)
         elif kind == "lrn":
             x = lrn(x, l, case["convention"])
         elif kind == "maxpool":
@@ -444,6 +446,16 @@ def odd_shapes():
                fc("fc5", out=4, init_std=0.5), softmax("prob"))
 
 
+def hyperbolic():
+    """Tanh where AlexNet has ReLUs."""
+    n = paper_order()
+    n["name"] = "tanh"
+    for l in n["layers"]:
+        if l["kind"] == "relu":
+            l.update(name=l["name"].replace("relu", "tanh"), kind="tanh")
+    return n
+
+
 def dropout():
     """Masks that are a function of seed, step, layer and position."""
     return net("dropout", 2, 9, 11, 5,
@@ -498,6 +510,7 @@ CASES = [
     case(as_run_order(), convention="as-run", seed=13, batch=9, sizes=(9, 3)),
     case(odd_shapes(), seed=14, batch=10, sizes=(10, 7)),
     case(dropout(), seed=15, step=(1 << 33) + 5, rate=0.005),
+    case(hyperbolic(), seed=18, rate=0.01),
     case(alexnet_small(), seed=16, stream=1080, batch=10, pixel=100.0, sizes=(10, 4), unlabelled=((0, 8),), rate=0.005),
     case(alexnet(), init="net", seed=17, stream=1500, batch=2, pixel=100.0, sizes=(2,), unlabelled=(), steps=0),
 ]
