@@ -31,6 +31,7 @@ type clock struct {
 	allocated uint64
 
 	diagnosis *pipeline.Diagnosis // of stages that stream
+	engine    string              // what trained, if anything did
 }
 
 // The parts of ingest's work.
@@ -192,7 +193,7 @@ func (s stage) result(c *clock, limit float64) result {
 	elapsed, images := c.elapsed.Seconds(), float64(c.images.Load())
 	r := result{
 		Stage: s.name, Dtype: s.dtype, Layout: s.layout, Batch: s.batch, Workers: s.threads,
-		Images: c.images.Load(), Seconds: elapsed, Threads: s.threads, Note: s.note,
+		Images: c.images.Load(), Seconds: elapsed, Threads: s.threads, Note: s.note + c.engineNote(),
 		Rate: images / elapsed, Bytes: float64(c.bytes.Load()) / elapsed,
 		Copy: limit, LimitRatio: float64(c.moved.Load()) / elapsed / limit,
 		Diagnosis: c.diagnosis,
@@ -211,4 +212,12 @@ func (s stage) result(c *clock, limit float64) result {
 		r.PerCore = r.CPURate
 	}
 	return r
+}
+
+// engineNote names what trained, to follow the note of a stage.
+func (c *clock) engineNote() string {
+	if c.engine == "" {
+		return ""
+	}
+	return "; " + c.engine
 }

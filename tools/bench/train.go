@@ -22,6 +22,7 @@ func (b *bench) train() stage {
 			return err
 		}
 		defer func() { err = errors.Join(err, engine.Close()) }()
+		c.engine = engine.Name()
 		step := func(images []float32, labels []int32, i uint64) error {
 			if _, err := engine.Backward(images, labels, i); err != nil {
 				return err
@@ -47,7 +48,7 @@ func (b *bench) train() stage {
 	}
 	return stage{
 		name: "train", dtype: augment.Float32.String(), layout: augment.NCHW.String(), batch: b.Batch, threads: orAll(b.Threads), run: run,
-		note: fmt.Sprintf("%s on the CPU, %s of %d", b.net.Name, what, b.Batch),
+		note: fmt.Sprintf("%s, %s of %d", b.net.Name, what, b.Batch),
 	}
 }
 

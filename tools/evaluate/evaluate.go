@@ -62,11 +62,11 @@ func (f *flags) open(ds *records.Dataset) (engines []model.Engine, files []strin
 		if c.Records != ds.Manifest.Digest {
 			fmt.Fprintf(f.stderr, "warning: %s was trained on other records than %s; their mean image may differ\n", c.File, ds.Dir)
 		}
-		fmt.Fprintf(f.stderr, "%s: %s after step %d\n", c.File, c.Net.Name, c.Progress.Step)
 		e, err := cpu.New(c.Net, model.State{Weights: c.State.Weights}, cpu.Options{Batch: f.Batch, Threads: f.Threads})
 		if err != nil {
 			return engines, nil, fmt.Errorf("%s: %w", c.File, err)
 		}
+		fmt.Fprintf(f.stderr, "%s: %s after step %d; %s\n", c.File, c.Net.Name, c.Progress.Step, e.Name())
 		engines, files = append(engines, e), append(files, c.File)
 	}
 	return engines, files, nil

@@ -131,7 +131,7 @@ func TestEvaluate(t *testing.T) {
 	r := expect(t, ds, 1, 11)
 	want := fmt.Sprintf("split val: 9 images, views: 1, nets: 1, mean loss %.4f\ntop-1 error %6.2f %%, accuracy %6.2f %% (%d of 9)\n"+
 		"top-5 error   0.00 %%, accuracy 100.00 %% (9 of 9)\n", r.Loss, 100*r.Top1Error(), 100*r.Top1Accuracy(), r.Top1)
-	if status != cli.Done || out != want || !strings.Contains(errs, files[0]+": alexnet-small after step 0\n") {
+	if status != cli.Done || out != want || !strings.Contains(errs, files[0]+": alexnet-small after step 0; CPU: ") {
 		t.Errorf("status %d, answer\n%s, want\n%s; %s", status, out, want, errs)
 	}
 }
