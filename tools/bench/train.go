@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"alexnet/augment"
 	"alexnet/model"
@@ -80,15 +79,15 @@ func (b *bench) trainStreamed(ctx context.Context, c *clock, step func([]float32
 	return err
 }
 
-// warmed repeats step until the clock has run out. The first step, which pays
-// for buffers and cold caches, is not counted if there is time for others; then
+// warmed repeats step until the clock has run out. The first step, which pays for
+// buffers and cold caches (seconds, for the paper's net), is not counted; then
 // restarted is called.
 func warmed(ctx context.Context, c *clock, restarted func(), step func(i uint64) error) error {
-	for i := uint64(0); i == 0 || c.running(ctx); i++ {
+	for i := uint64(0); i <= 1 || c.running(ctx); i++ {
 		if err := step(i); err != nil {
 			return err
 		}
-		if i == 0 && time.Since(c.began) < c.duration/2 {
+		if i == 0 {
 			c.restart()
 			restarted()
 		}
