@@ -14,9 +14,9 @@ import (
 //
 // With ShuffleGlobal it looks some batches ahead of the feeder: none while rows
 // are found in memory, twice as many whenever workers had to wait for a disk,
-// and half as many after a while in which they had not. With ShuffleBlock it reads the
-// next window, in the order of the disk, at the pace at which this one is fed,
-// and, of data larger than memory, gives back the last.
+// and half as many after a while in which they had not. With ShuffleBlock it
+// reads the next window, in the order of the disk, at the pace at which this one
+// is fed, and, of data larger than memory, gives back the last.
 type ahead struct {
 	p        *Pipeline
 	progress chan position

@@ -636,3 +636,34 @@ func TestSteadyState(t *testing.T) {
 		t.Errorf("%v allocations a batch, want none", n)
 	}
 }
+
+// TestStreamsShareASplit runs two streams of a split at the same time, the
+// second begun while the first reads: with the race detector, nothing of the
+// split may be written then.
+func TestStreamsShareASplit(t *testing.T) {
+	for _, compression := range []records.Compression{records.None, records.LZ4} {
+		r := usual
+		r.compression = compression
+		ds, split := open(t, r.write(t))
+		o := Options{Batch: 8, Crop: 9, Seed: 3, Train: true, Color: &testColor, Epochs: 20, Workers: 2}
+		want := r.expect(o)
+		var streams sync.WaitGroup
+		for range 2 {
+			p, err := OpenSplit(t.Context(), ds, split, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			streams.Go(func() {
+				var all []seen
+				for b := range p.Batches() {
+					all = append(all, remember(&b))
+					b.Release()
+				}
+				if err := errors.Join(p.Err(), p.Close()); err != nil || !slices.Equal(all, want) {
+					t.Errorf("%s: %d batches, want %d; %v", compression, len(all), len(want), err)
+				}
+			})
+		}
+		streams.Wait()
+	}
+}

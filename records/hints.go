@@ -16,10 +16,14 @@ import (
 //
 // WillNeed and Fetch of such a split read huge pages too, and so does WillNeed
 // wait for the disk.
+//
+// A second call does nothing: streams of the same split may come and go.
 func (s *Split) KeepWhole() {
-	for _, sh := range s.shards {
-		sh.whole = sh.lost == nil && len(sh.mapping) > 0 && adviseHuge(sh.mapping)
-	}
+	s.wholeOnce.Do(func() {
+		for _, sh := range s.shards {
+			sh.whole = sh.lost == nil && len(sh.mapping) > 0 && adviseHuge(sh.mapping)
+		}
+	})
 }
 
 // WillNeed asks the system to read rows i to i+n-1 from the disk soon, without

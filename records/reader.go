@@ -171,6 +171,7 @@ type Split struct {
 
 	rowBytes  int
 	packed    bool
+	wholeOnce sync.Once
 	cacheOnce sync.Once
 	cache     *Cache // nil without
 }

@@ -65,7 +65,7 @@ func (e *Error) text() string {
 	case 2:
 		return "invalid arguments"
 	case statusUnimplemented:
-		return "not implemented for these sizes on this processor"
+		return "oneDNN offers no such operation for these sizes on this processor"
 	case 5:
 		return "runtime error"
 	}
