@@ -18,14 +18,20 @@ type Hyper struct {
 // (some libraries multiply it outside, and differ from then on). w, v and g have
 // the same length.
 func (h Hyper) Apply(w, v, g []float32, lrMult, decayMult float32) {
-	lr := h.LearningRate * lrMult
-	wd := h.WeightDecay * decayMult * lr
+	lr, wd := h.Scaled(lrMult, decayMult)
 	mu := h.Momentum
 	v = v[:len(w)]
 	g = g[:len(w)]
 	for i, x := range w {
-		d := mu*v[i] - wd*x - lr*g[i]
+		// Each product is rounded by itself, on every processor.
+		d := float32(mu*v[i]) - float32(wd*x) - float32(lr*g[i])
 		v[i] = d
 		w[i] = x + d
 	}
+}
+
+// Scaled returns the rate lr of a parameter in the rule of Apply, and its decay*lr.
+func (h Hyper) Scaled(lrMult, decayMult float32) (lr, decay float32) {
+	lr = h.LearningRate * lrMult
+	return lr, h.WeightDecay * decayMult * lr
 }
