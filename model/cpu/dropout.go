@@ -1,6 +1,9 @@
 package cpu
 
-import "alexnet/model"
+import (
+	"alexnet/model"
+	"alexnet/model/vector"
+)
 
 // dropoutKernel is the dropout of the paper's section 4.2: when training, a value
 // is zeroed with probability rate and kept as it is otherwise; when predicting,
@@ -25,19 +28,15 @@ func (k *dropoutKernel) forward(c *call, t *buffers) {
 	if !k.m.train {
 		scale := float32(1 - k.rate)
 		k.m.eachElement(c.n, k.layout, func(i, j int) {
-			y := t.y[i:j]
-			for p, v := range t.x[i:j] {
-				y[p] = v * scale
-			}
+			vector.Scale(t.y[i:j], t.x[i:j], scale)
 		})
 		return
 	}
-	// Four images at once, so that a unit's positions start at a multiple of four.
-	const group = 4
-	size := k.layout.shape.Size()
-	k.m.each((c.n+group-1)/group, func(_, unit int) {
-		i, j := unit*group*size, min((unit+1)*group, c.n)*size
-		model.DropoutMask(k.mask[i:j], k.m.seed, c.step, k.layer, uint64(i), k.rate)
+	mask := vector.Mask{Seed: k.m.seed, Step: c.step, Layer: k.layer, Rate: k.rate}
+	size := c.n * k.layout.shape.Size()
+	k.m.each((size+elementBlock-1)/elementBlock, func(_, unit int) {
+		i := unit * elementBlock
+		mask.Write(k.mask[i:min(i+elementBlock, size)], uint64(i))
 	})
 	k.apply(c.n, t.y, t.x)
 }
@@ -52,14 +51,15 @@ func (k *dropoutKernel) backward(c *call, t *buffers) {
 func (k *dropoutKernel) apply(n int, dst, src []float32) {
 	size, hw := k.layout.shape.Size(), k.layout.shape.H*k.layout.shape.W
 	k.m.blank(n, dst, k.layout)
+	if k.layout.chunk == 1 { // the mask's own order
+		k.m.eachElement(n, k.layout, func(i, j int) { vector.Multiply(dst[i:j], src[i:j], k.mask[i:j]) })
+		return
+	}
 	k.m.each(n, func(_, image int) {
 		for c := range k.layout.shape.C {
 			p := k.layout.plane(image, c)
 			mask := k.mask[image*size+c*hw:][:hw]
-			d, s := dst[p:p+hw], src[p:p+hw]
-			for i, v := range mask {
-				d[i] = s[i] * v
-			}
+			vector.Multiply(dst[p:p+hw], src[p:p+hw], mask)
 		}
 	})
 }

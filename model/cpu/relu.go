@@ -1,9 +1,9 @@
 package cpu
 
-import "math"
+import "alexnet/model/vector"
 
 // elementBlock is the number of values in a unit of element-wise work.
-const elementBlock = 1 << 14
+const elementBlock = vector.Block
 
 // eachElement runs f on blocks [i, j) of the first n images' values. Whole chunks
 // are covered: what lies behind the last image in its chunk is changed, but never
@@ -23,10 +23,7 @@ type reluKernel struct {
 
 func (k *reluKernel) forward(c *call, t *buffers) {
 	k.m.eachElement(c.n, k.layout, func(i, j int) {
-		y := t.y[i:j]
-		for p, v := range t.x[i:j] {
-			y[p] = max(v, 0) // a NaN stays one
-		}
+		vector.ReLU(t.y[i:j], t.x[i:j])
 	})
 }
 
@@ -35,13 +32,6 @@ func (k *reluKernel) backward(c *call, t *buffers) {
 		return
 	}
 	k.m.eachElement(c.n, k.layout, func(i, j int) {
-		y := t.y[i:j]
-		dy, dx := t.dy[i:j][:len(y)], t.dx[i:j][:len(y)]
-		for p, v := range y {
-			// All ones where y is 0, else 0: a mask costs less than a branch that
-			// goes either way.
-			zero := uint32(int32(math.Float32bits(v)-1) >> 31)
-			dx[p] = math.Float32frombits(math.Float32bits(dy[p]) &^ zero)
-		}
+		vector.ReLUBackward(t.dx[i:j], t.dy[i:j], t.y[i:j])
 	})
 }
