@@ -27,16 +27,25 @@ type Engine interface {
 	// Batch returns the largest number of images of one call.
 	Batch() int
 
-	// Backward computes the gradient of the mean loss over len(labels) images, with
+	// Backward computes the gradient of the mean loss of the images with a label, with
 	// dropout, and keeps it for Update. 1 <= len(labels) <= Batch(), and images
 	// holds at least that many. The masks of dropout are a function of the engine's
 	// seed, step, the layer and the position. Labels are in [0, Classes); -1 marks an
-	// image that contributes nothing, neither to the score nor to the gradient. A
-	// loss that is not finite is returned as it is, not as an error.
+	// image that is as good as absent: it counts neither in the score nor in the
+	// gradient, nor in what the mean is divided by, which is Score.N. So the gradient
+	// is as long as without it, and those of several batches, or of several ranks, are
+	// combined by their N: the sum of N times the gradient, divided by the sum of N.
+	// Without any label the gradient is zero. A loss that is not finite is returned as
+	// it is, not as an error.
+	//
+	// The engine may read the images where they are; it does not write them, and does
+	// not look at them after the call.
 	Backward(images []float32, labels []int32, step uint64) (Score, error)
 
 	// Update applies the update rule, with the gradient of the last Backward, to all
-	// parameters.
+	// parameters. If a gradient, or a weight before or after, is not finite, it returns
+	// a *NotFiniteError, and the weights are of no more use: the engine must not be
+	// trained on, nor its state saved, before a Restore.
 	Update(h Hyper) error
 
 	// Predict writes the class probabilities of n <= Batch() images to probs, n x
@@ -74,6 +83,15 @@ type WeightsEngine interface {
 	// Weights returns the weights as Snapshot does, but in memory of the engine, which
 	// is valid until the next call of another method and must not be written.
 	Weights() ([]Tensor, error)
+}
+
+// ThreadedEngine is an Engine that computes with a number of threads of this machine.
+type ThreadedEngine interface {
+	Engine
+
+	// Threads returns how many. Between its calls they are idle, and its caller may
+	// use as many for the arithmetic of its own.
+	Threads() int
 }
 
 // FaultEngine is an Engine that can say where its numbers have broken down.

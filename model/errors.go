@@ -26,6 +26,14 @@ type UnsupportedError struct {
 // Error says what is not supported.
 func (e *UnsupportedError) Error() string { return "unsupported safetensors: " + e.Problem }
 
+// NotFiniteError says that an update has met values that are NaN or infinite.
+type NotFiniteError struct {
+	Where string // the first parameter, or its gradient: "the gradient of conv1.weight"
+}
+
+// Error names the place.
+func (e *NotFiniteError) Error() string { return e.Where + " holds values that are not finite" }
+
 // MismatchError says that tensors are not the parameters of a net.
 type MismatchError struct {
 	Net     string // the net's name

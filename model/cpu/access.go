@@ -10,7 +10,11 @@ import (
 var (
 	_ model.GradientEngine = (*Engine)(nil)
 	_ model.WeightsEngine  = (*Engine)(nil)
+	_ model.ThreadedEngine = (*Engine)(nil)
 )
+
+// Threads implements model.ThreadedEngine.
+func (e *Engine) Threads() int { return max(e.threads, 1) }
 
 // Gradients implements model.GradientEngine.
 func (e *Engine) Gradients() ([][]float32, error) {

@@ -30,10 +30,13 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"sync/atomic"
+	"unsafe"
 
 	"gorgonia.org/tensor"
 
 	"alexnet/model"
+	"alexnet/model/vector"
 )
 
 // ErrClosed is what the methods of a closed Engine return.
@@ -53,14 +56,16 @@ type Engine struct {
 	specs    []model.ParamSpec
 	weights  [][]float32 // the memory of shared.weights
 	velocity [][]float32
-	input    []float32 // the memory of shared.images
+	input    []float32 // the memory of shared.images, for batches that must be copied
 	train    *program  // nil until the first Backward
 	predict  *program  // nil until the first Predict
 	graded   bool      // a Backward has succeeded since the last change of the weights
-	closed   bool
-	arena    arena
-	name     string
-	hint     string
+	// badImages says that those of the last Backward were not all finite.
+	badImages bool
+	closed    bool
+	arena     arena
+	name      string
+	hint      string
 }
 
 var _ model.Engine = (*Engine)(nil)
@@ -129,27 +134,38 @@ func (e *Engine) Memory() int64 {
 	return bytes
 }
 
-// load checks the images and copies n of them to the input of the programs.
-func (e *Engine) load(images []float32, n int) error {
+// load checks the images and returns n of them as the input of the programs: where
+// they are, if the programs can use them there, and otherwise a copy.
+func (e *Engine) load(images []float32, n int) ([]float32, error) {
 	size := e.net.Input.Size()
 	switch {
 	case e.closed:
-		return ErrClosed
+		return nil, ErrClosed
 	case n < 1 || n > e.batch:
-		return fmt.Errorf("%d images for an engine with a batch of %d: there must be 1..%d", n, e.batch, e.batch)
+		return nil, fmt.Errorf("%d images for an engine with a batch of %d: there must be 1..%d", n, e.batch, e.batch)
 	case len(images) < n*size:
-		return fmt.Errorf("%d values for %d images of %d", len(images), n, size)
+		return nil, fmt.Errorf("%d values for %d images of %d", len(images), n, size)
 	}
-	copy(e.input, images[:n*size])
+	images = images[:n*size]
+	// Sums of plain Go depend on the alignment, and oneDNN's speed does. Also, it
+	// computes whole batches.
+	const alignment = 64
+	if uintptr(unsafe.Pointer(unsafe.SliceData(images)))%alignment == 0 && (e.lib == nil || n == e.batch) {
+		return images, nil
+	}
+	w := workers{e.threads}
+	w.each(n, func(_, i int) { copy(e.input[i*size:(i+1)*size], images[i*size:]) })
 	if e.lib != nil {
-		clear(e.input[n*size:]) // it computes whole batches
+		clear(e.input[n*size:])
+		return e.input, nil
 	}
-	return nil
+	return e.input[:n*size], nil
 }
 
 // Backward implements model.Engine.
 func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.Score, error) {
-	if err := e.load(images, len(labels)); err != nil {
+	input, err := e.load(images, len(labels))
+	if err != nil {
 		return model.Score{}, fmt.Errorf("backward: %w", err)
 	}
 	for i, l := range labels {
@@ -165,7 +181,10 @@ func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.
 		}
 		e.train = p
 	}
-	if err := e.train.run(len(labels), labels, step); err != nil {
+	// Now, since the caller may do with the images what it likes before it asks for
+	// the fault.
+	e.badImages = vector.AllFinite(e.threads, images[:len(labels)*e.net.Input.Size()]) >= 0
+	if err := e.train.run(input, len(labels), labels, step); err != nil {
 		return model.Score{}, fmt.Errorf("backward: %w", err)
 	}
 	e.graded = true
@@ -204,27 +223,46 @@ func (e *Engine) Update(h model.Hyper) error {
 	if err != nil {
 		return fmt.Errorf("update: %w", err)
 	}
-	type block struct{ param, from, to int }
-	var blocks []block
-	for i, p := range e.specs {
-		for j := 0; j < p.Len(); j += elementBlock {
-			blocks = append(blocks, block{i, j, min(j+elementBlock, p.Len())})
+	e.graded = false
+	if where := e.apply(h, grads); where != "" {
+		return fmt.Errorf("update: %w", &model.NotFiniteError{Where: where})
+	}
+	return nil
+}
+
+// apply applies the update rule, as model.Hyper.Apply. It returns where values are not
+// finite afterwards, or "": the first parameter that is so by itself, whose gradient
+// is finite, or else the first one whose gradient is not.
+func (e *Engine) apply(h model.Hyper, grads [][]float32) (where string) {
+	spans := vector.Spans(e.weights...)
+	broken := make([]atomic.Bool, len(e.specs))
+	vector.Each(e.threads, len(spans), func(unit int) {
+		s := spans[unit]
+		p := &e.specs[s.Slice]
+		rate, decay := h.Scaled(float32(p.LRMult), float32(p.DecayMult))
+		of := func(list [][]float32) []float32 { return list[s.Slice][s.From:s.To] }
+		if !vector.Update(of(e.weights), of(e.velocity), of(grads), h.Momentum, decay, rate) {
+			broken[s.Slice].Store(true)
+		}
+	})
+	for i := range broken {
+		if !broken[i].Load() {
+			continue
+		}
+		if vector.AllFinite(e.threads, grads[i]) < 0 {
+			return e.specs[i].Name
+		}
+		if where == "" {
+			where = "the gradient of " + e.specs[i].Name
 		}
 	}
-	w := workers{e.threads}
-	w.each(len(blocks), func(_, unit int) {
-		b := blocks[unit]
-		s := e.specs[b.param]
-		h.Apply(e.weights[b.param][b.from:b.to], e.velocity[b.param][b.from:b.to], grads[b.param][b.from:b.to],
-			float32(s.LRMult), float32(s.DecayMult))
-	})
-	e.graded = false
-	return nil
+	return where
 }
 
 // Predict implements model.Engine.
 func (e *Engine) Predict(images []float32, n int, probs []float32) error {
-	if err := e.load(images, n); err != nil {
+	input, err := e.load(images, n)
+	if err != nil {
 		return fmt.Errorf("predict: %w", err)
 	}
 	if len(probs) < n*e.net.Classes {
@@ -237,7 +275,7 @@ func (e *Engine) Predict(images []float32, n int, probs []float32) error {
 		}
 		e.predict = p
 	}
-	if err := e.predict.run(n, nil, 0); err != nil {
+	if err := e.predict.run(input, n, nil, 0); err != nil {
 		return fmt.Errorf("predict: %w", err)
 	}
 	copy(probs, e.predict.probs[:n*e.net.Classes])

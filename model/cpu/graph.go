@@ -28,6 +28,7 @@ type layerNodes struct {
 	name    string
 	plan    *layerPlan
 	call    *call
+	first   bool // reads the images
 	trained bool // has weights
 	needDX  bool // something before the layer has weights
 
@@ -151,7 +152,10 @@ func (o *op) Do(inputs ...G.Value) (out G.Value, err error) {
 	if o.part != forwardPart && o.part != backwardPart {
 		return o.output(), nil
 	}
-	t := buffers{x: floats(inputs[0])}
+	t := buffers{x: o.call.images}
+	if !o.first {
+		t.x = floats(inputs[0])
+	}
 	if o.trained {
 		t.w, t.b = floats(inputs[1]), floats(inputs[2])
 	}
@@ -162,7 +166,7 @@ func (o *op) Do(inputs ...G.Value) (out G.Value, err error) {
 			return nil, fmt.Errorf("%s: %w", o, o.call.err)
 		}
 		if loss, ok := o.plan.kernel.(*lossKernel); ok && o.scalar != nil {
-			*o.scalar = G.F32(loss.score.Loss / float64(o.call.n))
+			*o.scalar = G.F32(loss.score.Loss / float64(max(loss.score.N, 1)))
 		}
 		return o.output(), nil
 	}

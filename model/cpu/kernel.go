@@ -9,8 +9,9 @@ import (
 
 // call is what differs from one run of a program to the next.
 type call struct {
-	n      int     // images in the batch; the rest of the buffers is left alone
-	labels []int32 // n labels when training
+	images []float32 // of the batch
+	n      int       // how many; the rest of the buffers is left alone
+	labels []int32   // n labels when training
 	step   uint64
 	err    error // of a kernel that has failed
 }

@@ -45,7 +45,7 @@ func TestLoss(t *testing.T) {
 			in.gather(row, b.dx, i)
 			want := make([]float64, classes)
 			for j := range want {
-				want[j] = slope(&z[i*classes+j], 1e-5, loss) / n
+				want[j] = slope(&z[i*classes+j], 1e-5, loss) / 4
 			}
 			compare(t, "dx", row, want, 1e-6)
 			compare(t, "probabilities", b.y[i*classes:(i+1)*classes], refProbs(z[i*classes:(i+1)*classes]), 1e-6)

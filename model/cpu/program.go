@@ -31,7 +31,7 @@ type program struct {
 // shared is what the two programs of an engine have in common.
 type shared struct {
 	net     *model.Net
-	images  *tensor.Dense   // batch x C x H x W
+	images  *tensor.Dense   // batch x C x H x W: for the graph; its first layer reads call.images
 	weights []*tensor.Dense // in the order of net.Params
 	batch   int
 	threads int
@@ -90,7 +90,7 @@ func (b *builder) planLayers() error {
 		if err != nil {
 			return err
 		}
-		n := &layerNodes{name: l.Name, plan: plan, call: b.p.call, needDX: trained,
+		n := &layerNodes{name: l.Name, plan: plan, call: b.p.call, first: i == 0, needDX: trained,
 			trained: l.Kind == model.Conv || l.Kind == model.FC}
 		trained = trained || n.trained
 		b.plans, b.p.layers = append(b.plans, plan), append(b.p.layers, n)
@@ -215,15 +215,15 @@ func (b *builder) wire() error {
 	return nil
 }
 
-// run executes the program for the images in shared.images.
-func (p *program) run(n int, labels []int32, step uint64) (err error) {
+// run executes the program for n images, which it only reads.
+func (p *program) run(images []float32, n int, labels []int32, step uint64) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("run the graph: %v", r)
 		}
 	}()
-	p.call.n, p.call.labels, p.call.step, p.call.err = n, labels, step, nil
-	defer func() { p.call.labels = nil }()
+	*p.call = call{images: images, n: n, labels: labels, step: step}
+	defer func() { p.call.images, p.call.labels = nil, nil }()
 	p.machine.Reset()
 	return p.machine.RunAll()
 }

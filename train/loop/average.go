@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"alexnet/model"
+	"alexnet/model/vector"
 	"alexnet/train/eval"
 	"alexnet/train/report"
 )
@@ -51,12 +52,13 @@ func (t *trainer) follow() error {
 		return err
 	}
 	share := float32(1 - averageDecay(t.cfg.Settings.EMA, t.p.Step))
+	data := make([][]float32, len(ws))
 	for i, w := range ws {
-		a := t.average[i].Data
-		for j, v := range w.Data {
-			a[j] += float32(share * (v - a[j]))
-		}
+		data[i] = w.Data
 	}
+	t.eachSpan(data, func(s vector.Span) {
+		vector.Follow(t.average[s.Slice].Data[s.From:s.To], data[s.Slice][s.From:s.To], share)
+	})
 	return nil
 }
 

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 
 	"alexnet/model"
+	"alexnet/model/vector"
 )
 
 // checkEngine returns an error if the settings need what the engine does not have.
@@ -29,9 +31,19 @@ func (t *trainer) gradients() ([][]float32, error) {
 	return grads, nil
 }
 
-// gather adds the gradient of a batch of n images to the sum, with the share that
-// they have in the images of the step: the sum becomes the gradient of their mean
-// loss.
+// threads returns how many threads the loop's own arithmetic may use: as many as the
+// engine.
+func (t *trainer) threads() int {
+	if e, ok := t.eng.(model.ThreadedEngine); ok {
+		return e.Threads()
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// gather adds the gradient of a batch, which is that of the mean loss of n images, to
+// the sum: n times, so that the sum is the gradient of the sum of their losses. What it
+// must be divided by is known when the step's last batch has come, since images that
+// are skipped do not count.
 func (t *trainer) gather(n int, first bool) error {
 	grads, err := t.gradients()
 	if err != nil {
@@ -42,53 +54,62 @@ func (t *trainer) gather(n int, first bool) error {
 			t.sum = append(t.sum, make([]float32, len(g)))
 		}
 	}
-	most := t.cfg.Settings.accumulate() * t.cfg.Settings.Batch
-	share := float32(n) / float32(min(most, t.train.Len()-t.p.StepInEpoch*most))
-	for i, g := range grads {
-		sum := t.sum[i]
-		if first {
-			clear(sum)
-		}
-		for j, v := range g {
-			sum[j] += float32(share * v)
-		}
+	add := vector.AddScaled
+	if first {
+		add = vector.Scale
 	}
+	t.eachSpan(grads, func(s vector.Span) {
+		add(t.sum[s.Slice][s.From:s.To], grads[s.Slice][s.From:s.To], float32(n))
+	})
 	return nil
 }
 
-// refine gives the engine the gradient of the whole step, and makes it shorter where
-// it is too long.
-func (t *trainer) refine() error {
+// eachSpan calls f for all of the gradient, or of what has its shape, from several
+// goroutines.
+func (t *trainer) eachSpan(of [][]float32, f func(vector.Span)) {
+	spans := vector.Spans(of...)
+	vector.Each(t.threads(), len(spans), func(i int) { f(spans[i]) })
+}
+
+// refine gives the engine the gradient of the whole step, the mean over its images,
+// and makes it shorter where it is too long.
+func (t *trainer) refine(images int) error {
 	grads, err := t.gradients()
 	if err != nil {
 		return err
 	}
 	if t.cfg.Settings.accumulate() > 1 {
-		for i, g := range grads {
-			copy(g, t.sum[i])
-		}
+		t.eachSpan(grads, func(s vector.Span) {
+			vector.Scale(grads[s.Slice][s.From:s.To], t.sum[s.Slice][s.From:s.To], 1/float32(images))
+		})
 	}
 	if t.cfg.Settings.ClipNorm == 0 {
 		return nil
 	}
-	var square float64
-	for i, g := range grads {
-		var own float64
-		for _, v := range g {
-			own += float64(float64(v) * float64(v))
+	return t.clip(grads)
+}
+
+// clip scales the gradient down to the largest norm that is allowed.
+func (t *trainer) clip(grads [][]float32) error {
+	spans := vector.Spans(grads...)
+	squares := make([]float64, len(spans))
+	vector.Each(t.threads(), len(spans), func(i int) {
+		s := spans[i]
+		squares[i] = vector.SumSquares(grads[s.Slice][s.From:s.To])
+	})
+	var square float64 // in the order of the spans, whoever did them
+	for i, s := range spans {
+		if math.IsNaN(squares[i]) || math.IsInf(squares[i], 0) {
+			return t.broken(&model.NotFiniteError{Where: "the gradient of " + t.eng.Net().Params()[s.Slice].Name})
 		}
-		if math.IsNaN(own) || math.IsInf(own, 0) {
-			return t.diverged(fmt.Sprintf("the gradient of %s holds values that are not finite", t.eng.Net().Params()[i].Name), t.rate())
-		}
-		square += own
+		square += squares[i]
 	}
 	if norm := math.Sqrt(square); norm > t.cfg.Settings.ClipNorm {
 		scale := float32(t.cfg.Settings.ClipNorm / norm)
-		for _, g := range grads {
-			for j := range g {
-				g[j] *= scale
-			}
-		}
+		t.eachSpan(grads, func(s vector.Span) {
+			g := grads[s.Slice][s.From:s.To]
+			vector.Scale(g, g, scale)
+		})
 	}
 	return nil
 }

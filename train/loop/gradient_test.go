@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"errors"
 	"math"
 	"path/filepath"
 	"reflect"
@@ -290,5 +291,75 @@ func TestSettingsOfSteps(t *testing.T) {
 	}
 	if _, err := Run(t.Context(), resumed(t, run), engine(ds), ds, Hooks{}); err == nil || !strings.Contains(err.Error(), "ema: 0.8 in the checkpoint, nothing here") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Without clipping, too, a step whose gradient is not finite ends the run there, with
+// its place, before anything is saved.
+func TestAStepThatIsNotFinite(t *testing.T) {
+	ds := dataset(t, data)
+	for _, accumulate := range []int{0, 2} {
+		cfg := steady(t.TempDir())
+		cfg.Settings.Accumulate = accumulate
+		cfg.Limits.CheckpointEvery = 1
+		r := &recorder{Engine: engine(ds), alter: func(update int, g [][]float32) {
+			if update == 2 {
+				g[0][5] = float32(math.NaN())
+			}
+		}}
+		_, err := Run(t.Context(), cfg, r, ds, Hooks{})
+		good := filepath.Join(cfg.Run, checkpoint.Folder, "step-00000002.safetensors")
+		want := "training diverged at step 2: the gradient of fc1.weight holds values that are not finite, with learning rate 0.01; the last good checkpoint is " + good
+		var diverged *DivergedError
+		if !errors.As(err, &diverged) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
+		}
+		c, _, err := checkpoint.Latest(cfg.Run)
+		if err != nil || c.File != good {
+			t.Errorf("the newest checkpoint is not %s: %v", good, err)
+		}
+	}
+}
+
+// The share of a batch in a step is that of its images with a label.
+func TestAccumulationOverHoles(t *testing.T) {
+	ds := dataset(t, data)
+	eng := engine(ds)
+	tr := &trainer{cfg: config(t.TempDir()), eng: eng}
+	tr.cfg.Settings.Accumulate = 2
+	size := eng.Net().Input.Size()
+	images := make([]float32, 4*size)
+	for i := range images {
+		images[i] = float32(i%17) - 8
+	}
+	want := make([][]float64, 2)
+	for b, labels := range [][]int32{{0, 1, -1, 2}, {-1, -1, 1, -1}} {
+		score, err := eng.Backward(images, labels, uint64(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		grads, _ := eng.Gradients()
+		for p, g := range grads {
+			if want[p] == nil {
+				want[p] = make([]float64, len(g))
+			}
+			for i, v := range g {
+				want[p][i] += float64(v) * []float64{0.75, 0.25}[b]
+			}
+		}
+		if err := tr.gather(score.N, b == 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tr.refine(4); err != nil {
+		t.Fatal(err)
+	}
+	grads, _ := eng.Gradients()
+	for p, g := range grads {
+		for i, v := range g {
+			if math.Abs(float64(v)-want[p][i]) > 1e-6*math.Max(math.Abs(want[p][i]), 1) {
+				t.Fatalf("parameter %d: gradient %g at %d, want %g", p, v, i, want[p][i])
+			}
+		}
 	}
 }

@@ -3,9 +3,10 @@ package loop
 import (
 	"encoding/json"
 	"fmt"
-	"math"
+	"slices"
 
 	"alexnet/model"
+	"alexnet/model/vector"
 	"alexnet/train/checkpoint"
 )
 
@@ -16,7 +17,7 @@ func (t *trainer) save() error {
 	if err != nil {
 		return fmt.Errorf("checkpoint of step %d: %w", t.p.Step, err)
 	}
-	if name, ok := allFinite(state); !ok {
+	if name, ok := allFinite(t.threads(), state); !ok {
 		return t.diverged(fmt.Sprintf("%s holds values that are not finite", name), t.lastRate())
 	}
 	if t.p.Schedule, err = t.schedule.State(); err != nil {
@@ -76,15 +77,14 @@ func (t *trainer) diverged(value string, rate float32) error {
 }
 
 // allFinite returns the name of the first tensor with a NaN or an infinity.
-func allFinite(s model.State) (string, bool) {
-	for _, tensors := range [][]model.Tensor{s.Weights, s.Velocity} {
-		for _, t := range tensors {
-			for _, x := range t.Data {
-				if math.Float32bits(x)&0x7f800000 == 0x7f800000 {
-					return t.Name, false
-				}
-			}
-		}
+func allFinite(threads int, s model.State) (string, bool) {
+	all := slices.Concat(s.Weights, s.Velocity)
+	data := make([][]float32, len(all))
+	for i, t := range all {
+		data[i] = t.Data
+	}
+	if i := vector.AllFinite(threads, data...); i >= 0 {
+		return all[i].Name, false
 	}
 	return "", true
 }

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -73,7 +74,7 @@ func cancelled(ctx context.Context) bool { return ctx.Err() != nil }
 // step.
 func (t *trainer) finish(g *gathered) error {
 	if g.batches > 0 {
-		if err := t.update(); err != nil {
+		if err := t.update(g.score.N); err != nil {
 			return err
 		}
 	}
@@ -114,7 +115,7 @@ func (t *trainer) learn(batch *pipeline.Batch, g *gathered, pass uint64) error {
 	if t.cfg.Settings.accumulate() == 1 {
 		return nil
 	}
-	return t.gather(batch.N, g.batches == 1)
+	return t.gather(score.N, g.batches == 1)
 }
 
 // where says where numbers broke down, if the engine knows.
@@ -127,17 +128,26 @@ func (t *trainer) where() string {
 	return ""
 }
 
-// update changes the weights by the gradient that is gathered.
-func (t *trainer) update() error {
+// update changes the weights by the gradient that is gathered, of so many images.
+func (t *trainer) update(images int) error {
 	s := &t.cfg.Settings
 	if s.accumulate() > 1 || s.ClipNorm > 0 {
-		if err := t.refine(); err != nil {
+		if err := t.refine(images); err != nil {
 			return err
 		}
 	}
 	err := t.eng.Update(model.Hyper{LearningRate: t.rate(), Momentum: float32(s.Momentum), WeightDecay: float32(s.WeightDecay)})
-	if err != nil {
+	var broken *model.NotFiniteError
+	switch {
+	case errors.As(err, &broken):
+		return t.broken(broken)
+	case err != nil:
 		return fmt.Errorf("step %d: %w", t.p.Step, err)
 	}
 	return t.follow()
+}
+
+// broken is the error of a step that has met values that are not finite.
+func (t *trainer) broken(err *model.NotFiniteError) error {
+	return t.diverged(err.Error()+t.where(), t.rate())
 }

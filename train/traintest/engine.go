@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"alexnet/model"
+	"alexnet/model/vector"
 )
 
 // Net returns a net of one fully connected layer.
@@ -98,6 +99,12 @@ func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.
 	random := rand.New(rand.NewPCG(e.Seed, step))
 	size := e.net.Input.Size()
 	image, probs := make([]float32, size), make([]float32, e.net.Classes)
+	counted := 0
+	for _, label := range labels {
+		if label >= 0 {
+			counted++
+		}
+	}
 	var s model.Score
 	for n, label := range labels {
 		if label < 0 {
@@ -121,7 +128,7 @@ func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.
 			if int32(c) == label {
 				d--
 			}
-			d /= float32(len(labels))
+			d /= float32(counted)
 			e.gradient[1][c] += d
 			for i, x := range image {
 				e.gradient[0][c*size+i] += d * x
@@ -150,6 +157,15 @@ func (e *Engine) Weights() ([]model.Tensor, error) { return e.weights, nil }
 func (e *Engine) Update(h model.Hyper) error {
 	for i, p := range e.net.Params() {
 		h.Apply(e.weights[i].Data, e.speed[i].Data, e.gradient[i], float32(p.LRMult), float32(p.DecayMult))
+	}
+	for i, p := range e.net.Params() {
+		if !vector.Finite(e.weights[i].Data) {
+			where := p.Name
+			if !vector.Finite(e.gradient[i]) {
+				where = "the gradient of " + where
+			}
+			return &model.NotFiniteError{Where: where}
+		}
 	}
 	return nil
 }

@@ -28,8 +28,9 @@ Python and Go compute alike. A golden is a JSON object:
     logits        of the first batch, without dropout
     step          the step of loss and gradients
     loss          sum of the first batch's cross-entropies, with dropout
-    gradients     of the mean loss, by parameter: the norm, and all values, or if
-                  these are many a sketch and some samples (see gradient)
+    gradients     of the mean loss of the images with a label, by parameter: the norm,
+                  and all values, or if these are many a sketch and some samples (see
+                  gradient)
     rates, momentum, weight_decay
                   of each training step; step s takes batch s modulo their number
     losses        of the training steps
@@ -215,6 +216,11 @@ def draw_batch(case, i):
     return torch.from_numpy(images), torch.tensor(labels)
 
 
+def counted(batch):
+    """What the mean loss is divided by: images with a label, as in PyTorch's own mean."""
+    return int((batch[1] >= 0).sum())
+
+
 def loss_of(case, params, batch, step):
     images, labels = batch
     return F.cross_entropy(forward(case, params, images, step), labels, ignore_index=-1, reduction="sum")
@@ -233,7 +239,7 @@ def train_paper(case, start):
         batch = batches[s % len(batches)]
         loss = loss_of(case, params, batch, s)
         losses.append(loss.item())
-        grads = torch.autograd.grad(loss / len(batch[1]), params)
+        grads = torch.autograd.grad(loss / counted(batch), params)
         with torch.no_grad():
             for w, v, g, spec in zip(params, velocity, grads, specs(case["net"])):
                 lr, decay = rate * spec[4], case["weight_decay"] * spec[5]
@@ -257,7 +263,7 @@ def train_sgd(case, start):
         loss = loss_of(case, params, batch, s)
         losses.append(loss.item())
         optimizer.zero_grad()
-        (loss / len(batch[1])).backward()
+        (loss / counted(batch)).backward()
         optimizer.step()
     return losses
 
@@ -327,7 +333,7 @@ def make(case):
     with torch.no_grad():
         logits = forward(case, params, batch[0])
     loss = loss_of(case, params, batch, case["step"])
-    grads = torch.autograd.grad(loss / len(batch[1]), params)
+    grads = torch.autograd.grad(loss / counted(batch), params)
     near = margin(case, params, batch, case["step"])
     assert near > NEAREST, "%s: %.2g from a kink: take another stream" % (case["net"]["name"], near)
     out = dict(case)
@@ -505,12 +511,12 @@ def alexnet_small():
 # or two equal maxima, that float32 and float64 go different ways and gradients
 # differ by a thousandth. Streams of images were tried until none was.
 CASES = [
-    case(paper_order(), seed=11, stream=1050, rate=0.005),
+    case(paper_order(), seed=11, stream=1050, rate=0.006),
     case(caffe_order(), convention="caffe", seed=12, batch=19, sizes=(19, 8, 1), unlabelled=((0, 17),)),
     case(as_run_order(), convention="as-run", seed=13, batch=9, sizes=(9, 3)),
     case(odd_shapes(), seed=14, batch=10, sizes=(10, 7)),
     case(dropout(), seed=15, step=(1 << 33) + 5, rate=0.005),
-    case(hyperbolic(), seed=18, rate=0.01),
+    case(hyperbolic(), seed=18, rate=0.012),
     case(alexnet_small(), seed=16, stream=1080, batch=10, pixel=100.0, sizes=(10, 4), unlabelled=((0, 8),), rate=0.005),
     case(alexnet(), init="net", seed=17, stream=1500, batch=2, pixel=100.0, sizes=(2,), unlabelled=(), steps=0),
 ]
