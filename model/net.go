@@ -35,11 +35,15 @@ const (
 	Conv    Kind = "conv"    // convolution with bias: Out, Kernel, Stride, Pad, PadEnd, Groups
 	ReLU    Kind = "relu"    // max(0, x), the paper's section 3.1
 	Tanh    Kind = "tanh"    // the hyperbolic tangent, what section 3.1 compares ReLUs with
-	LRN     Kind = "lrn"     // local response normalisation over channels, section 3.3: Size, Alpha, Beta, K
+	LRN     Kind = "lrn"     // local response normalisation over channels, section 3.3: Size, Alpha, Beta, K, Groups
 	MaxPool Kind = "maxpool" // overlapping max pooling, section 3.4: Kernel, Stride, Ceil
 	Dropout Kind = "dropout" // section 4.2: Rate
 	FC      Kind = "fc"      // fully connected with bias: Out
 	Softmax Kind = "softmax" // softmax over the classes and, when training, cross-entropy; always the last layer
+
+	// LRNWithinChannel normalises each value by those around it in its own channel: Size,
+	// Alpha, Beta, K. It is Caffe's norm_region WITHIN_CHANNEL and cuda-convnet's rnorm.
+	LRNWithinChannel Kind = "lrn_within_channel"
 )
 
 // Layer is one layer of a Net. Only the fields of its Kind are set.
@@ -52,13 +56,13 @@ type Layer struct {
 	Stride int  `json:"stride,omitempty"`  // conv, maxpool: step of the window
 	Pad    int  `json:"pad,omitempty"`     // conv: zero rows and columns on each of the four sides
 	PadEnd int  `json:"pad_end,omitempty"` // conv: zero rows below and columns to the right, on top of Pad
-	Groups int  `json:"groups,omitempty"`  // conv: output group g sees input group g only; 0 means 1
+	Groups int  `json:"groups,omitempty"`  // conv: output group g sees input group g only; lrn: channels see those of their own group only; 0 means 1
 	Ceil   bool `json:"ceil,omitempty"`    // maxpool: round the output size up, windows may hang over the end
 
-	Size  int     `json:"size,omitempty"`  // lrn: n, the number of neighbouring channels
-	Alpha float64 `json:"alpha,omitempty"` // lrn: multiplies the sum of squares as it is, not divided by n
-	Beta  float64 `json:"beta,omitempty"`  // lrn: the exponent
-	K     float64 `json:"k,omitempty"`     // lrn: the constant
+	Size  int     `json:"size,omitempty"`  // lrn: n, the number of neighbouring channels; lrn_within_channel: the side of the square window
+	Alpha float64 `json:"alpha,omitempty"` // both: multiplies the sum of squares as it is, not divided by n or by the window's area
+	Beta  float64 `json:"beta,omitempty"`  // both: the exponent
+	K     float64 `json:"k,omitempty"`     // both: the constant
 
 	Rate float64 `json:"rate,omitempty"` // dropout: probability of a unit being zeroed when training
 
@@ -101,7 +105,8 @@ func (p ParamSpec) Len() int {
 // weighted reports whether the layer has weights and biases.
 func (l *Layer) weighted() bool { return l.Kind == Conv || l.Kind == FC }
 
-// GroupCount returns the number of groups of a convolution, at least 1.
+// GroupCount returns the number of groups of a convolution or a normalisation, at
+// least 1.
 func (l *Layer) GroupCount() int { return max(l.Groups, 1) }
 
 // Params returns the learnable tensors in the order of the layers, each layer's

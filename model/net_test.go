@@ -287,6 +287,11 @@ func TestValidate(t *testing.T) {
 		{"even lrn", set("norm1", func(l *Layer) { l.Size = 4 }), "norm1: size 4: an odd number"},
 		{"lrn without k", set("norm1", func(l *Layer) { l.K = 0 }), "norm1: k 0, alpha 0.0001, beta 0.75: k and beta must be positive"},
 		{"lrn nan", set("norm1", func(l *Layer) { l.Alpha = math.NaN() }), "norm1: k 2, alpha NaN"},
+		{"lrn groups", set("norm1", func(l *Layer) { l.Groups = 5 }), "norm1: 5 groups do not divide 32 channels evenly"},
+		{"negative lrn groups", set("norm1", func(l *Layer) { l.Groups = -1 }), "norm1: -1 groups do not divide"},
+		{"even window", set("norm1", func(l *Layer) { l.Kind, l.Size = LRNWithinChannel, 4 }), "norm1: size 4: an odd number of rows and columns"},
+		{"window without k", set("norm1", func(l *Layer) { l.Kind, l.K = LRNWithinChannel, 0 }), "norm1: k 0, alpha 0.0001"},
+		{"groups within a channel", set("norm1", func(l *Layer) { l.Kind, l.Groups = LRNWithinChannel, 2 }), "norm1: 2 groups: a normalisation within channels has none"},
 		{"rate", set("drop6", func(l *Layer) { l.Rate = 1 }), "drop6: rate 1 is not in [0, 1)"},
 		{"rate nan", set("drop6", func(l *Layer) { l.Rate = math.NaN() }), "drop6: rate NaN"},
 		{"std", set("fc8", func(l *Layer) { l.InitStd = -1 }), "fc8: init_std and bias_lr_mult must not be negative"},
@@ -345,6 +350,15 @@ func TestTableDetail(t *testing.T) {
 	l := Layer{Kind: MaxPool, Kernel: 3, Stride: 2, Ceil: true}
 	if got := l.detail(); got != "3x3/2 ceil" {
 		t.Errorf("%q", got)
+	}
+	for _, r := range preset(t, "as-run-2012", 1000).Table() {
+		groups, detail := 2, "n 5 alpha 2e-05 beta 0.75 k 2"
+		if r.Kind == LRNWithinChannel {
+			groups, detail = 0, "5x5 alpha 4e-05 beta 0.75 k 1"
+		}
+		if (r.Kind == LRN || r.Kind == LRNWithinChannel) && (r.Groups != groups || r.Detail != detail) {
+			t.Errorf("%+v", r)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -57,8 +58,8 @@ func Presets() []string {
 // outputs of the first layer that the paper's numbers need. It has 60,965,224
 // parameters, as have the next two.
 //
-// "as-run-2012" is the net of the program that was run for the paper, as far as
-// there are layers for it; "caffe" is Caffe's bvlc_alexnet, with crops of 227.
+// "as-run-2012" is the net of the program that was run for the paper; "caffe" is
+// Caffe's bvlc_alexnet, with crops of 227.
 //
 // "torchvision" is the single tower of "One weird trick for parallelizing
 // convolutional neural networks" (Krizhevsky, 2014) that torchvision calls alexnet,
@@ -102,8 +103,6 @@ func presets() []namedNet {
 		{PresetInfo{Name: "as-run-2012", Net: "alexnet-2012", Recipe: asRun,
 			About: "the program that was run for the paper, by its source and the log of its net 145",
 			Missing: []string{
-				"no spatial normalisation after the second response normalisation",
-				"response normalisation looks across the two towers; there it stayed within each",
 				"each image has a crop and a flip of its own; there 32 consecutive images shared one",
 				"images with shifted colours are not divided by 1.1",
 			}}, alexNet2012},
@@ -200,14 +199,16 @@ func alexNetSmall(classes int) *Net {
 }
 
 // alexNet2012 is the net as the program had it: other standard deviations of the
-// initial weights, alpha divided by n, the first normalisation and pooling before
-// the ReLU, biases that learn at the double rate and do not decay.
+// initial weights, alpha divided by n, normalisation within each of the two towers,
+// the first normalisation and pooling before the ReLU, a second normalisation of
+// conv2's maps within themselves, biases that learn at the double rate and do not
+// decay.
 func alexNet2012(classes int) *Net {
 	n := alexNet(classes)
 	for i := range n.Layers {
 		switch l := &n.Layers[i]; {
 		case l.Kind == LRN:
-			l.Alpha = 1e-4 / 5
+			l.Alpha, l.Groups = 1e-4/5, 2
 		case l.weighted():
 			l.BiasLRMult, l.BiasNoDecay = 2, true
 			if l.Name == "conv3" || l.Name == "conv4" || l.Name == "conv5" {
@@ -217,6 +218,8 @@ func alexNet2012(classes int) *Net {
 	}
 	l := n.Layers // conv1, relu1, norm1, pool1
 	l[1], l[2], l[3] = l[2], l[3], l[1]
+	at := slices.IndexFunc(l, func(l Layer) bool { return l.Name == "pool2" })
+	n.Layers = slices.Insert(l, at, Layer{Name: "spatial2", Kind: LRNWithinChannel, Size: 5, Alpha: 0.001 / 25, Beta: 0.75, K: 1})
 	return n
 }
 

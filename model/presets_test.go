@@ -71,7 +71,7 @@ func order(n *Net) string {
 func TestPresetDetails(t *testing.T) {
 	const tail = " conv3 relu3 conv4 relu4 conv5 relu5 pool5 fc6 relu6 drop6 fc7 relu7 drop7 fc8 prob"
 	for name, want := range map[string]string{
-		"as-run-2012": "conv1 norm1 pool1 relu1 conv2 relu2 norm2 pool2" + tail,
+		"as-run-2012": "conv1 norm1 pool1 relu1 conv2 relu2 norm2 spatial2 pool2" + tail,
 		"caffe":       "conv1 relu1 norm1 pool1 conv2 relu2 norm2 pool2" + tail,
 		"torchvision": "conv1 relu1 pool1 conv2 relu2 pool2 conv3 relu3 conv4 relu4 conv5 relu5 pool5 drop6 fc6 relu6 drop7 fc7 relu7 fc8 prob",
 	} {
@@ -80,8 +80,15 @@ func TestPresetDetails(t *testing.T) {
 		}
 	}
 	for name, k := range map[string]float64{"as-run-2012": 2, "caffe": 1} {
+		groups := 0
+		if name == "as-run-2012" {
+			groups = 2 // the towers
+		}
 		for _, l := range preset(t, name, 10).Layers {
-			if l.Kind == LRN && (l.Size != 5 || math.Abs(l.Alpha-2e-5) > 1e-20 || l.Beta != 0.75 || l.K != k) {
+			if l.Kind == LRN && (l.Size != 5 || math.Abs(l.Alpha-2e-5) > 1e-20 || l.Beta != 0.75 || l.K != k || l.Groups != groups) {
+				t.Errorf("%s: %+v", name, l)
+			}
+			if l.Kind == LRNWithinChannel && (name != "as-run-2012" || l.Size != 5 || math.Abs(l.Alpha-4e-5) > 1e-20 || l.Beta != 0.75 || l.K != 1) {
 				t.Errorf("%s: %+v", name, l)
 			}
 		}
@@ -177,6 +184,9 @@ func TestVariants(t *testing.T) {
 		if again := c.change(n); !reflect.DeepEqual(again, n) {
 			t.Errorf("%s: done twice it is another net", c.name)
 		}
+	}
+	if n := preset(t, "as-run-2012", 10).WithoutLRN(); len(n.Layers) != 21 {
+		t.Errorf("the net of 2012 without normalisations has %d layers: %s", len(n.Layers), order(n))
 	}
 	if n := preset(t, "paper", 10).WithActivation(Tanh).WithActivation(ReLU); !reflect.DeepEqual(n, preset(t, "paper", 10)) {
 		t.Error("tanh and back is another net")

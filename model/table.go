@@ -11,7 +11,7 @@ type TableRow struct {
 	Kind   Kind   `json:"kind"`
 	Detail string `json:"detail,omitempty"` // "11x11/4 pad 0+3", "3x3/2", "0.5"
 	Output Shape  `json:"output"`
-	Groups int    `json:"groups,omitempty"` // convolutions
+	Groups int    `json:"groups,omitempty"` // convolutions, and normalisations that have more than one
 	Params int64  `json:"params"`           // weights and biases
 	MACs   int64  `json:"macs"`             // multiply-adds of the forward pass of one image; biases not counted
 }
@@ -32,7 +32,7 @@ func (n *Net) Table() []TableRow {
 			r.Params = int64(ps[0].Len() + ps[1].Len())
 			r.MACs = int64(ps[0].Len()) * int64(shapes[i].H*shapes[i].W)
 		}
-		if l.Kind == Conv {
+		if l.Kind == Conv || l.Groups > 1 {
 			r.Groups = l.GroupCount()
 		}
 		rows[i], in = r, shapes[i]
@@ -79,6 +79,8 @@ func (l *Layer) detail() string {
 		return b.String()
 	case LRN:
 		return fmt.Sprintf("n %d alpha %g beta %g k %g", l.Size, l.Alpha, l.Beta, l.K)
+	case LRNWithinChannel:
+		return fmt.Sprintf("%dx%d alpha %g beta %g k %g", l.Size, l.Size, l.Alpha, l.Beta, l.K)
 	case Dropout:
 		return fmt.Sprintf("%g", l.Rate)
 	}

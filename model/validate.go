@@ -110,14 +110,8 @@ func (l *Layer) output(in Shape) (Shape, string) {
 		return Shape{C: l.Out, H: 1, W: 1}, ""
 	case MaxPool:
 		return l.poolOutput(in)
-	case LRN:
-		if l.Size < 1 || l.Size%2 == 0 || l.Size > maxDim {
-			return Shape{}, fmt.Sprintf("size %d: an odd number of channels is needed", l.Size)
-		}
-		if !(l.K > 0 && l.Alpha >= 0 && l.Beta > 0) || l.K+l.Alpha+l.Beta > math.MaxFloat32 {
-			return Shape{}, fmt.Sprintf("k %g, alpha %g, beta %g: k and beta must be positive, alpha not negative", l.K, l.Alpha, l.Beta)
-		}
-		return in, ""
+	case LRN, LRNWithinChannel:
+		return in, l.checkNorm(in)
 	case Dropout:
 		if !(l.Rate >= 0 && l.Rate < 1) {
 			return Shape{}, fmt.Sprintf("rate %g is not in [0, 1)", l.Rate)
@@ -127,6 +121,24 @@ func (l *Layer) output(in Shape) (Shape, string) {
 		return in, ""
 	}
 	return Shape{}, fmt.Sprintf("unknown kind %q", l.Kind)
+}
+
+func (l *Layer) checkNorm(in Shape) string {
+	what := "channels"
+	if l.Kind == LRNWithinChannel {
+		what = "rows and columns"
+	}
+	switch {
+	case l.Size < 1 || l.Size%2 == 0 || l.Size > maxDim:
+		return fmt.Sprintf("size %d: an odd number of %s is needed", l.Size, what)
+	case !(l.K > 0 && l.Alpha >= 0 && l.Beta > 0) || l.K+l.Alpha+l.Beta > math.MaxFloat32:
+		return fmt.Sprintf("k %g, alpha %g, beta %g: k and beta must be positive, alpha not negative", l.K, l.Alpha, l.Beta)
+	case l.Kind == LRNWithinChannel && l.Groups != 0:
+		return fmt.Sprintf("%d groups: a normalisation within channels has none", l.Groups)
+	case l.Groups < 0 || in.C%l.GroupCount() != 0:
+		return fmt.Sprintf("%d groups do not divide %d channels evenly", l.Groups, in.C)
+	}
+	return ""
 }
 
 func (l *Layer) checkWeights() string {

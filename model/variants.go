@@ -13,16 +13,16 @@ func (n *Net) clone() *Net {
 	return &c
 }
 
-// without returns a copy without the layers of a kind.
-func (n *Net) without(k Kind) *Net {
+// without returns a copy without the layers of some kinds.
+func (n *Net) without(kinds ...Kind) *Net {
 	c := n.clone()
-	c.Layers = slices.DeleteFunc(c.Layers, func(l Layer) bool { return l.Kind == k })
+	c.Layers = slices.DeleteFunc(c.Layers, func(l Layer) bool { return slices.Contains(kinds, l.Kind) })
 	return c
 }
 
 // WithoutLRN returns the net without local response normalisation (section 3.3 of
-// the paper: worth 1.4 % of top-1 error).
-func (n *Net) WithoutLRN() *Net { return n.without(LRN) }
+// the paper: worth 1.4 % of top-1 error), across channels and within them.
+func (n *Net) WithoutLRN() *Net { return n.without(LRN, LRNWithinChannel) }
 
 // WithoutOverlap returns the net with pooling windows that do not overlap, as large
 // as their step: 2x2 and 2 where the paper has 3x3 and 2 (section 3.4: worth 0.4 %
@@ -37,8 +37,8 @@ func (n *Net) WithoutOverlap() *Net {
 	return c
 }
 
-// SingleTower returns the net with convolutions that see all channels of their
-// input, not only those of their own GPU of 2012. It has more weights (alexnet
+// SingleTower returns the net with convolutions and normalisations that see all
+// channels of their input, not only those of their own GPU of 2012. It has more weights (alexnet
 // 62,378,344): the net that section 3.2 compares with, which fits one of those GPUs,
 // is another, with half the kernels.
 func (n *Net) SingleTower() *Net {

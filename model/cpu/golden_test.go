@@ -92,14 +92,19 @@ func (g *golden) useConvention(t testing.TB, name string) {
 	t.Helper()
 	for i := range g.Net.Layers {
 		l := &g.Net.Layers[i]
-		if l.Kind != model.LRN {
+		n := l.Size
+		switch l.Kind {
+		case model.LRN:
+		case model.LRNWithinChannel:
+			n *= n
+		default:
 			continue
 		}
 		switch name {
 		case "paper":
 			l.Alpha = g.alphas[i]
 		case "caffe", "as-run":
-			l.Alpha = g.alphas[i] / float64(l.Size)
+			l.Alpha = g.alphas[i] / float64(n)
 		default:
 			t.Fatalf("%s: unknown convention %q", g.Net.Name, name)
 		}
@@ -420,7 +425,8 @@ func TestGoldenFamily(t *testing.T) {
 		for i, l := range g.Net.Layers {
 			has[string(l.Kind)] = true
 			has[string(before)+" "+string(l.Kind)] = true
-			has["groups"] = has["groups"] || l.Groups > 1
+			has["groups"] = has["groups"] || l.Kind == model.Conv && l.Groups > 1
+			has["lrn in groups"] = has["lrn in groups"] || l.Kind == model.LRN && l.Groups > 1
 			has["pad"] = has["pad"] || l.Pad > 0
 			has["pad at the end"] = has["pad at the end"] || l.PadEnd > 0
 			has["stride"] = has["stride"] || l.Kind == model.Conv && l.Stride > 1
@@ -440,11 +446,11 @@ func TestGoldenFamily(t *testing.T) {
 			has["unlabelled"] = has["unlabelled"] || slices.Contains(labels, -1)
 		}
 	}
-	for _, f := range []string{"conv", "relu", "tanh", "lrn", "maxpool", "dropout", "fc", "softmax", "groups", "pad", "pad at the end",
+	for _, f := range []string{"conv", "relu", "tanh", "lrn", "maxpool", "dropout", "fc", "softmax", "groups", "lrn in groups", "lrn_within_channel", "pad", "pad at the end",
 		"stride", "bias multiplier", "active dropout", "inactive dropout", "overlapping pooling",
 		"overlapping pooling over the edge", "more than a block", "short batch", "unlabelled",
 		"conv relu", "conv lrn", "conv maxpool", "relu lrn", "relu maxpool", "lrn maxpool", "maxpool lrn", "maxpool relu",
-		"lrn conv", "lrn fc", "relu fc", "maxpool fc", "conv conv", "dropout fc", "fc dropout"} {
+		"lrn conv", "lrn fc", "lrn lrn_within_channel", "relu fc", "maxpool fc", "conv conv", "dropout fc", "fc dropout"} {
 		if !has[f] {
 			t.Errorf("no golden has %q", f)
 		}

@@ -84,6 +84,9 @@ func (m *machinery) planPlain(net *model.Net, index int, in layout, out model.Sh
 	case model.LRN:
 		p.kernel = newLRNKernel(m, l, same)
 		p.readsOutput = true
+	case model.LRNWithinChannel:
+		p.kernel = newLRNWithinKernel(m, l, same)
+		p.readsOutput = true
 	case model.MaxPool:
 		p.kernel = newPoolKernel(m, l, in, p.out)
 	case model.Dropout:

@@ -268,11 +268,102 @@ func TestLRN(t *testing.T) {
 		{model.Layer{Kind: model.LRN, Size: 3, Alpha: 0.2, Beta: 0.5, K: 1}, model.Shape{C: 5, H: 2, W: 3}, 2, 2},
 		{model.Layer{Kind: model.LRN, Size: 7, Alpha: 0.2, Beta: 1.2, K: 1}, model.Shape{C: 4, H: 1, W: 3}, 4, 4},
 		{model.Layer{Kind: model.LRN, Size: 1, Alpha: 0.2, Beta: 0.75, K: 1}, model.Shape{C: 4, H: 2, W: 2}, 2, 1},
+		{grouped(strong, 2), model.Shape{C: 8, H: 3, W: 2}, 3, 3},
+		{grouped(strong, 3), model.Shape{C: 9, H: 2, W: 1}, 9, chunkImages},
+		{grouped(strong, 5), model.Shape{C: 5, H: 2, W: 2}, 2, 1},
+		{model.Layer{Kind: model.LRN, Size: 7, Alpha: 0.2, Beta: 1.2, K: 1, Groups: 2}, model.Shape{C: 12, H: 1, W: 3}, 4, 4},
 	} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			checkLayer(t, newBench(t, c.l, c.in, c.n, c.n, c.chunk, 2, uint64(i)), nil)
 		})
 	}
+}
+
+func grouped(l model.Layer, groups int) model.Layer {
+	l.Groups = groups
+	return l
+}
+
+// TestLRNStaysInItsGroup: what is in one group changes nothing in the other, and
+// each is as if it were alone.
+func TestLRNStaysInItsGroup(t *testing.T) {
+	l := model.Layer{Kind: model.LRN, Size: 5, Alpha: 0.3, Beta: 0.75, K: 1.5}
+	whole := newBench(t, grouped(l, 2), model.Shape{C: 8, H: 3, W: 2}, 1, 1, 1, 1, 3)
+	half := newBench(t, l, model.Shape{C: 4, H: 3, W: 2}, 1, 1, 1, 1, 4)
+	whole.plan.kernel.forward(&whole.call, &whole.t)
+	whole.plan.kernel.backward(&whole.call, &whole.t)
+	for g := range 2 {
+		const size = 4 * 3 * 2
+		copy(half.t.x, whole.t.x[g*size:])
+		copy(half.t.dy, whole.t.dy[g*size:])
+		half.plan.kernel.forward(&half.call, &half.t)
+		half.plan.kernel.backward(&half.call, &half.t)
+		compare(t, "y", whole.t.y[g*size:(g+1)*size], widen(half.t.y), 0)
+		compare(t, "dx", whole.t.dx[g*size:(g+1)*size], widen(half.t.dx), 0)
+	}
+}
+
+func TestLRNWithinChannel(t *testing.T) {
+	asRun := model.Layer{Kind: model.LRNWithinChannel, Size: 5, Alpha: 0.001 / 25, Beta: 0.75, K: 1}
+	strong := model.Layer{Kind: model.LRNWithinChannel, Size: 5, Alpha: 0.1, Beta: 0.75, K: 1.5}
+	for i, c := range []struct {
+		l        model.Layer
+		in       model.Shape
+		n, batch int
+		chunk    int
+	}{
+		{asRun, model.Shape{C: 2, H: 6, W: 5}, 3, 3, 3},
+		{strong, model.Shape{C: 3, H: 7, W: 9}, 9, 11, chunkImages},
+		{strong, model.Shape{C: 17, H: 2, W: 3}, 2, 2, 1}, // more channels than a unit; a map smaller than the window
+		{strong, model.Shape{C: 1, H: 1, W: 1}, 1, 1, 1},
+		{strong, model.Shape{C: 1, H: 1, W: 8}, 2, 4, 2},
+		{model.Layer{Kind: model.LRNWithinChannel, Size: 3, Alpha: 0.2, Beta: 0.5, K: 1}, model.Shape{C: 2, H: 5, W: 4}, 2, 2, 2},
+		{model.Layer{Kind: model.LRNWithinChannel, Size: 9, Alpha: 0.2, Beta: 1.2, K: 1}, model.Shape{C: 2, H: 6, W: 3}, 2, 2, 2},
+		{model.Layer{Kind: model.LRNWithinChannel, Size: 1, Alpha: 0.2, Beta: 0.75, K: 1}, model.Shape{C: 2, H: 2, W: 2}, 1, 1, 1},
+	} {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			checkLayer(t, newBench(t, c.l, c.in, c.n, c.batch, c.chunk, 2, uint64(i)), nil)
+		})
+	}
+}
+
+// TestLRNWithinChannelByHand has values that can be worked out on paper: with k 1 and
+// alpha 1 the root of 1 + the sum of squares divides each value of a 3x3 window.
+func TestLRNWithinChannelByHand(t *testing.T) {
+	l := model.Layer{Kind: model.LRNWithinChannel, Size: 3, Alpha: 1, Beta: 0.5, K: 1}
+	b := newBench(t, l, model.Shape{C: 2, H: 2, W: 3}, 1, 1, 1, 1, 1)
+	copy(b.t.x, []float32{
+		1, 2, 0,
+		3, 1, 0,
+
+		0, 0, 4,
+		0, 0, 0,
+	})
+	b.plan.kernel.forward(&b.call, &b.t)
+	// 1+4+9+1 = 15 on the left and in the middle, 4+1 = 5 on the right; then 16 in the
+	// middle and on the right.
+	compare(t, "y", b.t.y, []float64{
+		1. / 4, 2. / 4, 0,
+		3. / 4, 1. / 4, 0,
+
+		0, 0, 4 / math.Sqrt(17),
+		0, 0, 0,
+	}, 1e-6)
+
+	// Of the sum of all y: what y[j] loses by x[i]^2, x[j]*x[i]/s[j]^1.5, for each i
+	// around j.
+	for i := range b.t.dy {
+		b.t.dy[i] = 1
+	}
+	b.plan.kernel.backward(&b.call, &b.t)
+	left := 7. / 64 // sum of x[j]/s[j]^1.5 with s of 16; the right column's x are 0
+	compare(t, "dx", b.t.dx, []float64{
+		1./4 - 1*left, 1./4 - 2*left, 1 / math.Sqrt(6),
+		1./4 - 3*left, 1./4 - 1*left, 1 / math.Sqrt(6),
+
+		1, 1 / math.Sqrt(17), 1/math.Sqrt(17) - 4*4/math.Pow(17, 1.5),
+		1, 1 / math.Sqrt(17), 1 / math.Sqrt(17),
+	}, 1e-6)
 }
 
 func TestMaxPool(t *testing.T) {

@@ -16,12 +16,14 @@ const lrnBlock = 512
 //	s[c] = k + alpha * sum of x[j]^2 over the n channels j around c
 //	y[c] = x[c] * s[c]^-beta
 //
+// In groups, only channels of c's own count.
 // For the backward pass it keeps q = s^(-1/4), of which, with the paper's beta of
 // 3/4, s^-beta is q^3 and 1/s is q^4: two square roots and a division in all.
 type lrnKernel struct {
 	m                  *machinery
 	layout             layout
 	half               int // channels on either side
+	group              int // channels in a group
 	alpha, beta, kappa float32
 	cubed              bool // beta is 3/4
 	q                  []float32
@@ -29,7 +31,7 @@ type lrnKernel struct {
 }
 
 func newLRNKernel(m *machinery, l *model.Layer, at layout) *lrnKernel {
-	k := &lrnKernel{m: m, layout: at, half: l.Size / 2, zeros: make([]float32, lrnBlock),
+	k := &lrnKernel{m: m, layout: at, half: l.Size / 2, group: at.shape.C / l.GroupCount(), zeros: make([]float32, lrnBlock),
 		alpha: float32(l.Alpha), beta: float32(l.Beta), kappa: float32(l.K), cubed: l.Beta == 0.75}
 	if m.train {
 		k.q = m.arena.floats(at.capacity(m.batch) * at.shape.Size())
@@ -52,12 +54,14 @@ func (k *lrnKernel) eachBlock(n int, f func(worker, base, length int)) {
 	})
 }
 
-// windowSum sets dst to the sum over the channels around c of rows, where row(j)
-// is channel j's.
+// windowSum sets dst to the sum over the channels around c, of c's group, of rows,
+// where row(j) is channel j's.
 func (k *lrnKernel) windowSum(dst []float32, c int, row func(j int) []float32) {
 	n := len(dst)
+	first := c - c%k.group
+	last := first + k.group - 1
 	at := func(j int) []float32 {
-		if j < 0 || j >= k.layout.shape.C {
+		if j < first || j > last {
 			return k.zeros[:n]
 		}
 		return row(j)[:n]
@@ -70,7 +74,7 @@ func (k *lrnKernel) windowSum(dst []float32, c int, row func(j int) []float32) {
 		return
 	}
 	clear(dst)
-	for j := max(c-k.half, 0); j <= min(c+k.half, k.layout.shape.C-1); j++ {
+	for j := max(c-k.half, first); j <= min(c+k.half, last); j++ {
 		for i, v := range at(j) {
 			dst[i] += v
 		}
@@ -78,6 +82,7 @@ func (k *lrnKernel) windowSum(dst []float32, c int, row func(j int) []float32) {
 }
 
 func (k *lrnKernel) forward(c *call, t *buffers) {
+	k.m.blank(c.n, t.y, k.layout)
 	channels, stride := k.layout.shape.C, k.layout.channelStride()
 	k.eachBlock(c.n, func(worker, base, n int) {
 		buf := k.m.scratch.get(worker, (channels+1)*lrnBlock)
@@ -135,6 +140,7 @@ func (k *lrnKernel) backward(c *call, t *buffers) {
 	if t.dx == nil {
 		return
 	}
+	k.m.blank(c.n, t.dx, k.layout)
 	channels, stride := k.layout.shape.C, k.layout.channelStride()
 	factor := 2 * k.alpha * k.beta
 	k.eachBlock(c.n, func(worker, base, n int) {

@@ -54,6 +54,9 @@ func (m *machinery) nativeLayer(net *model.Net, index int, in layout, out model.
 		fused := index > 0 && (net.Layers[index-1].Kind == model.Conv || net.Layers[index-1].Kind == model.FC)
 		return m.newNativeReLU(in, fused)
 	case model.LRN:
+		if l.GroupCount() > 1 {
+			return nil, nil // oneDNN has no groups
+		}
 		return m.newNativeNorm(l, in)
 	case model.MaxPool:
 		return m.newNativePool(l, in, out)

@@ -134,6 +134,10 @@ func TestNativeLayers(t *testing.T) {
 		{model.Layer{Kind: model.LRN, Size: 5, Alpha: 0.3, Beta: 0.75, K: 1.5}, model.Shape{C: 32, H: 5, W: 7}},
 		{model.Layer{Kind: model.LRN, Size: 3, Alpha: 0.2, Beta: 0.5, K: 1}, model.Shape{C: 7, H: 3, W: 3}},
 		{model.Layer{Kind: model.LRN, Size: 7, Alpha: 0.2, Beta: 1.2, K: 1}, model.Shape{C: 16, H: 3, W: 3}},
+		{model.Layer{Kind: model.LRN, Size: 5, Alpha: 0.3, Beta: 0.75, K: 1.5, Groups: 2}, model.Shape{C: 32, H: 5, W: 7}},
+		{model.Layer{Kind: model.LRN, Size: 3, Alpha: 0.2, Beta: 0.5, K: 1, Groups: 3}, model.Shape{C: 6, H: 3, W: 3}},
+		{model.Layer{Kind: model.LRNWithinChannel, Size: 5, Alpha: 0.1, Beta: 0.75, K: 1}, model.Shape{C: 32, H: 9, W: 7}},
+		{model.Layer{Kind: model.LRNWithinChannel, Size: 3, Alpha: 0.1, Beta: 0.5, K: 1}, model.Shape{C: 3, H: 2, W: 4}},
 		{model.Layer{Kind: model.MaxPool, Kernel: 3, Stride: 2}, model.Shape{C: 32, H: 13, W: 13}},
 		{model.Layer{Kind: model.MaxPool, Kernel: 3, Stride: 2, Ceil: true}, model.Shape{C: 16, H: 6, W: 8}},
 		{model.Layer{Kind: model.MaxPool, Kernel: 2, Stride: 1}, model.Shape{C: 5, H: 4, W: 6}},
@@ -202,6 +206,24 @@ func TestNativeShortBatch(t *testing.T) {
 	long := newEngine(t, net, Options{Batch: 9, Backend: OneDNN})
 	backward(t, long, images, labels, 0) // leaves something behind
 	twins(t, newEngine(t, net, Options{Batch: 9}), long, images, labels[:4], 3)
+}
+
+// TestNativeShortBatchOfPlainLayers: the same where this package's kernels stand
+// between the library's, in its orders and in the plain one.
+func TestNativeShortBatchOfPlainLayers(t *testing.T) {
+	needLibrary(t)
+	for _, l := range []model.Layer{
+		{Kind: model.LRN, Size: 3, Alpha: 0.3, Beta: 0.75, K: 1, Groups: 2},
+		{Kind: model.LRNWithinChannel, Size: 3, Alpha: 0.3, Beta: 0.75, K: 1},
+	} {
+		for _, channels := range []int{2, 32} {
+			net := sandwich(l, model.Shape{C: channels, H: 5, W: 4}, false)
+			images, labels := examples(net, 7, 1, 8)
+			long := newEngine(t, net, Options{Batch: 7, Backend: OneDNN})
+			backward(t, long, images, labels, 0) // leaves something behind
+			twins(t, newEngine(t, net, Options{Batch: 7}), long, images, labels[:3], 3)
+		}
+	}
 }
 
 func TestBackend(t *testing.T) {

@@ -27,6 +27,8 @@ func refLayer(l *model.Layer, in, out model.Shape, x, w, b, mask []float64) []fl
 		return y
 	case model.LRN:
 		return refLRN(l, in, x)
+	case model.LRNWithinChannel:
+		return refLRNWithin(l, in, x)
 	case model.MaxPool:
 		return refPool(l, in, out, x)
 	}
@@ -74,14 +76,32 @@ func refConv(l *model.Layer, in, out model.Shape, x, w, b []float64) []float64 {
 func refLRN(l *model.Layer, in model.Shape, x []float64) []float64 {
 	y := make([]float64, len(x))
 	hw := in.H * in.W
+	group := in.C / l.GroupCount()
 	for c := range in.C {
 		for p := range hw {
 			s := l.K
 			for j := max(0, c-l.Size/2); j <= min(in.C-1, c+l.Size/2); j++ {
-				s += l.Alpha * x[j*hw+p] * x[j*hw+p]
+				if j/group == c/group {
+					s += l.Alpha * x[j*hw+p] * x[j*hw+p]
+				}
 			}
 			y[c*hw+p] = x[c*hw+p] / math.Pow(s, l.Beta)
 		}
+	}
+	return y
+}
+
+func refLRNWithin(l *model.Layer, in model.Shape, x []float64) []float64 {
+	y := make([]float64, len(x))
+	near := func(a, b int) bool { return a-b <= l.Size/2 && b-a <= l.Size/2 }
+	for i := range y {
+		s := l.K
+		for j, v := range x[i/(in.H*in.W)*in.H*in.W:][:in.H*in.W] {
+			if near(j/in.W, i/in.W%in.H) && near(j%in.W, i%in.W) {
+				s += l.Alpha * v * v
+			}
+		}
+		y[i] = x[i] / math.Pow(s, l.Beta)
 	}
 	return y
 }

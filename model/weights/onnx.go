@@ -56,8 +56,9 @@ const (
 // less their mean; the outputs "logits" and "probabilities", N x Classes. The graph
 // computes what [model.Engine]'s Predict does: dropout is a multiplication by
 // 1 - rate, alpha of local response normalisation is written times n, by which ONNX
-// divides it, and windows of pooling that hang over the end become padding there,
-// which ONNX does not count. It returns a *model.MismatchError for weights of another
+// divides it, its groups are images of their own in between, normalisation within
+// channels is made of what ONNX has, and windows of pooling that hang over the end
+// become padding there, which ONNX does not count. It returns a *model.MismatchError for weights of another
 // net, an *UnsupportedError for a net that it cannot write, and what w returned.
 func WriteONNX(w io.Writer, net *model.Net, weights []model.Tensor) error {
 	if err := net.Validate(); err != nil {
@@ -141,6 +142,53 @@ func (g *onnxGraph) node(op, output string, attributes [][]byte, more ...string)
 	g.value = output
 }
 
+// constant adds a number and returns its name.
+func (g *onnxGraph) constant(name string, v float64) string {
+	g.constants = append(g.constants, model.Tensor{Name: name, Data: []float32{float32(v)}})
+	return name
+}
+
+// reshape gives the last value another shape. The list is a node of its own, whose
+// numbers are integers.
+func (g *onnxGraph) reshape(name string, dims ...int) {
+	list := pbString(nil, nodeOutput, name+":shape")
+	list = pbString(list, nodeName, name+":shape")
+	list = pbString(list, nodeOp, "Constant")
+	list = pbBytes(list, nodeAttribute, intsAttr("value_ints", dims...))
+	g.nodes = pbBytes(g.nodes, graphNode, list)
+	g.node("Reshape", name, nil, name+":shape")
+}
+
+// norm adds a normalisation across channels. ONNX has no groups, so that each group
+// becomes an image in between.
+func (g *onnxGraph) norm(l *model.Layer, in model.Shape) {
+	attributes := [][]byte{
+		intAttr("size", l.Size), floatAttr("alpha", l.Alpha*float64(l.Size)), floatAttr("beta", l.Beta), floatAttr("bias", l.K),
+	}
+	if l.GroupCount() == 1 {
+		g.node("LRN", l.Name+":0", attributes)
+		return
+	}
+	g.reshape(l.Name+":groups", -1, in.C/l.GroupCount(), in.H, in.W)
+	g.node("LRN", l.Name+":normalised", attributes)
+	g.reshape(l.Name+":0", -1, in.C, in.H, in.W)
+}
+
+// normWithin adds a normalisation within channels: the mean of the squares, with
+// zeros around the map, is their sum divided by the window's area.
+func (g *onnxGraph) normWithin(l *model.Layer) {
+	x, half := g.value, l.Size/2
+	g.node("Mul", l.Name+":squares", nil, x)
+	g.node("AveragePool", l.Name+":mean", [][]byte{
+		intsAttr("kernel_shape", l.Size, l.Size), intsAttr("strides", 1, 1),
+		intsAttr("pads", half, half, half, half), intAttr("count_include_pad", 1),
+	})
+	g.node("Mul", l.Name+":scaled", nil, g.constant(l.Name+":alpha", l.Alpha*float64(l.Size*l.Size)))
+	g.node("Add", l.Name+":sum", nil, g.constant(l.Name+":k", l.K))
+	g.node("Pow", l.Name+":power", nil, g.constant(l.Name+":exponent", -l.Beta))
+	g.node("Mul", l.Name+":0", nil, x)
+}
+
 func intAttr(name string, v int) []byte {
 	b := pbInt(pbString(nil, attrName, name), attrInt, int64(v))
 	return pbInt(b, attrType, attrTypeInt)
@@ -169,7 +217,7 @@ func (g *onnxGraph) layers() error {
 	in := g.net.Input
 	for i := range g.net.Layers {
 		l := &g.net.Layers[i]
-		if g.flat && (l.Kind == model.Conv || l.Kind == model.MaxPool || l.Kind == model.LRN) {
+		if g.flat && (l.Kind == model.Conv || l.Kind == model.MaxPool || l.Kind == model.LRN || l.Kind == model.LRNWithinChannel) {
 			return &UnsupportedError{Format: onnxFormat, Where: "layer " + l.Name, Problem: fmt.Sprintf("a %s after a fully connected layer", l.Kind)}
 		}
 		if (l.Kind == model.FC || l.Kind == model.Softmax) && !g.flat {
@@ -204,9 +252,9 @@ func (g *onnxGraph) layer(l *model.Layer, in, out model.Shape) error {
 	case "tanh": // where the net has it
 		g.node("Tanh", name, nil)
 	case model.LRN:
-		g.node("LRN", name, [][]byte{
-			intAttr("size", l.Size), floatAttr("alpha", l.Alpha*float64(l.Size)), floatAttr("beta", l.Beta), floatAttr("bias", l.K),
-		})
+		g.norm(l, in)
+	case model.LRNWithinChannel:
+		g.normWithin(l)
 	case model.MaxPool:
 		hang := func(in, out int) int { return max(0, (out-1)*l.Stride+l.Kernel-in) }
 		g.node("MaxPool", name, [][]byte{
@@ -217,9 +265,7 @@ func (g *onnxGraph) layer(l *model.Layer, in, out model.Shape) error {
 		if l.Rate == 0 {
 			return nil
 		}
-		constant := model.Tensor{Name: l.Name + ":scale", Data: []float32{float32(1 - l.Rate)}}
-		g.constants = append(g.constants, constant)
-		g.node("Mul", name, nil, constant.Name)
+		g.node("Mul", name, nil, g.constant(l.Name+":scale", 1-l.Rate))
 	case model.FC:
 		g.node("Gemm", name, [][]byte{intAttr("transB", 1)}, l.Name+".weight", l.Name+".bias")
 	default:

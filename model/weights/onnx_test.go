@@ -28,7 +28,9 @@ func onnxNet() *model.Net {
 		{Name: "norm1", Kind: model.LRN, Size: 3, Alpha: 0.3, Beta: 0.6, K: 1.5},
 		{Name: "pool1", Kind: model.MaxPool, Kernel: 3, Stride: 2, Ceil: true},
 		{Name: "conv2", Kind: model.Conv, Out: 6, Kernel: 3, Stride: 1, Pad: 1, Groups: 2, InitStd: 0.3},
+		{Name: "norm2", Kind: model.LRN, Size: 3, Alpha: 0.4, Beta: 0.75, K: 1, Groups: 2},
 		{Name: "drop2", Kind: model.Dropout, Rate: 0.3},
+		{Name: "spatial2", Kind: model.LRNWithinChannel, Size: 5, Alpha: 0.2, Beta: 0.7, K: 1.5},
 		{Name: "pool2", Kind: model.MaxPool, Kernel: 2, Stride: 3, Ceil: true},
 		{Name: "drop3", Kind: model.Dropout},
 		{Name: "fc3", Kind: model.FC, Out: 10, InitStd: 0.4},
@@ -139,7 +141,7 @@ func TestONNXGraph(t *testing.T) {
 	for _, n := range fields(t, graph[0], graphNode) {
 		ops = append(ops, string(fields(t, n, nodeOp)[0]))
 	}
-	if got, want := strings.Join(ops, " "), "Conv Relu LRN MaxPool Conv Mul MaxPool Flatten Gemm Relu Mul Gemm Identity Softmax"; got != want {
+	if got, want := strings.Join(ops, " "), "Conv Relu LRN MaxPool Conv Constant Reshape LRN Constant Reshape Mul Mul AveragePool Mul Add Pow Mul MaxPool Flatten Gemm Relu Mul Gemm Identity Softmax"; got != want {
 		t.Errorf("nodes are\n%s, want\n%s", got, want)
 	}
 	lrn := fields(t, graph[0], graphNode)[2]
@@ -155,7 +157,12 @@ func TestONNXGraph(t *testing.T) {
 			t.Errorf("%s is not in the file as it is", w.Name)
 		}
 	}
-	if len(named) != len(weights)+2 || math.Abs(float64(floatOf(named["drop2:scale"])-0.7)) > 1e-7 {
+	for name, want := range map[string]float32{"spatial2:alpha": 5, "spatial2:k": 1.5, "spatial2:exponent": -0.7} {
+		if got := floatOf(named[name]); got != want {
+			t.Errorf("%s is %g, want %g", name, got, want)
+		}
+	}
+	if len(named) != len(weights)+5 || math.Abs(float64(floatOf(named["drop2:scale"])-0.7)) > 1e-7 {
 		t.Errorf("%d initializers; the scale of drop2 is %v", len(named), named["drop2:scale"])
 	}
 	if doc := fields(t, graph[0], graphDoc); len(doc) != 1 || !strings.Contains(string(doc[0]), "less their mean") {
@@ -177,10 +184,14 @@ func TestONNXRefuses(t *testing.T) {
 	if err := WriteONNX(io.Discard, net, net.Init(1)[1:]); !errors.As(err, &mismatch) {
 		t.Errorf("error %v, want a mismatch", err)
 	}
-	net.Layers = slices.Insert(net.Layers, 9, model.Layer{Name: "norm9", Kind: model.LRN, Size: 3, Alpha: 1, Beta: 1, K: 1})
-	var unsupported *UnsupportedError
-	if err := WriteONNX(io.Discard, net, net.Init(1)); !errors.As(err, &unsupported) || unsupported.Where != "layer norm9" {
-		t.Errorf("error %v, want one about norm9", err)
+	for _, kind := range []model.Kind{model.LRN, model.LRNWithinChannel} {
+		net := onnxNet()
+		at := slices.IndexFunc(net.Layers, func(l model.Layer) bool { return l.Name == "relu3" })
+		net.Layers = slices.Insert(net.Layers, at, model.Layer{Name: "norm9", Kind: kind, Size: 3, Alpha: 1, Beta: 1, K: 1})
+		var unsupported *UnsupportedError
+		if err := WriteONNX(io.Discard, net, net.Init(1)); !errors.As(err, &unsupported) || unsupported.Where != "layer norm9" {
+			t.Errorf("error %v, want one about norm9", err)
+		}
 	}
 	r, w, err := os.Pipe()
 	if err != nil {

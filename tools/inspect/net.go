@@ -112,15 +112,22 @@ func (c *netCommand) table(out io.Writer, net *model.Net) error {
 		}
 		return nil
 	}
+	width := 8
+	for _, r := range rows {
+		width = max(width, len(r.Kind))
+	}
+	line := func(layer, kind, detail, output, groups, params, macs string) {
+		fmt.Fprintf(out, "%-8s %-*s %-34s %-12s %6s %12s %12s\n", layer, width, kind, detail, output, groups, params, macs)
+	}
 	fmt.Fprintf(out, "%s: input %s\n\n", net.Name, shape(net.Input))
-	fmt.Fprintf(out, "%-8s %-8s %-34s %-12s %6s %12s %12s\n", "layer", "kind", "", "output", "groups", "parameters", "MACs")
+	line("layer", "kind", "", "output", "groups", "parameters", "MACs")
 	for _, r := range rows {
 		groups := ""
 		if r.Groups > 0 {
 			groups = count(int64(r.Groups))
 		}
-		fmt.Fprintf(out, "%-8s %-8s %-34s %-12s %6s %12s %12s\n", r.Layer, r.Kind, r.Detail, shape(r.Output), groups, orBlank(r.Params), orBlank(r.MACs))
+		line(r.Layer, string(r.Kind), r.Detail, shape(r.Output), groups, orBlank(r.Params), orBlank(r.MACs))
 	}
-	fmt.Fprintf(out, "%-8s %-8s %-34s %-12s %6s %12s %12s\n", "total", "", "", "", "", count(net.ParamCount()), count(net.MACs()))
+	line("total", "", "", "", "", count(net.ParamCount()), count(net.MACs()))
 	return nil
 }

@@ -18,7 +18,7 @@ Python and Go compute alike. A golden is a JSON object:
     net           model.Net; the alpha of its LRN layers is that of the convention
     convention    of alpha: "paper" multiplies the sum of squares by alpha; "caffe"
                   (PyTorch and ONNX as well) and "as-run" (cuda-convnet, 2012)
-                  multiply it by alpha/n
+                  multiply it by alpha/n, within channels by alpha/n^2
     init          "philox": weights as in draw_params; "net": Net.Init(seed)
     seed          of weights, images and dropout masks
     stream        of the first batch's images, those of the others follow
@@ -102,6 +102,9 @@ def dropout_mask(count, seed, step, layer, rate):
 
 def lrn(x, layer, convention):
     n, alpha, beta, k = layer["size"], layer["alpha"], layer["beta"], layer["k"]
+    if layer.get("groups", 1) > 1:
+        parts = x.chunk(layer["groups"], dim=1)
+        return torch.cat([lrn(part, dict(layer, groups=1), convention) for part in parts], dim=1)
     if convention == "paper":
         # The formula of section 3.3, channel by channel.
         squares, rows = x * x, []
@@ -113,6 +116,16 @@ def lrn(x, layer, convention):
         assert torch.allclose(y, F.local_response_norm(x, n, alpha * n, beta, k), rtol=1e-12, atol=0)
         return y
     return F.local_response_norm(x, n, alpha, beta, k)
+
+
+def lrn_within(x, layer, convention):
+    """PyTorch has no such layer; the mean of the squares, zeros around the map
+    counted, is their sum over the window's area."""
+    n, alpha = layer["size"], layer["alpha"]
+    if convention == "paper":
+        alpha *= n * n
+    mean = F.avg_pool2d(x * x, n, stride=1, padding=n // 2, count_include_pad=True)
+    return x / (layer["k"] + alpha * mean) ** layer["beta"]
 
 
 def forward(case, params, x, step=None, kinks=None):
@@ -137,6 +150,8 @@ def forward(case, params, x, step=None, kinks=None):
             x = torch.tanh(x)
         elif kind == "lrn":
             x = lrn(x, l, case["convention"])
+        elif kind == "lrn_within_channel":
+            x = lrn_within(x, l, case["convention"])
         elif kind == "maxpool":
             x = F.max_pool2d(x, l["kernel"], l["stride"], ceil_mode=l.get("ceil", False))
         elif kind == "dropout":
@@ -375,6 +390,7 @@ def layer(kind):
 
 
 conv, relu, norm, pool, drop, fc, softmax = map(layer, ("conv", "relu", "lrn", "maxpool", "dropout", "fc", "softmax"))
+norm_within = layer("lrn_within_channel")
 
 
 def net(name, c, h, w, classes, *layers):
@@ -428,15 +444,16 @@ def caffe_order():
 
 
 def as_run_order():
-    """The order of 2012's program: conv1 is linear up to its pooling, conv2 is not."""
-    n = dict(size=5, alpha=0.5, beta=0.75, k=2)
+    """The order of 2012's program: conv1 is linear up to its pooling, conv2 is not, and
+    is normalised a second time. Normalisation stays within a tower."""
+    n = dict(size=5, alpha=0.5, beta=0.75, k=2, groups=2)
     return net("as-run-order", 3, 20, 20, 7,
                conv("conv1", out=8, kernel=5, stride=2, pad_end=2, init_std=0.2), norm("norm1", **n),
                pool("pool1", kernel=3, stride=2), relu("relu1"),
                conv("conv2", out=8, kernel=5, stride=1, pad=2, groups=2, init_std=0.2, init_bias=1, bias_lr_mult=2,
                     bias_no_decay=True),
-               relu("relu2"), norm("norm2", **n), pool("pool2", kernel=3, stride=2),
-               fc("fc3", out=7, init_std=0.3), softmax("prob"))
+               relu("relu2"), norm("norm2", **n), norm_within("spatial2", size=5, alpha=2, beta=0.75, k=1),
+               pool("pool2", kernel=3, stride=2), fc("fc3", out=7, init_std=0.3), softmax("prob"))
 
 
 def odd_shapes():
