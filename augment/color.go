@@ -66,6 +66,18 @@ type Color struct {
 	Basis [3][3]float32
 	// Sigma is the standard deviation of the alphas.
 	Sigma float32
+	// Divisor, if not 0, is what whoever makes the images divides them by after the
+	// shift. The code released with the paper divided by 1 + Sigma, so that images
+	// with shifted colours do not vary more than those of the test. Apply and Kernel
+	// leave it to their callers (see Divide).
+	Divisor float32
+}
+
+// Divide divides the values of an image by a Color's divisor.
+func Divide(image []float32, divisor float32) {
+	for i, v := range image {
+		image[i] = v / divisor
+	}
 }
 
 // EigenColor makes a Color of the principal components of the training set's

@@ -11,7 +11,8 @@
 //
 // A picture's Params are a function of (seed, epoch, index) and of nothing
 // else: not of the number of workers, not of the order in which pictures are
-// taken, not of the machine. Random bits come from ChaCha8, which is fixed by
+// taken, not of the machine. (Where pictures share crops, DrawGrouped, the number of
+// their group stands beside the index.) Random bits come from ChaCha8, which is fixed by
 // its specification (C2SP chacha8rand), and everything made from them uses
 // operations that IEEE 754 fixes bit by bit.
 //
@@ -113,6 +114,16 @@ func (sm *Sampler) Draw(seed uint64, epoch int, index int64, g Geometry, c *Colo
 			alpha[j] *= sigma
 		}
 		p.Shift = c.Shift(alpha)
+	}
+	return p
+}
+
+// DrawGrouped is Draw for pictures that share crops: crop and flip are those of picture
+// group, and the shift of the colours is that of picture index.
+func (sm *Sampler) DrawGrouped(seed uint64, epoch int, group, index int64, g Geometry, c *Color) Params {
+	p := sm.Draw(seed, epoch, group, g, nil)
+	if c != nil {
+		p.Shift = sm.Draw(seed, epoch, index, g, c).Shift
 	}
 	return p
 }

@@ -90,7 +90,8 @@ func presets() []namedNet {
 		Schedule: "plateau", Factor: 0.1, Color: "eigenvalue"}
 	asRun, caffe, torch, small := paper, paper, paper, paper
 	asRun.Epochs, asRun.Schedule, asRun.DropAt = 91, "step", []int{25, 51, 79}
-	asRun.Color, asRun.ColorEpochs, asRun.InclusiveCrops = "stddev", 67, true
+	asRun.Color, asRun.ColorEpochs, asRun.ColorDivisor = "stddev", 67, 1.1
+	asRun.CropGroup, asRun.InclusiveCrops = 32, true
 	caffe.Batch, caffe.Schedule, caffe.DropAt = 256, "step", []int{20, 40, 60, 80}
 	caffe.Color, caffe.InclusiveCrops = "none", true
 	torch.Batch, torch.Schedule, torch.DropAt = 256, "step", []int{30, 60}
@@ -103,8 +104,7 @@ func presets() []namedNet {
 		{PresetInfo{Name: "as-run-2012", Net: "alexnet-2012", Recipe: asRun,
 			About: "the program that was run for the paper, by its source and the log of its net 145",
 			Missing: []string{
-				"each image has a crop and a flip of its own; there 32 consecutive images shared one",
-				"images with shifted colours are not divided by 1.1",
+				"images are shuffled anew in each epoch; there they kept the order in which they were written",
 			}}, alexNet2012},
 		{PresetInfo{Name: "caffe", Net: "alexnet-caffe", Recipe: caffe,
 			About: "Caffe's bvlc_alexnet; its records are warped to 256x256 (ingest --warp)",

@@ -18,11 +18,11 @@ func TestPresetTable(t *testing.T) {
 		recipe Recipe
 	}
 	want := map[string]row{
-		"paper":         {"alexnet", 224, 60965224, Recipe{128, 90, 0.01, 0.9, 0.0005, "plateau", nil, 0.1, "eigenvalue", 0, false}},
-		"as-run-2012":   {"alexnet-2012", 224, 60965224, Recipe{128, 91, 0.01, 0.9, 0.0005, "step", []int{25, 51, 79}, 0.1, "stddev", 67, true}},
-		"caffe":         {"alexnet-caffe", 227, 60965224, Recipe{256, 90, 0.01, 0.9, 0.0005, "step", []int{20, 40, 60, 80}, 0.1, "none", 0, true}},
-		"torchvision":   {"alexnet-torchvision", 224, 61100840, Recipe{256, 90, 0.01, 0.9, 0.0001, "step", []int{30, 60}, 0.1, "none", 0, true}},
-		"alexnet-small": {"alexnet-small", 64, 623272, Recipe{32, 10, 0.005, 0.9, 0.0005, "step", []int{7, 9}, 0.1, "eigenvalue", 0, false}},
+		"paper":         {"alexnet", 224, 60965224, Recipe{128, 90, 0.01, 0.9, 0.0005, "plateau", nil, 0.1, "eigenvalue", 0, 0, 0, false}},
+		"as-run-2012":   {"alexnet-2012", 224, 60965224, Recipe{128, 91, 0.01, 0.9, 0.0005, "step", []int{25, 51, 79}, 0.1, "stddev", 67, 1.1, 32, true}},
+		"caffe":         {"alexnet-caffe", 227, 60965224, Recipe{256, 90, 0.01, 0.9, 0.0005, "step", []int{20, 40, 60, 80}, 0.1, "none", 0, 0, 0, true}},
+		"torchvision":   {"alexnet-torchvision", 224, 61100840, Recipe{256, 90, 0.01, 0.9, 0.0001, "step", []int{30, 60}, 0.1, "none", 0, 0, 0, true}},
+		"alexnet-small": {"alexnet-small", 64, 623272, Recipe{32, 10, 0.005, 0.9, 0.0005, "step", []int{7, 9}, 0.1, "eigenvalue", 0, 0, 0, false}},
 	}
 	infos := DescribePresets()
 	if len(infos) != len(want) || infos[0].Name != "paper" {

@@ -14,6 +14,12 @@ type Recipe struct {
 	// ColorEpochs, if not 0, is the number of epochs after which colours are left as
 	// they are.
 	ColorEpochs int `json:"color_epochs,omitempty"`
+	// ColorDivisor, if not 0, divides images while their colours are shifted, so that
+	// they do not vary more than those of the test.
+	ColorDivisor float64 `json:"color_divisor,omitempty"`
+	// CropGroup, if not 0, is the number of consecutive images that share a crop and a
+	// flip.
+	CropGroup int `json:"crop_group,omitempty"`
 	// InclusiveCrops widens the random crops by the last offset: 33x33 of them for
 	// crops of 224 from 256, not the paper's 32x32.
 	InclusiveCrops bool `json:"inclusive_crops,omitempty"`

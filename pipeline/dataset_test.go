@@ -272,11 +272,20 @@ func (r recipe) expect(o Options) []seen {
 					switch {
 					case o.Train:
 						params = augment.Draw(o.Seed, epoch, index, g, o.Color)
+						if o.CropGroup > 1 {
+							shared := augment.Draw(o.Seed, epoch, int64(i/o.CropGroup), g, nil)
+							params.Top, params.Left, params.Flip = shared.Top, shared.Left, shared.Flip
+						}
 					case views == 1:
 						params = augment.Center(g)
 					}
 					image := make([]float32, r.shape.C*o.Crop*o.Crop)
 					augment.Apply(image, r.picture(int(index)), mean, r.shape.C, g, params)
+					if o.Train && o.Color != nil && o.Color.Divisor != 0 {
+						for j := range image {
+							image[j] /= o.Color.Divisor
+						}
+					}
 					images = append(images, image...)
 				}
 			}

@@ -32,6 +32,11 @@ type Options struct {
 	Crop int
 	// Inclusive draws crops at the last offset too (augment.Geometry).
 	Inclusive bool
+	// CropGroup is the number of pictures, one after another in the order of an epoch,
+	// that share a crop and a flip in training, as 32 did in the program of 2012; each
+	// has its own where it is 0 or 1. The groups begin with the epoch, whatever the
+	// batches are.
+	CropGroup int
 	// Type and Layout are those of the images: float32 and planar unless given.
 	Type   augment.Type
 	Layout augment.Layout
@@ -52,7 +57,8 @@ type Options struct {
 	// centre, 10 for the paper's corners, centre and mirrors (augment.View).
 	// The images of a record follow one another. 0 means 1.
 	Views int
-	// Color is the distribution of the colour shifts in training; nil for none.
+	// Color is the distribution of the colour shifts in training; nil for none. One
+	// with a divisor is for images of float32 only.
 	// ColorOf makes one of a data set's principal components.
 	Color *augment.Color
 	// World is the number of ranks that share the stream, 0 meaning 1, and Rank
@@ -167,6 +173,9 @@ func (p *Pipeline) configure(o Options, sub []float32) error {
 	if o.Color != nil {
 		c := *o.Color
 		o.Color = &c
+		if o.Train {
+			p.divisor = c.Divisor
+		}
 	}
 	if err := p.makeKernel(o, sub); err != nil {
 		return err
@@ -211,6 +220,10 @@ func (o *Options) check(shape records.Shape, n int, split string) error {
 		return &OptionError{"Views", fmt.Sprintf("%d views of a picture are for evaluation; training has one", o.Views)}
 	case o.Train && o.Color != nil && shape.C != 3:
 		return &OptionError{"Color", fmt.Sprintf("colour shifts need pictures of 3 channels; these have %d", shape.C)}
+	case o.Train && o.Color != nil && !validDivisor(o.Color.Divisor):
+		return &OptionError{"Color", fmt.Sprintf("a divisor of %g: it must be positive, or 0 for none", o.Color.Divisor)}
+	case o.Train && o.Color != nil && o.Color.Divisor != 0 && o.Type != augment.Float32:
+		return &OptionError{"Color", fmt.Sprintf("a divisor of %g is for images of float32, and these are %v", o.Color.Divisor, o.Type)}
 	case o.Shuffle != ShuffleGlobal && o.Shuffle != ShuffleBlock:
 		return &OptionError{"Shuffle", fmt.Sprintf("%v: use ShuffleGlobal or ShuffleBlock", o.Shuffle)}
 	case o.Window != 0 && o.Shuffle != ShuffleBlock:
@@ -222,6 +235,8 @@ func (o *Options) check(shape records.Shape, n int, split string) error {
 	}
 	return nil
 }
+
+func validDivisor(d float32) bool { return d >= 0 && d <= math.MaxFloat32 }
 
 // checkRanges finds numbers that are too small or too large.
 func (o *Options) checkRanges(steps int) error {
@@ -235,6 +250,7 @@ func (o *Options) checkRanges(steps int) error {
 		{"Workers", o.Workers, 0, 1 << 16},
 		{"Depth", o.Depth, 0, 1 << 16},
 		{"Window", o.Window, 0, math.MaxInt32},
+		{"CropGroup", o.CropGroup, 0, math.MaxInt32},
 		{"Epoch", o.Epoch, 0, 1 << 30},
 		{"Epochs", o.Epochs, 1, 1 << 30},
 		{"Skip", o.Skip, 0, steps},

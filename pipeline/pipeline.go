@@ -62,7 +62,8 @@ type Pipeline struct {
 	geometry augment.Geometry
 	kernel   *augment.Kernel
 	views    []augment.Params
-	image    int // bytes in one image
+	image    int     // bytes in one image
+	divisor  float32 // of images in training, 0 for none
 	order    Ordering
 	steps    int
 	slots    int   // records in a full batch, of this rank

@@ -11,6 +11,9 @@ import (
 	"alexnet/records"
 )
 
+// dividedColor is testColor as the program of 2012 used it.
+var dividedColor = augment.Color{Basis: testColor.Basis, Sigma: testColor.Sigma, Divisor: 1.1}
+
 // TestSameBatchesForAnyWorkers compares streams of 1, 2 and 7 workers, shallow
 // and deep, with the batches computed one picture after another.
 func TestSameBatchesForAnyWorkers(t *testing.T) {
@@ -21,6 +24,9 @@ func TestSameBatchesForAnyWorkers(t *testing.T) {
 		"validation":   {Batch: 8, Crop: 9, Epochs: 2},
 		"ten views":    {Batch: 8, Crop: 9, Views: 10},
 		"later epoch":  {Batch: 37, Crop: 1, Seed: 1 << 60, Train: true, Color: &testColor, Epoch: 88, Epochs: 2},
+		"shared crops": {Batch: 8, Crop: 9, Seed: 5, Train: true, Color: &testColor, Epochs: 2, CropGroup: 4},
+		"crops across": {Batch: 8, Crop: 9, Seed: 5, Train: true, Epochs: 2, CropGroup: 5, Shuffle: ShuffleBlock, Window: 7},
+		"divided":      {Batch: 8, Crop: 9, Seed: 5, Train: true, Color: &dividedColor, Epochs: 2},
 		"single slots": {Batch: 1, Crop: 9, Seed: 6, Train: true, Color: &testColor},
 	}
 	for name, o := range modes {
@@ -127,6 +133,64 @@ func TestSkipIsTheTail(t *testing.T) {
 	assertSame(t, stream(t, dir, o), nil)
 }
 
+// TestSharedCropsForAnyRanks: the groups of pictures that share a crop are those of the
+// epoch, whoever takes which part of a batch and wherever a stream begins.
+func TestSharedCropsForAnyRanks(t *testing.T) {
+	dir := usual.write(t)
+	ds, split := open(t, dir)
+	o := Options{Batch: 9, Crop: 9, Seed: 5, Train: true, Color: &testColor, Epoch: 1, Workers: 2, CropGroup: 4}
+	type place struct {
+		top, left int
+		flip      bool
+	}
+	params := func(o Options) (all map[int64]augment.Params, order []int64) {
+		p, err := OpenSplit(t.Context(), ds, split, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		all = map[int64]augment.Params{}
+		for b := range p.Batches() {
+			for i, index := range b.Indices {
+				all[index] = b.Params[i]
+			}
+			order = append(order, b.Indices...)
+			b.Release()
+		}
+		return all, order
+	}
+	whole, order := params(o)
+	var crops []place
+	for i, index := range order {
+		p := whole[index]
+		at := place{p.Top, p.Left, p.Flip}
+		if i%4 == 0 {
+			crops = append(crops, at)
+		}
+		if at != crops[i/4] {
+			t.Errorf("image %d of the epoch has crop %v, its group's is %v", i, at, crops[i/4])
+		}
+		if alone := augment.Draw(5, 1, index, augment.Geometry{Height: 12, Width: 14, Crop: 9}, &testColor); p.Shift != alone.Shift {
+			t.Errorf("record %d has the colours %v, alone %v", index, p.Shift, alone.Shift)
+		}
+	}
+	if len(slices.Compact(slices.Clone(crops))) < 7 {
+		t.Errorf("groups have the crops %v", crops)
+	}
+	for rank := range 3 {
+		o.World, o.Rank, o.Skip = 3, rank, 2
+		part, mine := params(o)
+		if len(mine) == 0 {
+			t.Errorf("rank %d got nothing", rank)
+		}
+		for _, index := range mine {
+			if part[index] != whole[index] {
+				t.Errorf("rank %d: record %d has %+v, want %+v", rank, index, part[index], whole[index])
+			}
+		}
+	}
+}
+
 // TestBatchLargerThanSplit wants one short batch, and a buffer no larger than
 // that.
 func TestBatchLargerThanSplit(t *testing.T) {
@@ -168,6 +232,9 @@ func TestOptionErrors(t *testing.T) {
 		{"large crop", Options{Batch: 8, Crop: 13}, "pipeline: Crop: augment: crop of 13 pixels is larger than the pictures, which are 12 x 14: choose a crop of at most 12"},
 		{"views", Options{Batch: 8, Crop: 9, Views: 5}, "pipeline: Views: 5: use 1 or 10"},
 		{"views in training", Options{Batch: 8, Crop: 9, Views: 10, Train: true}, "pipeline: Views: 10 views of a picture are for evaluation; training has one"},
+		{"crop group", Options{Batch: 8, Crop: 9, CropGroup: -1}, "pipeline: CropGroup: -1: it must lie between 0 and 2147483647"},
+		{"divisor", Options{Batch: 8, Crop: 9, Train: true, Color: &augment.Color{Divisor: -1}}, "pipeline: Color: a divisor of -1: it must be positive, or 0 for none"},
+		{"divided halves", Options{Batch: 8, Crop: 9, Train: true, Color: &dividedColor, Type: augment.Float16}, "pipeline: Color: a divisor of 1.1 is for images of float32, and these are float16"},
 		{"workers", Options{Batch: 8, Crop: 9, Workers: -1}, "pipeline: Workers: -1: it must lie between 0 and 65536"},
 		{"depth", Options{Batch: 8, Crop: 9, Depth: -2}, "pipeline: Depth: -2: it must lie between 0 and 65536"},
 		{"epoch", Options{Batch: 8, Crop: 9, Epoch: -1}, "pipeline: Epoch: -1: it must lie between 0 and 1073741824"},

@@ -157,7 +157,7 @@ func (w *worker) augment(b *buffer, slot int, row records.Row) {
 	views := len(w.views)
 	params := b.params[slot*views : (slot+1)*views]
 	if w.o.Train {
-		params[0] = w.sampler.Draw(w.o.Seed, b.epoch, b.indices[slot], w.geometry, w.o.Color)
+		params[0] = w.draw(b, slot)
 	} else {
 		copy(params, w.views)
 	}
@@ -169,7 +169,20 @@ func (w *worker) augment(b *buffer, slot int, row records.Row) {
 		} else {
 			w.kernel.Int16(image, row.I16, params[v])
 		}
+		if w.divisor != 0 {
+			augment.Divide(as[float32](image), w.divisor)
+		}
 	}
+}
+
+// draw draws what is done with the picture of a slot in training.
+func (w *worker) draw(b *buffer, slot int) augment.Params {
+	index := b.indices[slot]
+	if w.o.CropGroup <= 1 {
+		return w.sampler.Draw(w.o.Seed, b.epoch, index, w.geometry, w.o.Color)
+	}
+	place := int64(b.step)*int64(w.o.Batch) + int64(b.first+slot) // in the order of the epoch
+	return w.sampler.DrawGrouped(w.o.Seed, b.epoch, place/int64(w.o.CropGroup), index, w.geometry, w.o.Color)
 }
 
 // leaveOut makes a hole of a slot: an image of zeros that no label counts.

@@ -34,8 +34,10 @@ type flags struct {
 	Seed        *uint64  `placeholder:"N" help:"Of weights, order, crops and dropout (default: 1)."`
 	Color       *string  `enum:"none,stddev,eigenvalue" help:"Colour augmentation: none, stddev (as the 2012 code) or eigenvalue (as the paper, default)."`
 
-	ColorEpochs *int    `placeholder:"EPOCHS" help:"Leave the colours as they are after so many epochs (default: the preset's, or 0, never)."`
-	Crops       *string `enum:"exclusive,inclusive" help:"Random crops without the last offset (exclusive, as the paper's 32x32) or with it (inclusive, 33x33); default: the preset's."`
+	ColorEpochs  *int     `placeholder:"EPOCHS" help:"Leave the colours as they are after so many epochs (default: the preset's, or 0, never)."`
+	ColorDivisor *float64 `placeholder:"F" help:"Divide images with shifted colours by this (default: the preset's, 1.1 for as-run-2012, or 0, none)."`
+	CropGroup    *int     `placeholder:"N" help:"Consecutive images that share a crop and a flip (default: the preset's, 32 for as-run-2012, or 1)."`
+	Crops        *string  `enum:"exclusive,inclusive" help:"Random crops without the last offset (exclusive, as the paper's 32x32) or with it (inclusive, 33x33); default: the preset's."`
 
 	Activation  *string  `enum:"relu,tanh" help:"The net's non-linearity: relu or tanh."`
 	NoLRN       bool     `name:"no-lrn" help:"The net without local response normalisation."`
@@ -143,7 +145,8 @@ func ownSettings(net *model.Net) (loop.Settings, loop.Limits) {
 	r := net.Recipe()
 	return loop.Settings{
 			Batch: r.Batch, Seed: defaultSeed, Momentum: r.Momentum, WeightDecay: r.WeightDecay,
-			Color: r.Color, ColorEpochs: r.ColorEpochs, InclusiveCrops: r.InclusiveCrops,
+			Color: r.Color, ColorEpochs: r.ColorEpochs, ColorDivisor: r.ColorDivisor,
+			CropGroup: r.CropGroup, InclusiveCrops: r.InclusiveCrops,
 			Schedule: sgd.Config{Kind: sgd.Kind(r.Schedule), Base: r.LearningRate, Factor: r.Factor, DropAt: r.DropAt},
 		}, loop.Limits{
 			Epochs: r.Epochs, CheckpointEvery: defaultCheckpointEvery, LogEvery: defaultLogEvery, Keep: keepCheckpoints,
@@ -164,6 +167,11 @@ func (f *flags) apply(s *loop.Settings, l *loop.Limits) error {
 	s.WeightDecay = value(f.WeightDecay, s.WeightDecay)
 	s.Color = value(f.Color, s.Color)
 	s.ColorEpochs = value(f.ColorEpochs, s.ColorEpochs)
+	s.ColorDivisor = value(f.ColorDivisor, s.ColorDivisor)
+	s.CropGroup = value(f.CropGroup, s.CropGroup)
+	if s.CropGroup == 1 {
+		s.CropGroup = 0
+	}
 	if f.Crops != nil {
 		s.InclusiveCrops = *f.Crops == "inclusive"
 	}

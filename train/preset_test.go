@@ -36,7 +36,7 @@ func TestPresets(t *testing.T) {
 		}
 		r, s := p.Recipe, plan.config.Settings
 		got := model.Recipe{Batch: s.Batch, Epochs: plan.config.Limits.Epochs, LearningRate: s.Schedule.Base, Momentum: s.Momentum, WeightDecay: s.WeightDecay,
-			Schedule: string(s.Schedule.Kind), DropAt: s.Schedule.DropAt, Factor: s.Schedule.Factor, Color: s.Color, ColorEpochs: s.ColorEpochs, InclusiveCrops: s.InclusiveCrops}
+			Schedule: string(s.Schedule.Kind), DropAt: s.Schedule.DropAt, Factor: s.Schedule.Factor, Color: s.Color, ColorEpochs: s.ColorEpochs, ColorDivisor: s.ColorDivisor, CropGroup: s.CropGroup, InclusiveCrops: s.InclusiveCrops}
 		if !reflect.DeepEqual(got, r) {
 			t.Errorf("%s: settings %+v, the recipe is %+v", p.Name, got, r)
 		}
@@ -175,6 +175,8 @@ func TestWrongUsageOfPresets(t *testing.T) {
 		{base(dir, "r", "--dropout", "1"), "drop6: rate 1 is not in [0, 1)"},
 		{base(dir, "r", "--crops", "all"), "--crops"},
 		{base(dir, "r", "--color-epochs=-1"), "-1 epochs with shifts of colour: must not be negative"},
+		{base(dir, "r", "--crop-group=-1"), "-1 images that share a crop: must lie between"},
+		{base(dir, "r", "--color-divisor=-1"), "a divisor of -1 for images with shifted colours: must be"},
 		{base(dir, "r", "--accumulate=-1"), "-1 batches a step: must lie between"},
 		{base(dir, "r", "--clip-norm=-1"), "clip norm -1: must be"},
 		{base(dir, "r", "--ema", "1"), "EMA decay 1: must be"},

@@ -58,7 +58,7 @@ func TestPresets(t *testing.T) {
 		"paper":       {"recipe: batch 128, 90 epochs, learning rate 0.01, momentum 0.9, weight decay 0.0005\n", "rate times 0.1 when the validation error no longer improves; colour eigenvalue; crops without the last offset\nalexnet: input 3x224x224\n", "60,965,224"},
 		"caffe":       {"caffe: Caffe's bvlc_alexnet", "batch 256", "at epochs [20 40 60 80]; colour none; crops with the last offset\nalexnet-caffe: input 3x227x227\n", "60,965,224"},
 		"torchvision": {"alexnet-torchvision: input 3x224x224\n", "weight decay 0.0001", "61,100,840"},
-		"as-run-2012": {"norm2    lrn                n 5 alpha 2e-05 beta 0.75 k 2      256x27x27         2", "spatial2 lrn_within_channel 5x5 alpha 4e-05 beta 0.75 k 1", "not as there: each image has a crop", "at epochs [25 51 79]; colour stddev for 67 epochs; crops", "60,965,224"},
+		"as-run-2012": {"norm2    lrn                n 5 alpha 2e-05 beta 0.75 k 2      256x27x27         2", "spatial2 lrn_within_channel 5x5 alpha 4e-05 beta 0.75 k 1", "not as there: images are shuffled anew in each epoch", "at epochs [25 51 79]; colour stddev for 67 epochs, images then divided by 1.1; crops with the last offset, shared by 32 images\n", "60,965,224"},
 		"list":        {"paper          alexnet ", "torchvision    alexnet-torchvision    61,100,840 parameters  ", "alexnet-small  alexnet-small             623,272 parameters  "},
 	} {
 		status, out, msg := inspect(t, "net", "--preset", name)

@@ -96,6 +96,12 @@ func (c *netCommand) preset(out io.Writer, p model.PresetInfo) error {
 	if r.ColorEpochs > 0 {
 		color = fmt.Sprintf("%s for %d epochs", r.Color, r.ColorEpochs)
 	}
+	if r.ColorDivisor != 0 {
+		color += fmt.Sprintf(", images then divided by %g", r.ColorDivisor)
+	}
+	if r.CropGroup > 1 {
+		offsets += fmt.Sprintf(", shared by %d images", r.CropGroup)
+	}
 	fmt.Fprintf(out, "        rate times %g %s; colour %s; crops %s\n", r.Factor, when, color, offsets)
 	return c.table(out, net)
 }

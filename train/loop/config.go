@@ -61,6 +61,12 @@ type Settings struct {
 	// ColorEpochs, if not 0, is the number of epochs after which colours are left as
 	// they are.
 	ColorEpochs int `json:"color_epochs,omitempty"`
+	// ColorDivisor, if not 0, divides images while their colours are shifted: 1.1 in
+	// the program of 2012.
+	ColorDivisor float64 `json:"color_divisor,omitempty"`
+	// CropGroup is the number of consecutive images of an epoch that share a crop and
+	// a flip, 32 in the program of 2012; 0 means 1, each its own.
+	CropGroup int `json:"crop_group,omitempty"`
 	// InclusiveCrops widens the random crops by the last offset: 33x33 places for
 	// 224 of 256 and not the paper's 32x32, as in the program of 2012.
 	InclusiveCrops bool `json:"inclusive_crops,omitempty"`
@@ -155,6 +161,10 @@ func (s Settings) Check() error {
 		return fmt.Errorf("EMA decay %g: must be at least 0 and less than 1", s.EMA)
 	case s.ColorEpochs < 0:
 		return fmt.Errorf("%d epochs with shifts of colour: must not be negative", s.ColorEpochs)
+	case !(s.ColorDivisor >= 0 && s.ColorDivisor <= math.MaxFloat32):
+		return fmt.Errorf("a divisor of %g for images with shifted colours: must be a positive number, or 0 for none", s.ColorDivisor)
+	case s.CropGroup < 0 || int64(s.CropGroup) > math.MaxInt32:
+		return fmt.Errorf("%d images that share a crop: must lie between 1 and %d", s.CropGroup, math.MaxInt32)
 	case !(s.Momentum >= 0 && s.Momentum < 1):
 		return fmt.Errorf("momentum %g: must be at least 0 and less than 1", s.Momentum)
 	case !(s.WeightDecay >= 0 && s.WeightDecay < 1):
@@ -201,6 +211,7 @@ func (s Settings) color(m *records.Manifest) (*augment.Color, error) {
 	if err != nil {
 		return nil, fmt.Errorf("colour augmentation %q: %w: use %q", s.Color, err, ColorNone)
 	}
+	c.Divisor = float32(s.ColorDivisor)
 	return c, nil
 }
 

@@ -88,7 +88,7 @@ func variant(cfg Config, names string) Config {
 		case "clip":
 			cfg.Settings.ClipNorm = 0.5
 		case "colors":
-			cfg.Settings.ColorEpochs = 1
+			cfg.Settings.ColorEpochs, cfg.Settings.ColorDivisor, cfg.Settings.CropGroup = 1, 1.1, 3
 		case "average":
 			cfg.Settings.EMA = 0.8
 		default:

@@ -3,6 +3,7 @@ package loop
 import (
 	"errors"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,6 +50,9 @@ func TestRefused(t *testing.T) {
 		{"weight decay", data, func(c *Config) { c.Settings.WeightDecay = -1 }, "weight decay -1"},
 		{"rate", data, func(c *Config) { c.Settings.Schedule = sgd.Config{Kind: sgd.Constant} }, "learning rate 0"},
 		{"colour", data, func(c *Config) { c.Settings.Color = "sepia" }, `unknown colour scale "sepia"`},
+		{"divisor", data, func(c *Config) { c.Settings.ColorDivisor = math.Inf(1) }, "a divisor of +Inf for images with shifted colours"},
+		{"crop group", data, func(c *Config) { c.Settings.CropGroup = -1 }, "-1 images that share a crop: must lie between 1 and"},
+		{"other crops", data, func(c *Config) { *c = resumed(t, old); c.Settings.CropGroup = 3 }, "has other settings: crop_group: nothing in the checkpoint, 3 here; leave out these flags"},
 		{"shuffle", data, func(c *Config) { c.Settings.Shuffle = 7 }, "shuffle Shuffle(7): must be global or block"},
 		{"a window of a global shuffle", data, func(c *Config) { c.Settings.Window = 7 }, "a window of 7 records is for block shuffle, and the shuffle is global"},
 		{"a negative window", data, func(c *Config) { c.Settings.Shuffle, c.Settings.Window = pipeline.ShuffleBlock, -1 }, "window of -1 records: must lie between 1 and 2147483648"},
