@@ -22,6 +22,8 @@ type flags struct {
 	Resume  bool    `help:"Go on from the newest sound checkpoint of --run."`
 	Init    string  `placeholder:"FILE" help:"Take the first weights from a checkpoint or a safetensors file."`
 
+	InitWeights *string `enum:"own,average" help:"Which weights of --init: its own (default), or the average that a run with --ema keeps."`
+
 	Batch       *int     `placeholder:"N" help:"Images of a batch."`
 	Accumulate  *int     `placeholder:"K" help:"Batches of a step, whose gradients are averaged (default: 1)."`
 	Epochs      *int     `placeholder:"N" help:"Passes over the training split."`
@@ -132,6 +134,8 @@ func (f *flags) check() error {
 		return cli.Usagef("--records DIR is missing: the folder that ingest wrote")
 	case f.Resume && f.Init != "":
 		return cli.Usagef("--init gives the first weights of a new run, and --resume goes on with a run's own: give one of them")
+	case f.InitWeights != nil && f.Init == "":
+		return cli.Usagef("--init-weights says which weights of --init, and there is no --init")
 	case f.Net != nil && f.Preset != nil:
 		return cli.Usagef("--net and --preset: a preset has its own net, so give one of them")
 	case f.Threads < 0:

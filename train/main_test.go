@@ -352,6 +352,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"--records"}, "--records"},
 		{[]string{"--nosuch"}, "unknown flag --nosuch"},
 		{[]string{"--records", dir, "extra"}, "unexpected argument extra"},
+		{[]string{"--records", "x", "--init-weights", "own"}, "--init-weights says which weights of --init, and there is no --init"},
 		{[]string{"--resume", "--init", "x"}, "--init gives the first weights of a new run"},
 		{base(dir, "r", "--net", "resnet"), `must be one of "alexnet","alexnet-small"`},
 		{base(dir, "r", "--device", "tpu"), "--device"},

@@ -29,7 +29,7 @@ func (f *flags) plan() (*plan, error) {
 	if f.Resume {
 		return f.planResumed()
 	}
-	p := &plan{config: loop.Config{Run: f.run(), Init: f.Init}}
+	p := &plan{config: loop.Config{Run: f.run(), Init: f.Init, InitWeights: checkpoint.Weights(value(f.InitWeights, ""))}}
 	var err error
 	if p.records, err = records.Open(f.Records); err != nil {
 		return nil, err
@@ -46,9 +46,10 @@ func (f *flags) plan() (*plan, error) {
 		return nil, err
 	}
 	if f.Init != "" {
-		if p.first, err = initialWeights(f.Init, p.net); err != nil {
+		if p.first, err = initialWeights(f.Init, p.config.InitWeights, p.net); err != nil {
 			return nil, err
 		}
+		p.note("first weights: %s of %s", or(p.config.InitWeights, checkpoint.Own), f.Init)
 	}
 	p.look()
 	return p, nil
@@ -77,7 +78,8 @@ func (f *flags) planResumed() (*plan, error) {
 	if p.net, err = f.vary(p.net); err != nil {
 		return nil, err
 	}
-	p.config.Init, p.config.Settings, p.config.Limits = own.Init, own.Settings, own.Limits
+	p.config.Init, p.config.InitWeights = own.Init, own.InitWeights
+	p.config.Settings, p.config.Limits = own.Settings, own.Limits
 	if err := f.apply(&p.config.Settings, &p.config.Limits); err != nil {
 		return nil, err
 	}
@@ -86,7 +88,7 @@ func (f *flags) planResumed() (*plan, error) {
 	case errors.Is(err, checkpoint.ErrNone):
 		p.note("%s has no checkpoint yet: starting from the beginning", p.config.Run)
 		if own.Init != "" {
-			p.first, err = initialWeights(own.Init, p.net)
+			p.first, err = initialWeights(own.Init, own.InitWeights, p.net)
 			return p, err
 		}
 		return p, nil
@@ -101,9 +103,9 @@ func (f *flags) planResumed() (*plan, error) {
 	return p, nil
 }
 
-// initialWeights reads the weights for --init.
-func initialWeights(file string, net *model.Net) ([]model.Tensor, error) {
-	weights, err := checkpoint.ReadWeights(file)
+// initialWeights reads the weights for --init; no name means the file's own.
+func initialWeights(file string, which checkpoint.Weights, net *model.Net) ([]model.Tensor, error) {
+	weights, err := checkpoint.ReadWeights(file, or(which, checkpoint.Own))
 	if err == nil {
 		err = net.CheckTensors(weights)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -146,6 +147,38 @@ func TestStepsOfSeveralBatches(t *testing.T) {
 	b, _, err := checkpoint.Latest(whole)
 	if err != nil || a.Average == nil || !reflect.DeepEqual(a.Average, b.Average) || !reflect.DeepEqual(a.State, b.State) {
 		t.Errorf("the resumed run ends with other weights or averages; error %v", err)
+	}
+}
+
+// A run begins with its own or the averaged weights of another.
+func TestInitWithTheAverage(t *testing.T) {
+	dir, old := makeRecords(t, small), filepath.Join(t.TempDir(), "old")
+	if status, _, errs := command(t.Context(), base(dir, old, "--ema", "0.5", "--max-steps", "3")...); status != cli.Done {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	c, _, err := checkpoint.Latest(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for which, want := range map[string][]model.Tensor{"own": c.State.Weights, "average": c.Average} {
+		p, err := (&flags{Records: dir, Preset: ptr("alexnet-small"), Init: c.File, InitWeights: &which}).plan()
+		if err != nil || !reflect.DeepEqual(p.first, want) {
+			t.Errorf("%s: error %v, or other weights", which, err)
+		}
+		run := filepath.Join(t.TempDir(), which)
+		status, _, errs := command(t.Context(), base(dir, run, "--init", c.File, "--init-weights", which, "--max-steps", "1")...)
+		if own, err := loop.ReadConfig(run); status != cli.Done || err != nil || string(own.InitWeights) != which ||
+			!strings.Contains(errs, "first weights: "+which+" of "+c.File) {
+			t.Errorf("%s: status %d, error %v, %+v: %s", which, status, err, own, errs)
+		}
+		// A run without a checkpoint begins anew with the same weights.
+		if err := os.RemoveAll(filepath.Join(run, checkpoint.Folder)); err != nil {
+			t.Fatal(err)
+		}
+		p, err = (&flags{Resume: true, RunDir: run}).plan()
+		if err != nil || !reflect.DeepEqual(p.first, want) {
+			t.Errorf("%s, begun anew: error %v, or other weights", which, err)
+		}
 	}
 }
 

@@ -64,14 +64,17 @@ func (f *flags) read() (*converted, error) {
 		return nil, err
 	}
 	ext := strings.ToLower(filepath.Ext(f.In))
+	ours := n == 9 && start[8] == '{' || ext == ".safetensors"
 	switch {
+	case !ours && f.Weights == string(checkpoint.Averaged):
+		return nil, cli.Usagef("--weights %s is for checkpoints", f.Weights)
 	case bytes.HasPrefix(start, []byte("PK\x03\x04")) || ext == ".pth" || ext == ".pt":
 		return f.torch(file)
 	case ext == ".caffemodel":
 		return f.caffe(file)
 	case bytes.HasPrefix(start, []byte("\x89HDF")):
 		return nil, errors.New("it is an HDF5 file; let Caffe write snapshot_format: BINARYPROTO")
-	case n == 9 && start[8] == '{' || ext == ".safetensors":
+	case ours:
 		return f.safetensors()
 	}
 	return nil, errors.New("it is none of .caffemodel, .pth (PyTorch), .safetensors, by name or contents")
@@ -110,7 +113,7 @@ func (f *flags) safetensors() (*converted, error) {
 	saved, err := checkpoint.Read(f.In)
 	var unsupported *checkpoint.UnsupportedError
 	if errors.As(err, &unsupported) {
-		ts, err := checkpoint.ReadWeights(f.In) // says so if it is the version
+		ts, err := checkpoint.ReadWeights(f.In, checkpoint.Weights(f.Weights)) // says so if it is the version
 		if err != nil {
 			return nil, err
 		}
@@ -119,10 +122,18 @@ func (f *flags) safetensors() (*converted, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.Net != "" || f.Classes != 0 {
-		return f.named(saved.State.Weights, "weights")
+	ts, err := saved.Weights(checkpoint.Weights(f.Weights))
+	if err != nil {
+		return nil, err
 	}
-	return &converted{net: saved.Net, weights: saved.State.Weights, kind: "the checkpoint's weights"}, f.noMean()
+	if f.Net != "" || f.Classes != 0 {
+		return f.named(ts, "weights")
+	}
+	kind := "the checkpoint's weights"
+	if f.Weights == string(checkpoint.Averaged) {
+		kind = "the checkpoint's averaged weights"
+	}
+	return &converted{net: saved.Net, weights: ts, kind: kind}, f.noMean()
 }
 
 // named fits tensors that have the names of torchvision, or ours.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -123,7 +124,7 @@ func TestConvert(t *testing.T) {
 			if status != cli.Done || !strings.Contains(stdout, c.stdout) {
 				t.Fatalf("status %d, %q, %s; want %q", status, stdout, errs, c.stdout)
 			}
-			ts, err := checkpoint.ReadWeights(out)
+			ts, err := checkpoint.ReadWeights(out, checkpoint.Own)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -154,6 +155,20 @@ func TestCheckpointToONNX(t *testing.T) {
 	if err != nil || !bytes.Contains(data, []byte("less their mean")) {
 		t.Errorf("%d bytes, error %v", len(data), err)
 	}
+	if status, _, errs := command(t, "--in", in, "--out", out, "--weights", "average"); status != cli.Failed || !strings.Contains(errs, "it has no averaged weights") {
+		t.Errorf("no average: status %d, %s", status, errs)
+	}
+	c.Average = net.Init(3)
+	var averaged bytes.Buffer
+	if err := c.Write(&averaged); err != nil {
+		t.Fatal(err)
+	}
+	in, out = write(t, "averaged.safetensors", averaged.Bytes()), filepath.Join(t.TempDir(), "average.safetensors")
+	status, stdout, errs = command(t, "--in", in, "--out", out, "--weights", "average")
+	if ts, err := checkpoint.ReadWeights(out, checkpoint.Own); status != cli.Done || err != nil || !reflect.DeepEqual(ts, c.Average) ||
+		!strings.Contains(stdout, "the checkpoint's averaged weights of net alexnet-small") {
+		t.Errorf("status %d, error %v, %q, %s", status, err, stdout, errs)
+	}
 	damaged := b.Bytes()
 	damaged[len(damaged)-1] ^= 1
 	if status, _, errs := command(t, "--in", write(t, "damaged.safetensors", damaged), "--out", out); status != cli.Failed || !strings.Contains(errs, "checksum") {
@@ -178,6 +193,8 @@ func TestRefuses(t *testing.T) {
 		{"--in " + own + " --out " + out + " --mean 1,2,3 --net alexnet-small", cli.Usage, "for torchvision's weights"},
 		{"--in " + caffe + " --out " + out + " --mean 1,2,3 --net alexnet-small", cli.Usage, "for torchvision's weights"},
 		{"--in " + own + " --out " + out + " --classes=-1", cli.Usage, "--classes -1"},
+		{"--in " + own + " --out " + out + " --weights average", cli.Failed, "it has no averaged weights"},
+		{"--in " + caffe + " --out " + out + " --weights average", cli.Usage, "--weights average is for checkpoints"},
 		{"--in " + own + " --out " + out + " --net lenet", cli.Failed, `unknown net "lenet"`},
 		{"--in " + own + " --out " + out + " --net alexnet", cli.Failed, "weights do not fit net alexnet: conv1.weight is [32 3 5 5], the net needs [96 3 11 11]"},
 		{"--in " + own + " --out " + out, cli.Failed, "--net names another net"},

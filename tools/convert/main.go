@@ -32,6 +32,7 @@ type flags struct {
 	Out     string    `required:"" placeholder:"FILE" help:"File to write: .safetensors or .onnx."`
 	Net     string    `placeholder:"NAME" help:"The net that the weights are for (default: a checkpoint's own; else one that is named after the program they come from, or alexnet)."`
 	Classes int       `placeholder:"N" help:"Outputs of the last layer (default: as many as the file has)."`
+	Weights string    `enum:"own,average" default:"own" help:"A checkpoint: its own weights (default), or the average of them that runs with --ema keep."`
 	Mean    []float32 `placeholder:"R,G,B" help:"torchvision: the mean that your images are less of, 0 to 255 (default: torchvision's, 123.675,116.28,103.53)."`
 	Records string    `placeholder:"DIR" help:"torchvision: take the mean image of these records."`
 }

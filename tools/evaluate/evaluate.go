@@ -62,14 +62,29 @@ func (f *flags) open(ds *records.Dataset) (engines []model.Engine, files []strin
 		if c.Records != ds.Manifest.Digest {
 			fmt.Fprintf(f.stderr, "warning: %s was trained on other records than %s; their mean image may differ\n", c.File, ds.Dir)
 		}
-		e, err := cpu.New(c.Net, model.State{Weights: c.State.Weights}, cpu.Options{Batch: f.Batch, Threads: f.Threads})
+		weights, err := c.Weights(checkpoint.Weights(f.Weights))
+		if err != nil {
+			return engines, nil, err
+		}
+		e, err := cpu.New(c.Net, model.State{Weights: weights}, cpu.Options{Batch: f.Batch, Threads: f.Threads})
 		if err != nil {
 			return engines, nil, fmt.Errorf("%s: %w", c.File, err)
 		}
-		fmt.Fprintf(f.stderr, "%s: %s after step %d; %s\n", c.File, c.Net.Name, c.Progress.Step, e.Name())
+		fmt.Fprintf(f.stderr, "%s: %s after step %d%s; %s\n", c.File, c.Net.Name, c.Progress.Step, f.which(c), e.Name())
 		engines, files = append(engines, e), append(files, c.File)
 	}
 	return engines, files, nil
+}
+
+// which says which weights are taken, of a checkpoint that has two kinds.
+func (f *flags) which(c *checkpoint.Checkpoint) string {
+	switch {
+	case c.Average == nil:
+		return ""
+	case f.Weights == string(checkpoint.Averaged):
+		return ", averaged weights"
+	}
+	return ", own weights (it has averaged ones too: --weights average)"
 }
 
 // progress is how many records are done, of how many.

@@ -19,14 +19,16 @@ const description = `Measures trained nets: top-1 and top-5 error.
 Examples:
   evaluate --records out/ --checkpoint runs/alexnet --views 10
   evaluate --records out/ --checkpoint runs/a --checkpoint runs/b
+  evaluate --records out/ --checkpoint runs/ema --weights average
 
-A run's folder stands for its best checkpoint. The probabilities of several
+A run's folder stands for its best checkpoint, by its own weights. The probabilities of several
 checkpoints are averaged, as in the paper's section 6.`
 
 // flags is evaluate's command line.
 type flags struct {
 	Records    string   `required:"" placeholder:"DIR" help:"Records that ingest made."`
 	Checkpoint []string `required:"" sep:"none" placeholder:"FILE|RUN" help:"A checkpoint, or the folder of a run; repeat it to average several."`
+	Weights    string   `enum:"own,average" default:"own" help:"own (default): the weights that were trained; average: the average of them that runs with --ema keep."`
 	Views      int      `enum:"1,10" default:"1" help:"1: the centre; 10: corners and centre, each mirrored too."`
 	Split      string   `default:"val" help:"The split to measure on."`
 	Batch      int      `default:"128" placeholder:"N" help:"Images, views counted, at a time."`
@@ -49,6 +51,7 @@ type answer struct {
 	Top1Error    float64  `json:"top1_error"`
 	Top5Error    float64  `json:"top5_error"`
 	Checkpoints  []string `json:"checkpoints"`
+	Weights      string   `json:"weights"`
 }
 
 // Run measures and prints.
@@ -58,7 +61,7 @@ func (f *flags) Run(ctx context.Context) error {
 		return err
 	}
 	if f.JSON {
-		return json.NewEncoder(f.stdout).Encode(answer{r, r.Top1Accuracy(), r.Top5Accuracy(), r.Top1Error(), r.Top5Error(), files})
+		return json.NewEncoder(f.stdout).Encode(answer{r, r.Top1Accuracy(), r.Top5Accuracy(), r.Top1Error(), r.Top5Error(), files, f.Weights})
 	}
 	_, err = fmt.Fprintf(f.stdout, "split %s: %d images, views: %d, nets: %d, mean loss %.4f\n"+
 		"top-1 error %6.2f %%, accuracy %6.2f %% (%d of %d)\ntop-5 error %6.2f %%, accuracy %6.2f %% (%d of %d)\n",

@@ -136,6 +136,38 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
+// The average of a run that keeps one is measured when it is asked for, and named.
+func TestAverage(t *testing.T) {
+	ds := dataset(t, data)
+	_, files := checkpoints(t, ds, 0, 11)
+	status, _, errs := command(t, "--records", ds.Dir, "--checkpoint", files[0], "--weights", "average")
+	if status != cli.Failed || !strings.Contains(errs, files[0]+": it has no averaged weights, which only runs with --ema keep") {
+		t.Errorf("status %d: %s", status, errs)
+	}
+	c, err := checkpoint.Read(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Average = c.Net.Init(12)
+	file, err := (&checkpoint.Store{Run: t.TempDir(), Keep: 1}).Save(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for weights, w := range map[string]struct {
+		seed uint64
+		said string
+	}{"own": {11, "after step 0, own weights (it has averaged ones too: --weights average); "}, "average": {12, "after step 0, averaged weights; "}} {
+		status, out, errs := command(t, "--records", ds.Dir, "--checkpoint", file, "--weights", weights, "--json")
+		var got answer
+		if err := json.Unmarshal([]byte(out), &got); err != nil || status != cli.Done || !strings.Contains(errs, w.said) {
+			t.Fatalf("%s: status %d, error %v: %s", weights, status, err, errs)
+		}
+		if want := expect(t, ds, 1, w.seed); math.Abs(got.Loss-want.Loss) > 1e-6*want.Loss || got.Top1 != want.Top1 || got.Weights != weights {
+			t.Errorf("%s: %+v, want %+v", weights, got, want)
+		}
+	}
+}
+
 func TestOtherRecords(t *testing.T) {
 	_, files := checkpoints(t, dataset(t, data), 0, 11)
 	d := data

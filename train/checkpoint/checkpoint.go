@@ -143,15 +143,46 @@ func read(r io.Reader, path string) (*Checkpoint, error) {
 	return c, nil
 }
 
-// ReadWeights reads the weights of a checkpoint, or of any safetensors file that
-// names its tensors as model.Net.Params does. Errors are those of Read.
-func ReadWeights(path string) ([]model.Tensor, error) {
+// Weights names which weights of a checkpoint are meant.
+type Weights string
+
+// The weights of a checkpoint.
+const (
+	Own      Weights = "own"     // those that are trained
+	Averaged Weights = "average" // their average, in runs that keep one
+)
+
+// Weights returns the weights that are asked for. It is an *UnsupportedError to ask
+// for an average that the run did not keep.
+func (c *Checkpoint) Weights(which Weights) ([]model.Tensor, error) {
+	switch {
+	case which == Own:
+		return c.State.Weights, nil
+	case which != Averaged:
+		return nil, fmt.Errorf("weights %q: there are %q and %q", which, Own, Averaged)
+	case c.Average == nil:
+		return nil, noAverage(c.File)
+	}
+	return c.Average, nil
+}
+
+func noAverage(path string) error {
+	return &UnsupportedError{path, "it has no averaged weights, which only runs with --ema keep", fmt.Sprintf("take its %s weights", Own)}
+}
+
+// ReadWeights reads weights of a checkpoint, or of any safetensors file that
+// names its tensors as model.Net.Params does. Errors are those of Read and of
+// Checkpoint.Weights.
+func ReadWeights(path string, which Weights) ([]model.Tensor, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("weights: %w", err)
 	}
 	defer file.Close()
 	meta, tensors, err := readTensors(file, path)
+	if err == nil && meta["format"] != format && which == Averaged {
+		err = noAverage(path)
+	}
 	if err != nil || meta["format"] != format {
 		return tensors, err
 	}
@@ -159,7 +190,8 @@ func ReadWeights(path string) ([]model.Tensor, error) {
 	if err != nil {
 		return nil, &DamagedError{path, err}
 	}
-	return c.State.Weights, nil
+	c.File = path
+	return c.Weights(which)
 }
 
 // readTensors reads a safetensors file and, if it is a checkpoint, checks version

@@ -77,7 +77,7 @@ func TestRoundTrip(t *testing.T) {
 	if !reflect.DeepEqual(got, c) {
 		t.Errorf("read %+v, wrote %+v", got, c)
 	}
-	weights, err := ReadWeights(path)
+	weights, err := ReadWeights(path, Own)
 	if err != nil || !reflect.DeepEqual(weights, c.State.Weights) {
 		t.Errorf("weights alone: %v, error %v", weights, err)
 	}
@@ -96,11 +96,39 @@ func TestRoundTripOfAverages(t *testing.T) {
 	if !reflect.DeepEqual(got, c) {
 		t.Errorf("read %+v, wrote %+v", got, c)
 	}
+	for which, want := range map[Weights][]model.Tensor{Own: c.State.Weights, Averaged: c.Average} {
+		if got, err := got.Weights(which); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: error %v", which, err)
+		}
+		if got, err := ReadWeights(path, which); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s read alone: error %v", which, err)
+		}
+	}
+	if _, err := got.Weights("best"); err == nil || err.Error() != `weights "best": there are "own" and "average"` {
+		t.Errorf("unknown weights: error %v", err)
+	}
 	c.Average = c.Average[1:]
 	path = save(t, &Store{Run: t.TempDir(), Keep: 3}, c)
 	var damaged *DamagedError
 	if _, err := Read(path); !errors.As(err, &damaged) || !strings.Contains(err.Error(), "its averages: ") {
 		t.Errorf("an average that is not whole: error %v", err)
+	}
+}
+
+// Where there is no average, none is made up.
+func TestNoAverage(t *testing.T) {
+	path := save(t, &Store{Run: t.TempDir(), Keep: 3}, sample(t, 12))
+	want := "checkpoint " + path + ": it has no averaged weights, which only runs with --ema keep; take its own weights"
+	if _, err := ReadWeights(path, Averaged); err == nil || err.Error() != want {
+		t.Errorf("error %v", err)
+	}
+	c, err := Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var unsupported *UnsupportedError
+	if _, err := c.Weights(Averaged); !errors.As(err, &unsupported) || err.Error() != want {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -158,13 +186,16 @@ func TestForeignFiles(t *testing.T) {
 	if _, err := Read(weights); err == nil || !strings.Contains(err.Error(), weights+": it has no training state") || !strings.Contains(err.Error(), "--init") {
 		t.Errorf("weights only: error %v", err)
 	}
-	if got, err := ReadWeights(weights); err != nil || len(got) != 4 {
+	if got, err := ReadWeights(weights, Own); err != nil || len(got) != 4 {
 		t.Errorf("%d tensors of a file of weights, error %v", len(got), err)
+	}
+	if _, err := ReadWeights(weights, Averaged); err == nil || !strings.Contains(err.Error(), "it has no averaged weights") {
+		t.Errorf("an average of weights only: error %v", err)
 	}
 	newer := write("newer.safetensors", map[string]string{"format": format, "version": "2"})
 	for _, read := range []func(string) error{
 		func(p string) error { _, err := Read(p); return err },
-		func(p string) error { _, err := ReadWeights(p); return err },
+		func(p string) error { _, err := ReadWeights(p, Own); return err },
 	} {
 		if err := read(newer); err == nil || !strings.Contains(err.Error(), newer+`: it has version "2", and this program reads version 1; use the program`) {
 			t.Errorf("another version: error %v", err)

@@ -112,11 +112,13 @@ type RunConfig struct {
 	// Records is the absolute path of the records, and Digest their manifest's.
 	Records string `json:"records"`
 	Digest  string `json:"digest"`
-	// Init is the file that the first weights came from, if any.
-	Init     string     `json:"init,omitempty"`
-	Settings Settings   `json:"settings"`
-	Limits   Limits     `json:"limits"`
-	Net      *model.Net `json:"net"`
+	// Init is the file that the first weights came from, if any, and InitWeights says
+	// which weights of it; empty means its own.
+	Init        string             `json:"init,omitempty"`
+	InitWeights checkpoint.Weights `json:"init_weights,omitempty"`
+	Settings    Settings           `json:"settings"`
+	Limits      Limits             `json:"limits"`
+	Net         *model.Net         `json:"net"`
 }
 
 // ReadConfig reads the config.json of a run's folder.
