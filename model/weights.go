@@ -121,8 +121,9 @@ func encodeHeader(meta map[string]string, ts []Tensor) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// ReadTensors reads a safetensors file of type F32 to its end and returns its
-// metadata and its tensors in the order of their data. It returns a *FormatError
+// ReadTensors reads a safetensors file to its end and returns its metadata and its
+// tensors in the order of their data. Numbers of type F16 and BF16 become float32,
+// which has them all. It returns a *FormatError
 // for a file that is not sound, a *UnsupportedError for other types of numbers,
 // and what the reader returned if reading fails. Memory grows only as data comes
 // in, whatever the header promises.
@@ -132,12 +133,13 @@ func ReadTensors(r io.Reader) (map[string]string, []Tensor, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	meta, ts, err := decodeHeader(header)
+	meta, entries, err := decodeHeader(header)
 	if err != nil {
 		return nil, nil, err
 	}
-	for i := range ts {
-		if err := readData(br, &ts[i]); err != nil {
+	ts := make([]Tensor, len(entries))
+	for i, e := range entries {
+		if ts[i], err = e.read(br); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -182,12 +184,57 @@ func readHeader(r io.Reader) ([]byte, error) {
 // entry is a tensor of the header, without its data, and its range of bytes.
 type entry struct {
 	tensor  Tensor
+	numbers numbers
 	offsets [2]int64
 }
 
-// decodeHeader returns the metadata and the tensors, their Data nil and their
-// Shape set, in the order of their data, which must follow each other from 0.
-func decodeHeader(header []byte) (map[string]string, []Tensor, error) {
+// numbers is a type of numbers in a file.
+type numbers struct {
+	size   int                           // bytes
+	decode func(dst []float32, b []byte) // as many as dst has room for
+}
+
+// numbersOf returns a type by its name in the header.
+func numbersOf(dtype string) (numbers, bool) {
+	switch dtype {
+	case "F32":
+		return numbers{4, func(dst []float32, b []byte) {
+			for i := range dst {
+				dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+			}
+		}}, true
+	case "F16":
+		return numbers{2, func(dst []float32, b []byte) {
+			for i := range dst {
+				dst[i] = fromHalf(binary.LittleEndian.Uint16(b[2*i:]))
+			}
+		}}, true
+	case "BF16": // the upper half of a float32
+		return numbers{2, func(dst []float32, b []byte) {
+			for i := range dst {
+				dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b[2*i:])) << 16)
+			}
+		}}, true
+	}
+	return numbers{}, false
+}
+
+// fromHalf returns a number of IEEE 754 binary16 (one bit of sign, 5 of exponent, 10
+// of fraction), exactly. The bits of a NaN's fraction stay the upper ones.
+func fromHalf(h uint16) float32 {
+	sign, exponent, fraction := uint32(h>>15)<<31, uint32(h>>10)&0x1f, uint32(h)&0x3ff
+	switch exponent {
+	case 0: // zeros and numbers below the smallest normal one
+		return math.Float32frombits(sign | math.Float32bits(float32(fraction)*0x1p-24))
+	case 0x1f: // infinities and NaNs
+		return math.Float32frombits(sign | 0x7f800000 | fraction<<13)
+	}
+	return math.Float32frombits(sign | (exponent+127-15)<<23 | fraction<<13)
+}
+
+// decodeHeader returns the metadata and the tensors' entries, in the order of their
+// data, which must follow each other from 0.
+func decodeHeader(header []byte) (map[string]string, []entry, error) {
 	bad := func(err error) error { return &FormatError{Problem: "the header is not valid JSON", Err: err} }
 	dec := json.NewDecoder(bytes.NewReader(header))
 	if _, err := dec.Token(); err != nil {
@@ -216,11 +263,11 @@ func decodeHeader(header []byte) (map[string]string, []Tensor, error) {
 		if err := dec.Decode(&h); err != nil {
 			return nil, nil, &FormatError{Problem: fmt.Sprintf("the entry of tensor %q", name), Err: err}
 		}
-		t, err := h.tensor(name)
+		e, err := h.entry(name)
 		if err != nil {
 			return nil, nil, err
 		}
-		if entries = append(entries, entry{t, h.Offsets}); len(entries) > maxTensors {
+		if entries = append(entries, e); len(entries) > maxTensors {
 			return nil, nil, &UnsupportedError{Problem: fmt.Sprintf("more than %d tensors", maxTensors)}
 		}
 	}
@@ -230,75 +277,73 @@ func decodeHeader(header []byte) (map[string]string, []Tensor, error) {
 	if rest := bytes.TrimRight(header[dec.InputOffset():], " "); len(rest) > 0 {
 		return nil, nil, &FormatError{Problem: "the header goes on after its JSON object"}
 	}
-	ts, err := inOrder(entries)
-	return meta, ts, err
+	return meta, entries, inOrder(entries)
 }
 
-// inOrder returns the tensors in the order of their data, if these leave no hole
-// and do not overlap.
-func inOrder(entries []entry) ([]Tensor, error) {
+// inOrder puts the entries in the order of their data, if these leave no hole and do
+// not overlap.
+func inOrder(entries []entry) error {
 	slices.SortStableFunc(entries, func(a, b entry) int {
 		return cmp.Or(cmp.Compare(a.offsets[0], b.offsets[0]), cmp.Compare(a.offsets[1], b.offsets[1]))
 	})
-	ts := make([]Tensor, len(entries))
 	var next int64
-	for i, e := range entries {
+	for _, e := range entries {
 		if e.offsets[0] != next {
-			return nil, &FormatError{Problem: fmt.Sprintf("tensor %q begins at byte %d where byte %d is next: tensors overlap or leave a hole",
+			return &FormatError{Problem: fmt.Sprintf("tensor %q begins at byte %d where byte %d is next: tensors overlap or leave a hole",
 				e.tensor.Name, e.offsets[0], next)}
 		}
-		ts[i], next = e.tensor, e.offsets[1]
+		next = e.offsets[1]
 	}
-	return ts, nil
+	return nil
 }
 
-// tensor checks an entry by itself and returns the tensor without its data.
-func (h *tensorHeader) tensor(name string) (Tensor, error) {
+// entry checks an entry by itself.
+func (h *tensorHeader) entry(name string) (entry, error) {
 	if name == "" {
-		return Tensor{}, &FormatError{Problem: "a tensor has no name"}
+		return entry{}, &FormatError{Problem: "a tensor has no name"}
 	}
 	if len(h.Shape) > 8 {
-		return Tensor{}, &UnsupportedError{Problem: fmt.Sprintf("tensor %q has %d dimensions; at most 8 are read", name, len(h.Shape))}
+		return entry{}, &UnsupportedError{Problem: fmt.Sprintf("tensor %q has %d dimensions; at most 8 are read", name, len(h.Shape))}
 	}
-	if h.DType != "F32" {
-		return Tensor{}, &UnsupportedError{Problem: fmt.Sprintf("tensor %q is of type %q; only F32 is read", name, h.DType)}
+	n, ok := numbersOf(h.DType)
+	if !ok {
+		return entry{}, &UnsupportedError{Problem: fmt.Sprintf("tensor %q is of type %q; F32, F16 and BF16 are read", name, h.DType)}
 	}
 	shape := make([]int, len(h.Shape))
 	size := int64(1)
 	for i, d := range h.Shape {
 		if d < 0 || d > math.MaxInt32 || (d > 0 && size > math.MaxInt32/d) {
-			return Tensor{}, &FormatError{Problem: fmt.Sprintf("tensor %q has the shape %v: negative or too large", name, h.Shape)}
+			return entry{}, &FormatError{Problem: fmt.Sprintf("tensor %q has the shape %v: negative or too large", name, h.Shape)}
 		}
 		shape[i] = int(d)
 		size *= d
 	}
-	if h.Offsets[0] < 0 || h.Offsets[1] < h.Offsets[0] || h.Offsets[1]-h.Offsets[0] != 4*size {
-		return Tensor{}, &FormatError{Problem: fmt.Sprintf("tensor %q of shape %v lies at bytes %d to %d, not %d bytes apart",
-			name, h.Shape, h.Offsets[0], h.Offsets[1], 4*size)}
+	bytes := int64(n.size) * size
+	if h.Offsets[0] < 0 || h.Offsets[1] < h.Offsets[0] || h.Offsets[1]-h.Offsets[0] != bytes {
+		return entry{}, &FormatError{Problem: fmt.Sprintf("tensor %q of shape %v lies at bytes %d to %d, not %d bytes apart",
+			name, h.Shape, h.Offsets[0], h.Offsets[1], bytes)}
 	}
-	return Tensor{Name: name, Shape: shape}, nil
+	return entry{Tensor{Name: name, Shape: shape}, n, h.Offsets}, nil
 }
 
-// readData fills t.Data, as many values as t.Shape has.
-func readData(r io.Reader, t *Tensor) error {
-	size := 1
-	for _, d := range t.Shape {
+// read reads the entry's data, as many values as its shape has.
+func (e *entry) read(r io.Reader) (Tensor, error) {
+	size, width := 1, e.numbers.size
+	for _, d := range e.tensor.Shape {
 		size *= d
 	}
 	data := make([]float32, 0, min(size, dataStep))
-	buf := make([]byte, 4*min(size, dataStep))
+	buf := make([]byte, width*min(size, dataStep))
 	for len(data) < size {
 		n := min(size-len(data), dataStep)
-		if _, err := io.ReadFull(r, buf[:4*n]); err != nil {
-			return readError(fmt.Sprintf("tensor %q", t.Name), err)
+		if _, err := io.ReadFull(r, buf[:width*n]); err != nil {
+			return Tensor{}, readError(fmt.Sprintf("tensor %q", e.tensor.Name), err)
 		}
-		data = slices.Grow(data, n)
-		for i := range n {
-			data = append(data, math.Float32frombits(binary.LittleEndian.Uint32(buf[4*i:])))
-		}
+		data = slices.Grow(data, n)[:len(data)+n]
+		e.numbers.decode(data[len(data)-n:], buf)
 	}
-	t.Data = data
-	return nil
+	e.tensor.Data = data
+	return e.tensor, nil
 }
 
 // CheckTensors returns a *MismatchError unless ts are the parameters of the net:

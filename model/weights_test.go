@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -104,6 +106,67 @@ func TestTensorsOfOthers(t *testing.T) {
 	}
 }
 
+// TestHalves reads all numbers of 16 bits: those of BF16 are the upper halves of
+// float32's, and those of F16 are worked out here by their definition.
+func TestHalves(t *testing.T) {
+	var data []byte
+	for range 2 {
+		for h := range 1 << 16 {
+			data = binary.LittleEndian.AppendUint16(data, uint16(h))
+		}
+	}
+	header := `{"h":{"dtype":"F16","shape":[256,256],"data_offsets":[0,131072]},"b":{"dtype":"BF16","shape":[65536],"data_offsets":[131072,262144]}}`
+	_, ts, err := ReadTensors(iotest.HalfReader(bytes.NewReader(file(header, data...))))
+	if err != nil || len(ts) != 2 || ts[0].Name != "h" || !slices.Equal(ts[0].Shape, []int{256, 256}) || len(ts[1].Data) != 1<<16 {
+		t.Fatalf("%d tensors, error %v", len(ts), err)
+	}
+	for h := range 1 << 16 {
+		want := math.Ldexp(1+float64(h&0x3ff)/1024, h>>10&0x1f-15)
+		switch {
+		case h>>10&0x1f == 0:
+			want = math.Ldexp(float64(h&0x3ff)/1024, -14)
+		case h&0x7fff == 0x7c00:
+			want = math.Inf(1)
+		case h&0x7fff > 0x7c00:
+			want = math.NaN()
+		}
+		want = math.Copysign(want, float64(1-2*(h>>15)))
+		got := float64(ts[0].Data[h])
+		if got != want && !(math.IsNaN(got) && math.IsNaN(want)) || math.Signbit(got) != math.Signbit(want) {
+			t.Fatalf("F16 %#04x is %g, want %g", h, got, want)
+		}
+		if bits := math.Float32bits(ts[1].Data[h]); bits != uint32(h)<<16 {
+			t.Fatalf("BF16 %#04x is %#08x", h, bits)
+		}
+	}
+	// What is written is float32.
+	if b := written(t, nil, ts[:1]); !bytes.Contains(b[:100], []byte(`"dtype":"F32"`)) {
+		t.Errorf("written: %q", b[:100])
+	}
+}
+
+// TestMixedTypes reads tensors of all types from one file, over the boundaries of the
+// buffers.
+func TestMixedTypes(t *testing.T) {
+	const n = dataStep + 1
+	data := []byte{0x00, 0x3c, 0x00, 0xc0} // 1 and -2
+	for range n {
+		data = append(data, 0x40, 0x40) // 3
+	}
+	data = append(data, 0, 0, 0x80, 0x40) // 4
+	header := fmt.Sprintf(`{"b":{"dtype":"BF16","shape":[%d],"data_offsets":[4,%d]},"f":{"dtype":"F32","shape":[1],"data_offsets":[%d,%d]},"h":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}`,
+		n, 4+2*n, 4+2*n, 8+2*n)
+	_, ts, err := ReadTensors(bytes.NewReader(file(header, data...)))
+	if err != nil || len(ts) != 3 || !slices.Equal(ts[0].Data, []float32{1, -2}) || !slices.Equal(ts[2].Data, []float32{4}) || len(ts[1].Data) != n {
+		t.Fatalf("%d tensors, error %v", len(ts), err)
+	}
+	for i, v := range ts[1].Data {
+		if v != 3 {
+			t.Fatalf("value %d is %g", i, v)
+		}
+	}
+}
+
 func TestWriteTensorsErrors(t *testing.T) {
 	one := []float32{1}
 	for _, c := range []struct {
@@ -197,6 +260,10 @@ func TestCorruptTensors(t *testing.T) {
 		{"overlap", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},`+entry+`}`, four...), "tensors overlap or leave a hole"},
 		{"hole", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[8,12]},`+entry+`}`, append(four, four...)...), `tensor "a" begins at byte 8 where byte 4 is next`},
 		{"empty tensor inside another", file(`{"a":{"dtype":"F32","shape":[0],"data_offsets":[2,2]},`+entry+`}`, four...), "tensors overlap or leave a hole"},
+		{"halves with room for floats", file(`{"w":{"dtype":"F16","shape":[1],"data_offsets":[0,4]}}`, four...), `tensor "w" of shape [1] lies at bytes 0 to 4, not 2 bytes apart`},
+		{"floats with room for halves", tensor("[2]", "[0,4]"), "lies at bytes 0 to 4, not 8 bytes apart"},
+		{"half of a half", file(`{"w":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}`, four[:3]...), `the file ends within tensor "w"`},
+		{"announces 4 GB of halves", file(`{"w":{"dtype":"F16","shape":[2147483647],"data_offsets":[0,4294967294]}}`, four...), `the file ends within tensor "w"`},
 		{"announces 8 GB", tensor("[2147483647]", "[0,8589934588]"), `the file ends within tensor "w"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -223,7 +290,8 @@ func TestTruncatedTensors(t *testing.T) {
 
 func TestUnsupportedTensors(t *testing.T) {
 	for header, want := range map[string]string{
-		`{"w":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}`:                `tensor "w" is of type "BF16"; only F32 is read`,
+		`{"w":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}}`:                 `tensor "w" is of type "F64"; F32, F16 and BF16 are read`,
+		`{"w":{"dtype":"f16","shape":[1],"data_offsets":[0,2]}}`:                 `tensor "w" is of type "f16"; F32, F16 and BF16 are read`,
 		`{"w":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}}`: `tensor "w" has 9 dimensions; at most 8 are read`,
 	} {
 		_, _, err := ReadTensors(bytes.NewReader(file(header, 0, 0, 0, 0)))
@@ -281,6 +349,8 @@ func FuzzReadTensors(f *testing.F) {
 	f.Add(written(f, meta, ts))
 	f.Add(written(f, nil, nil))
 	f.Add(file(`{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 1, 2, 3, 4))
+	f.Add(file(`{"w":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}`, 1, 2, 3, 0x7c))
+	f.Add(file(`{"w":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}`, 1, 2, 3, 0xff))
 	f.Add(file(`{"w":{"dtype":"F32","shape":[2147483647],"data_offsets":[0,8589934588]}}`))
 	f.Add(file(`{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -204,7 +204,7 @@ func readTensors(r io.Reader, path string) (map[string]string, []model.Tensor, e
 	case errors.As(err, &failed):
 		return nil, nil, fmt.Errorf("checkpoint: %w", err)
 	case errors.As(err, &unsupported):
-		return nil, nil, &UnsupportedError{path, err.Error(), "give a file of float32 tensors"}
+		return nil, nil, &UnsupportedError{path, err.Error(), "give a file of F32, F16 or BF16 tensors"}
 	case err != nil:
 		return nil, nil, &DamagedError{path, err}
 	case meta["format"] != format:
