@@ -5,13 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"alexnet/model"
 	"alexnet/pipeline"
@@ -68,8 +66,7 @@ func metrics(t *testing.T, run string) []report.Line {
 		if err := json.Unmarshal([]byte(line), &l); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		l.ImagesPerSecond, l.WaitShare, l.Loader = 0, 0, nil
-		lines = append(lines, l)
+		lines = append(lines, l.Timeless())
 	}
 	return lines
 }
@@ -128,28 +125,9 @@ func TestTrain(t *testing.T) {
 // that is, and resumed.
 func TestKilledAndResumed(t *testing.T) {
 	dir, run, whole := makeRecords(t, small), filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "whole")
-	cmd := exec.Command(os.Args[0], base(dir, run, "--epochs", "1000000", "--checkpoint-every", "2")...)
-	cmd.Env = append(os.Environ(), asCommand+"=1")
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	if !killedAt(t, run, 6, 0, base(dir, run, "--epochs", "1000000", "--checkpoint-every", "2")...) {
+		t.Fatal("it ended by itself")
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	for lines := 0; lines < 6; {
-		select {
-		case err := <-ended:
-			t.Fatalf("it ended by itself: %v\n%s", err, errs.String())
-		case <-time.After(5 * time.Millisecond):
-		}
-		text, _ := os.ReadFile(filepath.Join(run, loop.MetricsFile)) // not there at first
-		lines = bytes.Count(text, []byte("\n"))
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	<-ended
 	killed := metrics(t, run)
 	last := killed[len(killed)-1].Step
 	steps := []string{"--max-steps", jsonText(t, last+2)}

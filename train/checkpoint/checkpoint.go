@@ -77,7 +77,9 @@ type Progress struct {
 	// Skipped is the number of damaged records that were skipped since the run
 	// began; a record counts once in each epoch.
 	Skipped int `json:"skipped,omitempty"`
-	// Last is the last epoch line of the metrics, nil before the first.
+	// Last is the last epoch line of the metrics, nil before the first. Write leaves out
+	// what depends on the time, so that a checkpoint's bytes are those of any other run
+	// that took the same steps; those are in the metrics.
 	Last *report.Line `json:"last,omitempty"`
 	// Best is the best validation so far, nil before the first.
 	Best *Best `json:"best,omitempty"`
@@ -94,8 +96,13 @@ type Best struct {
 
 // Write writes the checkpoint as a safetensors file.
 func (c *Checkpoint) Write(w io.Writer) error {
+	progress := c.Progress
+	if progress.Last != nil {
+		last := progress.Last.Timeless()
+		progress.Last = &last
+	}
 	meta := map[string]string{"format": format, "version": version, "records": c.Records, "settings": string(c.Settings)}
-	for key, v := range map[string]any{"net": c.Net, "classes": c.Classes, "progress": c.Progress} {
+	for key, v := range map[string]any{"net": c.Net, "classes": c.Classes, "progress": progress} {
 		text, err := json.Marshal(v)
 		if err != nil {
 			return fmt.Errorf("checkpoint's %s: %w", key, err)

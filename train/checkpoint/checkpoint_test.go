@@ -132,6 +132,23 @@ func TestNoAverage(t *testing.T) {
 	}
 }
 
+// How long things took is not part of a checkpoint, and stays where it was.
+func TestNoTimes(t *testing.T) {
+	a, b := sample(t, 12), sample(t, 12)
+	b.Progress.Last.ImagesPerSecond, b.Progress.Last.WaitShare = 70, 0.5
+	b.Progress.Last.Loader = &report.Loader{WaitShare: 0.5, Verdict: "slow"}
+	var x, y bytes.Buffer
+	if err := errors.Join(a.Write(&x), b.Write(&y)); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(x.Bytes(), y.Bytes()) {
+		t.Error("another speed gives another file")
+	}
+	if b.Progress.Last.Loader == nil || b.Progress.Last.ImagesPerSecond != 70 {
+		t.Error("writing has changed the checkpoint")
+	}
+}
+
 // No byte of a checkpoint can change, and none can be missing, without notice.
 func TestEveryFlippedByteIsNoticed(t *testing.T) {
 	var file bytes.Buffer

@@ -313,8 +313,12 @@ func (t *trainer) openRun() (err error) {
 }
 
 // kept reports whether a line of metrics was written before the checkpoint from
-// which the run goes on. The line of an epoch comes after its last step's.
+// which the run goes on. The line of an epoch comes after its last step's. That of
+// the last epoch has the times that the checkpoint leaves out.
 func (t *trainer) kept(l report.Line) bool {
+	if last := t.p.Last; last != nil && l.Event == report.EpochEvent && l.Step == last.Step {
+		t.p.Last = &l
+	}
 	return l.Step < t.p.Step || l.Step == t.p.Step && (l.Event == report.StepEvent || t.p.StepInEpoch == 0)
 }
 

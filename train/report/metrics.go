@@ -59,6 +59,12 @@ type Line struct {
 	*Val
 }
 
+// Timeless returns the line without what depends on the time that things took.
+func (l Line) Timeless() Line {
+	l.ImagesPerSecond, l.WaitShare, l.Loader = 0, 0, nil
+	return l
+}
+
 // Val is the validation of an epoch, in the units of Line.
 type Val struct {
 	Images int     `json:"val_images"`
