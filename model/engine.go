@@ -103,3 +103,13 @@ type FaultEngine interface {
 	// conv1". It is empty when all is finite.
 	Fault() string
 }
+
+// ArithmeticEngine is an Engine that can say what the last bits of its results depend
+// on.
+type ArithmeticEngine interface {
+	Engine
+
+	// Arithmetic names the library, its release, and what else decides how its sums are
+	// rounded. Engines of the same net of which it is the same compute the same bits.
+	Arithmetic() string
+}

@@ -198,6 +198,25 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// A run that goes on with other threads says so where that changes the numbers.
+func TestResumeWithOtherThreads(t *testing.T) {
+	dir, run := makeRecords(t, small), filepath.Join(t.TempDir(), "run")
+	if status, _, errs := command(t.Context(), base(dir, run, "--max-steps", "1", "--threads", "1")...); status != cli.Done {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	c, _, err := checkpoint.Latest(run)
+	if err != nil || c.Engine == "" {
+		t.Fatalf("engine %q, error %v", c.Engine, err)
+	}
+	for _, threads := range []string{"1", "2"} {
+		status, _, errs := command(t.Context(), "--resume", "--run", run, "--max-steps", "1", "--threads", threads)
+		differs := strings.HasPrefix(c.Engine, "oneDNN") && threads == "2"
+		if status != cli.Done || strings.Contains(errs, ", was "+c.Engine+": from here on its numbers differ in the last bits") != differs {
+			t.Errorf("%s threads after %s: status %d, %s", threads, c.Engine, status, errs)
+		}
+	}
+}
+
 // A run that was killed before its first checkpoint begins again.
 func TestResumeWithoutACheckpoint(t *testing.T) {
 	dir, run := makeRecords(t, small), filepath.Join(t.TempDir(), "run")

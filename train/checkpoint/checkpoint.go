@@ -15,6 +15,7 @@
 //	records   the digest of the records that the run trains on
 //	settings  what determines the course of the run, as JSON
 //	progress  how far the run is, as JSON
+//	engine    what computed the last step (model.ArithmeticEngine), if that is known
 //	crc32c    checksum of all metadata but this one and of all tensors, in hex
 //
 // A file appears whole or not at all, and a damaged one is recognised.
@@ -54,6 +55,9 @@ type Checkpoint struct {
 	Settings json.RawMessage
 	// Progress is how far the run is.
 	Progress Progress
+	// Engine is the arithmetic of the engine (model.ArithmeticEngine) that took the last
+	// steps. It is empty where that is not known, as in files of older programs.
+	Engine string
 	// State holds weights and velocities.
 	State model.State
 	// Average holds the averaged weights of a run that keeps them, nil otherwise.
@@ -102,6 +106,9 @@ func (c *Checkpoint) Write(w io.Writer) error {
 		progress.Last = &last
 	}
 	meta := map[string]string{"format": format, "version": version, "records": c.Records, "settings": string(c.Settings)}
+	if c.Engine != "" {
+		meta["engine"] = c.Engine
+	}
 	for key, v := range map[string]any{"net": c.Net, "classes": c.Classes, "progress": progress} {
 		text, err := json.Marshal(v)
 		if err != nil {
@@ -228,7 +235,7 @@ func readTensors(r io.Reader, path string) (map[string]string, []model.Tensor, e
 
 // decode takes apart what Write put together.
 func decode(meta map[string]string, tensors []model.Tensor) (*Checkpoint, error) {
-	c := &Checkpoint{Records: meta["records"], Settings: json.RawMessage(meta["settings"])}
+	c := &Checkpoint{Records: meta["records"], Settings: json.RawMessage(meta["settings"]), Engine: meta["engine"]}
 	for key, v := range map[string]any{"net": &c.Net, "classes": &c.Classes, "progress": &c.Progress} {
 		if err := json.Unmarshal([]byte(meta[key]), v); err != nil {
 			return nil, fmt.Errorf("its %s: %w", key, err)

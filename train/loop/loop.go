@@ -289,6 +289,9 @@ func (t *trainer) restore(c *checkpoint.Checkpoint) error {
 	if err := t.eng.Restore(c.State); err != nil {
 		return fmt.Errorf("checkpoint %s: %w", c.File, err)
 	}
+	if now := t.arithmetic(); now != "" && c.Engine != "" && now != c.Engine {
+		t.hooks.Message(fmt.Sprintf("note: the run goes on with %s, was %s: from here on its numbers differ in the last bits from those of one that was not resumed", now, c.Engine))
+	}
 	t.average = c.Average
 	t.p, t.saved, t.file = c.Progress, c.Progress.Step, c.File
 	return nil

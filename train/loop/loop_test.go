@@ -256,6 +256,51 @@ func TestResumeAtTheEnd(t *testing.T) {
 	}
 }
 
+// named is an engine that says what it computes with.
+type named struct {
+	*traintest.Engine
+	arithmetic string
+}
+
+func (e named) Arithmetic() string { return e.arithmetic }
+
+// A run that goes on with another engine says so, and goes on.
+func TestResumeWithAnotherEngine(t *testing.T) {
+	ds := dataset(t, data)
+	for _, tc := range []struct{ first, then, want string }{
+		{"oneDNN 2.6.3, 2 threads", "oneDNN 2.6.3, 2 threads", ""},
+		{"oneDNN 2.6.3, 2 threads", "plain Go, amd64", "note: the run goes on with plain Go, amd64, was oneDNN 2.6.3, 2 threads: from here on its numbers differ in the last bits "},
+		{"", "plain Go, amd64", ""}, // a file of an older program
+		{"plain Go, amd64", "", ""}, // an engine that does not say
+	} {
+		run := t.TempDir()
+		cfg := config(run)
+		cfg.Limits.MaxSteps = 4
+		if _, err := Run(t.Context(), cfg, named{engine(ds), tc.first}, ds, Hooks{}); err != nil {
+			t.Fatal(err)
+		}
+		cfg = resumed(t, run)
+		if cfg.Resume.Engine != tc.first {
+			t.Errorf("the checkpoint has engine %q, want %q", cfg.Resume.Engine, tc.first)
+		}
+		var notes []string
+		s, err := Run(t.Context(), cfg, named{engine(ds), tc.then}, ds, Hooks{Message: func(m string) {
+			if strings.HasPrefix(m, "note: ") {
+				notes = append(notes, m)
+			}
+		}})
+		if err != nil || s.End != EndEpochs {
+			t.Fatalf("%+v, error %v", s, err)
+		}
+		if said := strings.Join(notes, "\n"); !strings.HasPrefix(said, tc.want) || (tc.want == "") != (said == "") {
+			t.Errorf("from %q to %q it said %q, want %q", tc.first, tc.then, said, tc.want)
+		}
+		if c, err := checkpoint.Read(s.Checkpoint); err != nil || c.Engine != tc.then {
+			t.Errorf("the last checkpoint has engine %q, error %v", c.Engine, err)
+		}
+	}
+}
+
 // An interruption in the middle of an epoch, at its end before the validation, and
 // before the first step.
 func TestInterruptAndResume(t *testing.T) {

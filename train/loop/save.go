@@ -32,13 +32,21 @@ func (t *trainer) save() error {
 	}
 	file, err := t.store.Save(&checkpoint.Checkpoint{
 		Net: t.eng.Net(), Classes: checkpoint.Classes(t.ds.Manifest), Records: t.ds.Manifest.Digest,
-		Settings: settings, Progress: t.p, State: state, Average: t.average,
+		Settings: settings, Progress: t.p, Engine: t.arithmetic(), State: state, Average: t.average,
 	})
 	if err != nil {
 		return t.stopped(err)
 	}
 	t.file, t.saved = file, t.p.Step
 	return nil
+}
+
+// arithmetic returns what the last bits of the engine's results depend on, if it says.
+func (t *trainer) arithmetic() string {
+	if e, ok := t.eng.(model.ArithmeticEngine); ok {
+		return e.Arithmetic()
+	}
+	return ""
 }
 
 // saveOnTheWay saves between two steps of an epoch.
