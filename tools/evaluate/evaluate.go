@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"alexnet/model"
 	"alexnet/model/cpu"
@@ -28,7 +29,17 @@ func (f *flags) evaluate(ctx context.Context) (r eval.Result, files []string, er
 	if err != nil {
 		return r, nil, err
 	}
-	defer func() { err = errors.Join(err, split.Close()) }()
+	var behind sync.WaitGroup
+	defer func() {
+		if ctx.Err() == nil {
+			err = errors.Join(err, split.Close())
+			return
+		}
+		go func() { // or with the process: a disk may not answer
+			behind.Wait()
+			_ = split.Close() // nobody waits for it
+		}()
+	}()
 	engines, files, err := f.open(ds)
 	defer func() {
 		for _, e := range engines {
@@ -40,7 +51,7 @@ func (f *flags) evaluate(ctx context.Context) (r eval.Result, files []string, er
 	}
 	line := report.NewProgress(f.stderr)
 	defer line.Done()
-	r, err = eval.Evaluate(ctx, engines, ds, split, eval.Options{Views: f.Views, Workers: f.Workers,
+	r, err = eval.Evaluate(ctx, engines, ds, split, eval.Options{Views: f.Views, Workers: f.Workers, Background: &behind,
 		Progress: func(done, total int) { line.Show(progress{done, total}, false) }})
 	return r, files, err
 }

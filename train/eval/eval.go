@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
+	"time"
 
 	"alexnet/model"
 	"alexnet/pipeline"
@@ -24,9 +26,55 @@ type Options struct {
 	Batch int
 	// Workers prepare the images; 0 means GOMAXPROCS.
 	Workers int
+	// Background, if not nil, gets what a cancelled evaluation leaves behind: it does not
+	// wait for a disk that does not answer. The split must stay open until the group is
+	// done.
+	Background *sync.WaitGroup
 	// Progress, if not nil, is called after each batch with the number of records
 	// done and of all.
 	Progress func(done, total int)
+
+	// open replaces pipeline.OpenSplit in tests.
+	open func(context.Context, *records.Dataset, *records.Split, pipeline.Options) (stream, error)
+}
+
+// stream is what an evaluation needs of a pipeline.Pipeline.
+type stream interface {
+	Batches() <-chan pipeline.Batch
+	Err() error
+	Close() error
+}
+
+func openStream(ctx context.Context, ds *records.Dataset, split *records.Split, o pipeline.Options) (stream, error) {
+	p, err := pipeline.OpenSplit(ctx, ds, split, o)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// patience is how long a cancelled evaluation waits for its stream to end.
+const patience = 50 * time.Millisecond
+
+// close closes the stream. It waits for that, unless ctx is cancelled and there is a
+// group to leave the rest to.
+func (o *Options) close(ctx context.Context, s stream) error {
+	if o.Background == nil {
+		return s.Close()
+	}
+	closed := make(chan error, 1)
+	o.Background.Go(func() { closed <- s.Close() })
+	select {
+	case err := <-closed:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(patience):
+		return nil
+	}
 }
 
 // Result is how many records of a split were recognised.
@@ -62,14 +110,15 @@ func (r Result) Top5Error() float64 { return float64(r.Images-r.Top5) / float64(
 // data, and averages the probabilities over views and over nets. The nets must
 // have the same input and the same number of classes. Records without a label or
 // with damage are an error, since a result without them would be of another split,
-// as are probabilities that are not numbers.
+// as are probabilities that are not numbers. When ctx is cancelled, the call of an
+// engine in hand is the last, and the error is that of ctx.
 func Evaluate(ctx context.Context, engines []model.Engine, ds *records.Dataset, split *records.Split, o Options) (Result, error) {
 	o, err := o.check(engines, ds, split)
 	if err != nil {
 		return Result{}, err
 	}
 	net := engines[0].Net()
-	stream, err := pipeline.OpenSplit(ctx, ds, split, pipeline.Options{
+	stream, err := o.open(ctx, ds, split, pipeline.Options{
 		Batch: max(1, o.Batch/o.Views), Views: o.Views, Crop: net.Input.H, Workers: o.Workers, Depth: 3, Epochs: 1,
 	})
 	if err != nil {
@@ -78,7 +127,9 @@ func Evaluate(ctx context.Context, engines []model.Engine, ds *records.Dataset, 
 	e := evaluation{engines: engines, split: split, views: o.Views,
 		result: Result{Split: split.Name(), Views: o.Views, Nets: len(engines)}}
 	for batch := range stream.Batches() {
-		err = e.add(&batch)
+		if err = ctx.Err(); err == nil { // a batch that is ready may come even then
+			err = e.add(ctx, &batch)
+		}
 		batch.Release()
 		if err != nil {
 			break
@@ -92,7 +143,7 @@ func Evaluate(ctx context.Context, engines []model.Engine, ds *records.Dataset, 
 			err = fmt.Errorf("no record may be left out of an evaluation: %w", err)
 		}
 	}
-	if err = errors.Join(err, stream.Close()); err != nil {
+	if err = errors.Join(err, o.close(ctx, stream)); err != nil {
 		return Result{}, fmt.Errorf("evaluating %s: %w", split.Name(), err)
 	}
 	e.result.Loss = e.loss / float64(e.result.Images)
@@ -106,6 +157,9 @@ func (o Options) check(engines []model.Engine, ds *records.Dataset, split *recor
 	}
 	if o.Views == 0 {
 		o.Views = 1
+	}
+	if o.open == nil {
+		o.open = openStream
 	}
 	if o.Views != 1 && o.Views != 10 {
 		return o, fmt.Errorf("evaluating: %d views: must be 1 (centre) or 10 (corners, centre, mirrored)", o.Views)
@@ -164,7 +218,7 @@ type evaluation struct {
 }
 
 // add counts the records of a batch.
-func (e *evaluation) add(b *pipeline.Batch) error {
+func (e *evaluation) add(ctx context.Context, b *pipeline.Batch) error {
 	classes := e.engines[0].Net().Classes
 	images := b.N * e.views
 	if len(e.probs) < images*classes {
@@ -173,7 +227,7 @@ func (e *evaluation) add(b *pipeline.Batch) error {
 	}
 	clear(e.sums)
 	for _, engine := range e.engines {
-		if err := predict(engine, b.Images, images, e.probs); err != nil {
+		if err := predict(ctx, engine, b.Images, images, e.probs); err != nil {
 			return err
 		}
 		for i := range images {
@@ -206,10 +260,14 @@ func (e *evaluation) add(b *pipeline.Batch) error {
 	return nil
 }
 
-// predict runs n images through an engine, as many at a time as it takes.
-func predict(engine model.Engine, images []float32, n int, probs []float32) error {
+// predict runs n images through an engine, as many at a time as it takes, unless ctx
+// is cancelled.
+func predict(ctx context.Context, engine model.Engine, images []float32, n int, probs []float32) error {
 	size, classes := engine.Net().Input.Size(), engine.Net().Classes
 	for done := 0; done < n; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		now := min(n-done, engine.Batch())
 		if err := engine.Predict(images[done*size:(done+now)*size], now, probs[done*classes:(done+now)*classes]); err != nil {
 			return err

@@ -8,9 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"alexnet/model"
+	"alexnet/pipeline"
 	"alexnet/records"
 	"alexnet/train/traintest"
 )
@@ -302,4 +305,79 @@ func TestProgressAndCancel(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want that of the context", err)
 	}
+}
+
+// stopping is an engine that cancels in its first call.
+type stopping struct {
+	*traintest.Engine
+	cancel func()
+	calls  int
+}
+
+func (e *stopping) Predict(images []float32, n int, probs []float32) error {
+	e.calls++
+	e.cancel()
+	return e.Engine.Predict(images, n, probs)
+}
+
+// After an interruption no engine is called again, though batches are ready, and a
+// batch may take many calls.
+func TestCancelledBetweenCalls(t *testing.T) {
+	ds, split := openVal(t, data)
+	for _, views := range []int{1, 10} {
+		for range 20 { // which of a ready batch and the end comes first is chance
+			ctx, cancel := context.WithCancel(t.Context())
+			e := &stopping{Engine: net(1, 2), cancel: cancel}
+			_, err := Evaluate(ctx, []model.Engine{e}, ds, split, Options{Views: views, Batch: 10})
+			if !errors.Is(err, context.Canceled) || e.calls != 1 {
+				t.Fatalf("%d views: %d calls, error %v", views, e.calls, err)
+			}
+		}
+	}
+}
+
+// stuck is a stream whose disk does not answer: nothing comes, and it does not end
+// before it is let go.
+type stuck struct {
+	stream
+	ctx   context.Context
+	letGo chan struct{}
+}
+
+func (s *stuck) Batches() <-chan pipeline.Batch {
+	out := make(chan pipeline.Batch)
+	context.AfterFunc(s.ctx, func() { close(out) })
+	return out
+}
+
+func (s *stuck) Err() error { return s.ctx.Err() }
+
+func (s *stuck) Close() error { <-s.letGo; return s.stream.Close() }
+
+// A disk that does not answer keeps no cancelled evaluation, which leaves its stream
+// to the group.
+func TestCancelledWhileStuck(t *testing.T) {
+	ds, split := openVal(t, data)
+	ctx, cancel := context.WithCancel(t.Context())
+	letGo, ended := make(chan struct{}), make(chan error, 1)
+	var behind sync.WaitGroup
+	go func() {
+		_, err := Evaluate(ctx, []model.Engine{net(1, 2)}, ds, split, Options{Background: &behind,
+			open: func(ctx context.Context, ds *records.Dataset, split *records.Split, o pipeline.Options) (stream, error) {
+				time.AfterFunc(time.Millisecond, cancel)
+				s, err := openStream(ctx, ds, split, o)
+				return &stuck{s, ctx, letGo}, err
+			}})
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("it waits for the stream")
+	}
+	close(letGo)
+	behind.Wait()
 }

@@ -7,7 +7,6 @@ import (
 
 	"alexnet/model"
 	"alexnet/model/vector"
-	"alexnet/train/eval"
 	"alexnet/train/report"
 )
 
@@ -78,7 +77,7 @@ func (t *trainer) evaluateAverage(ctx context.Context) (val *report.Val, err err
 	if err := t.eng.Restore(model.State{Weights: t.average}); err != nil {
 		return nil, fmt.Errorf("validation of the averaged weights: %w", err)
 	}
-	r, err := eval.Evaluate(ctx, []model.Engine{t.eng}, t.ds, t.val, eval.Options{Workers: t.cfg.Limits.Workers})
+	r, err := t.evaluate(ctx)
 	switch {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return nil, nil

@@ -15,6 +15,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"alexnet/augment"
@@ -45,6 +46,8 @@ type Config struct {
 	writeFile func(path string, fill func(io.Writer) error) error
 	// openStream replaces pipeline.OpenSplit in tests.
 	openStream func(context.Context, *records.Dataset, *records.Split, pipeline.Options) (stream, error)
+	// evaluate replaces eval.Evaluate in tests.
+	evaluate func(context.Context, []model.Engine, *records.Dataset, *records.Split, eval.Options) (eval.Result, error)
 }
 
 // Hooks are called as the run goes on, each from the goroutine that called Run. Any
@@ -129,8 +132,9 @@ type trainer struct {
 	schedule *sgd.Schedule
 	store    checkpoint.Store
 	metrics  *report.Metrics
-	stream   stream // nil until the first batch is needed
-	until    int    // the epoch with which the stream ends
+	stream   stream         // nil until the first batch is needed
+	until    int            // the epoch with which the stream ends
+	behind   sync.WaitGroup // streams of cancelled validations that have not ended yet
 
 	p     checkpoint.Progress
 	file  string // the last checkpoint, empty before the first
@@ -385,7 +389,7 @@ func (t *trainer) endEpoch(ctx context.Context) error {
 	defer t.pause()()
 	valError := math.NaN()
 	if t.val != nil {
-		r, err := eval.Evaluate(ctx, []model.Engine{t.eng}, t.ds, t.val, eval.Options{Workers: t.cfg.Limits.Workers})
+		r, err := t.evaluate(ctx)
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			return nil
 		}
@@ -422,6 +426,15 @@ func (t *trainer) endEpoch(ctx context.Context) error {
 		t.hooks.Message(fmt.Sprintf("learning rate %g -> %g", rate, now))
 	}
 	return nil
+}
+
+// evaluate measures the engine on the validation split.
+func (t *trainer) evaluate(ctx context.Context) (eval.Result, error) {
+	evaluate := t.cfg.evaluate
+	if evaluate == nil {
+		evaluate = eval.Evaluate
+	}
+	return evaluate(ctx, []model.Engine{t.eng}, t.ds, t.val, eval.Options{Workers: t.cfg.Limits.Workers, Background: &t.behind})
 }
 
 // valOf takes from an evaluation what goes into the metrics.

@@ -15,12 +15,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"alexnet/model"
 	"alexnet/pipeline"
 	"alexnet/records"
 	"alexnet/records/atomicfile"
 	"alexnet/train/checkpoint"
+	"alexnet/train/eval"
 	"alexnet/train/report"
 	"alexnet/train/sgd"
 	"alexnet/train/traintest"
@@ -380,6 +382,46 @@ type interrupting struct {
 func (e *interrupting) Predict(images []float32, n int, probs []float32) error {
 	e.cancel()
 	return e.Engine.Predict(images, n, probs)
+}
+
+// A validation whose disk does not answer keeps no cancelled run from saving and
+// ending; its split stays open for as long as something reads it.
+func TestInterruptWithinAStuckValidation(t *testing.T) {
+	ds := dataset(t, data)
+	whole, run := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "run")
+	train(t, config(whole), ds, Hooks{})
+	ctx, cancel := context.WithCancel(t.Context())
+	letGo, read := make(chan struct{}), make(chan error, 1)
+	cfg := config(run)
+	cfg.evaluate = func(_ context.Context, _ []model.Engine, _ *records.Dataset, split *records.Split, o eval.Options) (eval.Result, error) {
+		o.Background.Go(func() {
+			<-letGo
+			_, err := split.Row(0, nil)
+			read <- err
+		})
+		cancel()
+		return eval.Result{}, ctx.Err()
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s, err := Run(ctx, cfg, engine(ds), ds, Hooks{})
+		if err != nil || s.End != EndInterrupted || s.Steps != stepsPerEpoch || s.Epochs != 0 {
+			t.Errorf("summary %+v, error %v", s, err)
+		}
+	}()
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Error("it waits for the validation's stream")
+	}
+	close(letGo)
+	if err := <-read; err != nil {
+		t.Errorf("the split was closed: %v", err)
+	}
+	<-ended
+	train(t, resumed(t, run), ds, Hooks{})
+	checkSame(t, whole, run)
 }
 
 func TestResumeOfAFinishedRun(t *testing.T) {

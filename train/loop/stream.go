@@ -153,12 +153,13 @@ func (t *trainer) close(ctx context.Context) error {
 	}
 }
 
-// closeData closes the stream, and then the splits that it reads.
+// closeData closes the streams, and then the splits that they read.
 func (t *trainer) closeData() error {
 	var errs []error
 	if t.stream != nil {
 		errs = append(errs, t.stream.Close())
 	}
+	t.behind.Wait()
 	for _, split := range []*records.Split{t.train, t.val} {
 		if split != nil {
 			errs = append(errs, split.Close())
