@@ -10,9 +10,11 @@ import (
 	"image"
 	"image/jpeg"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -269,6 +271,52 @@ func TestDevkit(t *testing.T) {
 	}
 }
 
+// TestTestSplit checks that a test split is flat and mixed, shows pictures of its own,
+// and changes nothing in the others.
+func TestTestSplit(t *testing.T) {
+	for _, devkit := range []bool{false, true} {
+		o := small
+		o.Devkit = devkit
+		without := t.TempDir()
+		if err := WriteFolder(context.Background(), without, o); err != nil {
+			t.Fatal(err)
+		}
+		o.TestPerClass = 4
+		dir := t.TempDir()
+		if err := WriteFolder(context.Background(), dir, o); err != nil {
+			t.Fatal(err)
+		}
+		files, rest := tree(t, dir), tree(t, without)
+		class := map[string]int{}
+		for c := range o.Classes {
+			for i := range o.TestPerClass {
+				data, err := JPEG(o.Seed, c, firstTest+i)
+				if err != nil {
+					t.Fatal(err)
+				}
+				class[string(data)] = c
+			}
+		}
+		var order []int
+		for i := range 8 {
+			name := fmt.Sprintf("test/ILSVRC2012_test_%08d.JPEG", i+1)
+			c, ok := class[files[name]]
+			if !ok {
+				t.Errorf("%s shows none of the pictures, or one of them again", name)
+			}
+			delete(class, files[name])
+			delete(files, name)
+			order = append(order, c)
+		}
+		if slices.IsSorted(order) {
+			t.Errorf("the test pictures are in the order of their classes: %v", order)
+		}
+		if !maps.Equal(files, rest) {
+			t.Errorf("devkit %t: the other files differ from those of a set without a test split", devkit)
+		}
+	}
+}
+
 // TestTarsAreDeterministic writes the archives twice. That they hold what the
 // folders hold, the tests of package source check.
 func TestTarsAreDeterministic(t *testing.T) {
@@ -300,6 +348,7 @@ func TestOptions(t *testing.T) {
 		{Options{Classes: 21, TrainPerClass: 1}, "Classes is 21, want 1 to 20"},
 		{Options{Classes: 1, TrainPerClass: -1}, "TrainPerClass is -1, want 0 to 999999"},
 		{Options{Classes: 1, ValPerClass: firstVal}, "ValPerClass is 1000000, want 0 to 999999"},
+		{Options{Classes: 1, TrainPerClass: 1, TestPerClass: -1}, "TestPerClass is -1, want 0 to 999999"},
 		{Options{Classes: 1}, "TrainPerClass is 0, want a picture in train or val"},
 	} {
 		dir := filepath.Join(t.TempDir(), "out")

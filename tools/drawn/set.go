@@ -28,6 +28,10 @@ type Options struct {
 	// splits, 0 for no such split. They show different pictures, and the
 	// number in one split does not change the other.
 	TrainPerClass, ValPerClass int
+	// TestPerClass is the number of test pictures of each class, 0 for no test split.
+	// They are flat, in random order and named ILSVRC2012_test_NNNNNNNN.JPEG, and
+	// nothing says what they show.
+	TestPerClass int
 	// Seed chooses the pictures.
 	Seed uint64
 	// Devkit gives the set what needs ILSVRC's devkit: the first Classes of
@@ -59,19 +63,24 @@ func (o Options) Check() error {
 		return &OptionsError{"TrainPerClass", o.TrainPerClass, fmt.Sprintf("0 to %d", firstVal-1)}
 	case o.ValPerClass < 0 || o.ValPerClass >= firstVal:
 		return &OptionsError{"ValPerClass", o.ValPerClass, fmt.Sprintf("0 to %d", firstVal-1)}
+	case o.TestPerClass < 0 || o.TestPerClass >= firstVal:
+		return &OptionsError{"TestPerClass", o.TestPerClass, fmt.Sprintf("0 to %d", firstVal-1)}
 	case o.TrainPerClass+o.ValPerClass == 0:
 		return &OptionsError{"TrainPerClass", 0, "a picture in train or val"}
 	}
 	return nil
 }
 
-// firstVal is the index of a class's first validation picture; the training
-// pictures begin at 0.
-const firstVal = 1_000_000
+// firstVal and firstTest are the indices of a class's first validation and test
+// pictures; the training pictures begin at 0.
+const (
+	firstVal  = 1_000_000
+	firstTest = 2_000_000
+)
 
 // WriteFolder writes a set as folders into dir, which must be empty or not there
 // yet: train/<wnid>/, and val/<wnid>/ with synset_words.txt, or with Devkit flat
-// val/ and the folder ILSVRC2012_devkit_t12. A cancelled context stops it, with
+// val/ and the folder ILSVRC2012_devkit_t12; flat test/. A cancelled context stops it, with
 // what was written left behind.
 func WriteFolder(ctx context.Context, dir string, o Options) error {
 	s, err := newSet(dir, o)
@@ -81,7 +90,7 @@ func WriteFolder(ctx context.Context, dir string, o Options) error {
 	for _, split := range []struct {
 		name   string
 		groups []group
-	}{{"train", s.train}, {"val", s.val}} {
+	}{{"train", s.train}, {"val", s.val}, {"test", s.test}} {
 		for _, g := range split.groups {
 			folder := filepath.Join(dir, split.name, g.name)
 			if err := os.MkdirAll(folder, 0o777); err != nil {
@@ -110,8 +119,8 @@ func WriteFolder(ctx context.Context, dir string, o Options) error {
 // WriteTars writes a set as ILSVRC's archives into dir, which must be empty or
 // not there yet: ILSVRC2012_img_train.tar, a tar of one tar a class, and
 // ILSVRC2012_img_val.tar, the same with synset_words.txt beside it, or with
-// Devkit flat and with ILSVRC2012_devkit_t12.tar.gz. A cancelled context stops
-// it, with what was written left behind.
+// Devkit flat and with ILSVRC2012_devkit_t12.tar.gz; ILSVRC2012_img_test.tar, flat.
+// A cancelled context stops it, with what was written left behind.
 func WriteTars(ctx context.Context, dir string, o Options) error {
 	s, err := newSet(dir, o)
 	if err != nil {
@@ -120,7 +129,7 @@ func WriteTars(ctx context.Context, dir string, o Options) error {
 	for _, split := range []struct {
 		name   string
 		groups []group
-	}{{"ILSVRC2012_img_train.tar", s.train}, {"ILSVRC2012_img_val.tar", s.val}} {
+	}{{"ILSVRC2012_img_train.tar", s.train}, {"ILSVRC2012_img_val.tar", s.val}, {"ILSVRC2012_img_test.tar", s.test}} {
 		if len(split.groups) == 0 {
 			continue
 		}
@@ -248,9 +257,9 @@ func (g group) each(ctx context.Context, seed uint64, take func(name string, dat
 
 // A set is what is to be written.
 type set struct {
-	o          Options
-	train, val []group
-	files      []file // beside the pictures
+	o                Options
+	train, val, test []group
+	files            []file // beside the pictures
 }
 
 // A file is written as it is.
@@ -271,6 +280,7 @@ func newSet(dir string, o Options) (*set, error) {
 		return nil, err
 	}
 	s := &set{o: o}
+	s.test, _ = s.flat("test", firstTest, o.TestPerClass)
 	wnids := make([]string, o.Classes)
 	var words strings.Builder
 	for i, c := range Classes(o.Classes) {
@@ -313,19 +323,29 @@ func classGroups(wnids []string, from, n int) []group {
 	return groups
 }
 
-// flatVal numbers the validation pictures in random order and returns the ground
-// truth: the devkit id, which is not the label, of each.
+// flatVal makes the flat validation split and returns the ground truth: the devkit id,
+// which is not the label, of each picture.
 func (s *set) flatVal(synsets []source.Synset) []byte {
-	n := s.o.Classes * s.o.ValPerClass
-	g := group{}
 	var truth bytes.Buffer
-	for i, p := range records.Permutation("drawnval", s.o.Seed, 0, n) {
-		class := int(p) % s.o.Classes
-		g.pictures = append(g.pictures, picture{fmt.Sprintf("ILSVRC2012_val_%08d.JPEG", i+1), class, firstVal + int(p)/s.o.Classes})
+	var classes []int
+	s.val, classes = s.flat("val", firstVal, s.o.ValPerClass)
+	for _, class := range classes {
 		fmt.Fprintf(&truth, "%d\n", synsets[class].ID)
 	}
-	if n > 0 {
-		s.val = []group{g}
-	}
 	return truth.Bytes()
+}
+
+// flat numbers the pictures of a split, perClass of each class from an index on, in
+// random order. It returns the class of each too.
+func (s *set) flat(split string, first, perClass int) (groups []group, classes []int) {
+	g := group{}
+	for i, p := range records.Permutation("drawn"+split, s.o.Seed, 0, s.o.Classes*perClass) {
+		class := int(p) % s.o.Classes
+		g.pictures = append(g.pictures, picture{fmt.Sprintf("ILSVRC2012_%s_%08d.JPEG", split, i+1), class, first + int(p)/s.o.Classes})
+		classes = append(classes, class)
+	}
+	if len(classes) > 0 {
+		groups = []group{g}
+	}
+	return groups, classes
 }

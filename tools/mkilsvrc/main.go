@@ -20,18 +20,19 @@ Examples:
 
 // flags are the command's.
 type flags struct {
-	Out         string `required:"" placeholder:"DIR" help:"Folder to write, empty or not there yet."`
-	Classes     int    `default:"8" help:"Number of classes, 1 to 20."`
-	PerClass    int    `default:"60" aliases:"train-per-class" help:"Training pictures of each class."`
-	ValPerClass int    `default:"15" help:"Validation pictures of each class."`
-	Seed        uint64 `default:"1" help:"Chooses the pictures."`
-	Layout      string `default:"folder" enum:"folder,tars" help:"Write train/ and val/ (${default}), or ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar (tars)."`
-	Devkit      bool   `help:"Real WNIDs, a flat validation split, and the devkit that labels it."`
+	Out          string `required:"" placeholder:"DIR" help:"Folder to write, empty or not there yet."`
+	Classes      int    `default:"8" help:"Number of classes, 1 to 20."`
+	PerClass     int    `default:"60" aliases:"train-per-class" help:"Training pictures of each class."`
+	ValPerClass  int    `default:"15" help:"Validation pictures of each class."`
+	TestPerClass int    `default:"0" help:"Test pictures of each class, flat and without labels (${default})."`
+	Seed         uint64 `default:"1" help:"Chooses the pictures."`
+	Layout       string `default:"folder" enum:"folder,tars" help:"Write train/ and val/ (${default}), or ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar (tars); test/ or its tar too."`
+	Devkit       bool   `help:"Real WNIDs, a flat validation split, and the devkit that labels it."`
 }
 
 // Run makes the set.
 func (f *flags) Run(ctx context.Context) error {
-	o := drawn.Options{Classes: f.Classes, TrainPerClass: f.PerClass, ValPerClass: f.ValPerClass, Seed: f.Seed, Devkit: f.Devkit}
+	o := drawn.Options{Classes: f.Classes, TrainPerClass: f.PerClass, ValPerClass: f.ValPerClass, TestPerClass: f.TestPerClass, Seed: f.Seed, Devkit: f.Devkit}
 	write := drawn.WriteFolder
 	if f.Layout == "tars" {
 		write = drawn.WriteTars
@@ -43,7 +44,7 @@ func (f *flags) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s: %d classes, %d training and %d validation pictures\n", f.Out, f.Classes, f.Classes*f.PerClass, f.Classes*f.ValPerClass)
+	fmt.Printf("%s: %d classes, %d training, %d validation and %d test pictures\n", f.Out, f.Classes, f.Classes*f.PerClass, f.Classes*f.ValPerClass, f.Classes*f.TestPerClass)
 	fmt.Printf("next: ingest --src %s --out out\n", f.Out)
 	return nil
 }

@@ -29,6 +29,7 @@ func TestMakesSources(t *testing.T) {
 		{[]string{"--classes", "2", "--per-class", "2", "--val-per-class", "1"}, "train/n99000001/n99000001_1.JPEG", 6, 2},
 		{[]string{"--classes", "2", "--train-per-class", "1", "--val-per-class", "0", "--layout", "tars"}, "ILSVRC2012_img_train.tar", 2, 2},
 		{[]string{"--classes", "1", "--per-class", "1", "--val-per-class", "1", "--devkit"}, "val/ILSVRC2012_val_00000001.JPEG", 2, 1000},
+		{[]string{"--classes", "2", "--per-class", "1", "--val-per-class", "0", "--test-per-class", "2", "--layout", "tars"}, "ILSVRC2012_img_test.tar", 6, 2},
 	} {
 		dir := filepath.Join(t.TempDir(), "out")
 		args := append([]string{"--out", dir}, c.args...)
