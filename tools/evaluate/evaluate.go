@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,19 +16,21 @@ import (
 	"alexnet/train/report"
 )
 
-// evaluate opens what the flags name and measures it. It also returns the files of
-// the checkpoints.
-func (f *flags) evaluate(ctx context.Context) (r eval.Result, files []string, err error) {
+// evaluate opens what the flags name, measures it, and writes the predictions.
+func (f *flags) evaluate(ctx context.Context) (a answer, err error) {
 	if f.Batch < 1 || f.Threads < 0 || f.Workers < 0 {
-		return r, nil, cli.Usagef("--batch must be at least 1, --threads and --workers not negative")
+		return a, cli.Usagef("--batch must be at least 1, --threads and --workers not negative")
+	}
+	if err := f.check(); err != nil {
+		return a, err
 	}
 	ds, err := records.Open(f.Records)
 	if err != nil {
-		return r, nil, err
+		return a, err
 	}
-	split, err := ds.OpenSplit(f.Split)
+	split, err := f.openSplit(ds, f.Split)
 	if err != nil {
-		return r, nil, err
+		return a, err
 	}
 	var behind sync.WaitGroup
 	defer func() {
@@ -40,6 +43,14 @@ func (f *flags) evaluate(ctx context.Context) (r eval.Result, files []string, er
 			_ = split.Close() // nobody waits for it
 		}()
 	}()
+	file, err := f.predictions(ds, split)
+	if err != nil {
+		return a, err
+	}
+	if file != nil {
+		defer func() { err = errors.Join(err, file.Abort()) }()
+	}
+	f.Batch = wholeBatch(f.Batch, f.Views, split.Len())
 	engines, files, err := f.open(ds)
 	defer func() {
 		for _, e := range engines {
@@ -47,13 +58,47 @@ func (f *flags) evaluate(ctx context.Context) (r eval.Result, files []string, er
 		}
 	}()
 	if err != nil {
-		return r, nil, err
+		return a, err
 	}
+	r, err := f.measure(ctx, engines, ds, split, file, &behind)
+	if err == nil {
+		err = f.commit(file, f.stderr)
+	}
+	if err != nil {
+		return a, err
+	}
+	var nets []string
+	for _, e := range engines {
+		nets = append(nets, e.Net().Name)
+	}
+	a = answerOf(r, ds.Manifest, nets, files, cmp.Or(f.Confused, usualPairs))
+	a.Predictions, a.Weights = f.Predictions, f.Weights
+	return a, nil
+}
+
+// wholeBatch returns how many images an engine is made for: those of whole records,
+// since some engines take as long for a batch that is not full, and no more than
+// there are.
+func wholeBatch(batch, views, records int) int {
+	return min(max(1, batch/views), max(1, records)) * views
+}
+
+// measure runs the nets, shows how far it is, and says how fast it was.
+func (f *flags) measure(ctx context.Context, engines []model.Engine, ds *records.Dataset, split *records.Split, file *eval.PredictionFile, behind *sync.WaitGroup) (*eval.Report, error) {
 	line := report.NewProgress(f.stderr)
-	defer line.Done()
-	r, err = eval.Evaluate(ctx, engines, ds, split, eval.Options{Views: f.Views, Workers: f.Workers, Background: &behind,
-		Progress: func(done, total int) { line.Show(progress{done, total}, false) }})
-	return r, files, err
+	o := eval.Options{Views: f.Views, Workers: f.Workers, OnCorrupt: f.OnCorrupt, Background: behind, Skipped: skipping(line),
+		Progress: func(done, total int) { line.Show(progress{done, total}, false) }}
+	if file != nil {
+		o.Predictions = file.Add
+	}
+	r, err := eval.Measure(ctx, engines, ds, split, o)
+	line.Done()
+	if err != nil {
+		return nil, err
+	}
+	s := r.Speed
+	fmt.Fprintf(f.stderr, "%.1f s, %.1f images/s; waiting for data: %.1f %% of the time\n", s.Seconds, s.ImagesPerSecond, 100*s.WaitShare)
+	return r, nil
 }
 
 // open makes an engine of each checkpoint. Those that it has made are returned with

@@ -122,15 +122,17 @@ func TestEvaluate(t *testing.T) {
 			if got.Result != want || fmt.Sprint(got.Checkpoints) != fmt.Sprint(tc.files) {
 				t.Errorf("answer %+v, want %+v of %v", got, want, tc.files)
 			}
-			if got.Top1Accuracy != float64(got.Top1)/9 || got.Top1Error != float64(9-got.Top1)/9 || got.Top5Accuracy != 1 || got.Top5Error != 0 {
+			if got.Shares.Top1Accuracy != float64(got.Top1)/9 || got.Shares.Top1Error != float64(9-got.Top1)/9 || got.Shares.Top5Accuracy != 1 || got.Shares.Top5Error != 0 {
 				t.Errorf("shares %+v", got)
 			}
 		})
 	}
 	status, out, errs := command(t, "--records", ds.Dir, "--checkpoint", files[0])
 	r := expect(t, ds, 1, 11)
-	want := fmt.Sprintf("split val: 9 images, views: 1, nets: 1, mean loss %.4f\ntop-1 error %6.2f %%, accuracy %6.2f %% (%d of 9)\n"+
-		"top-5 error   0.00 %%, accuracy 100.00 %% (9 of 9)\n", r.Loss, 100*r.Top1Error(), 100*r.Top1Accuracy(), r.Top1)
+	in := r.Top1Interval()
+	want := fmt.Sprintf("split val: 9 images, views: 1, nets: 1, mean loss %.4f\ntop-1 error %6.2f %% (%.2f-%.2f), accuracy %6.2f %% (%d of 9)\n"+
+		"top-5 error   0.00 %% (0.00-29.91), accuracy 100.00 %% (9 of 9)\nin brackets: intervals (95 %%, Wilson score)\n",
+		r.Loss, 100*r.Top1Error(), 100*in.Low, 100*in.High, 100*r.Top1Accuracy(), r.Top1)
 	if status != cli.Done || out != want || !strings.Contains(errs, files[0]+": alexnet-small after step 0; CPU: ") {
 		t.Errorf("status %d, answer\n%s, want\n%s; %s", status, out, want, errs)
 	}
@@ -190,8 +192,8 @@ func TestFailures(t *testing.T) {
 	if err := os.WriteFile(damaged, text, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	fewer, small, bare := data, data, data
-	fewer.Classes, small.Size, bare.Val = 3, 60, 0
+	fewer, small, bare, unlabelled := data, data, data, data
+	fewer.Classes, small.Size, bare.Val, unlabelled.Unlabelled = 3, 60, 0, true
 	empty := t.TempDir()
 	for _, tc := range []struct {
 		name       string
@@ -210,6 +212,11 @@ func TestFailures(t *testing.T) {
 		{"small images", dataset(t, small).Dir, run, nil, cli.Failed, "has images of 60x60, too small for the 64x64 crops of net alexnet-small"},
 		{"views", ds.Dir, run, []string{"--views", "5"}, cli.Usage, "--views"},
 		{"batch", ds.Dir, run, []string{"--batch", "0"}, cli.Usage, "--batch must be at least 1"},
+		{"pairs", ds.Dir, run, []string{"--confused=-1"}, cli.Usage, "--confused must not be negative"},
+		{"damage", ds.Dir, run, []string{"--on-corrupt", "mend"}, cli.Usage, "use stop or skip"},
+		{"no labels", dataset(t, unlabelled).Dir, run, nil, cli.Failed, "the images of split val have no labels, so that there is no error to measure: name a file for the nets' answers with --predictions FILE"},
+		{"no submission", ds.Dir, run, []string{"--predictions", filepath.Join(empty, "p.txt")}, cli.Failed, "it cannot be a submission to ILSVRC: the class n00000000 has no number"},
+		{"no folder", ds.Dir, run, []string{"--predictions", filepath.Join(empty, "no", "p.jsonl")}, cli.Failed, "creating " + filepath.Join(empty, "no", "p.jsonl")},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			status, out, errs := command(t, append([]string{"--records", tc.records, "--checkpoint", tc.checkpoint}, tc.more...)...)

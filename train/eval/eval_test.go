@@ -51,40 +51,72 @@ func net(seed uint64, batch int) *traintest.Engine {
 	return traintest.NewEngine(n, seed, batch)
 }
 
-// byHand crops, mirrors and averages without the pipeline.
-func byHand(t *testing.T, ds *records.Dataset, split *records.Split, engines []model.Engine, views [][3]int) Result {
+// places returns where views of a crop are cut, by hand: top, left, mirrored or not.
+func places(views, crop int) [][3]int {
+	end, middle := data.Size-crop, (data.Size-crop)/2 // the odd pixel at bottom and right
+	if views == 1 {
+		return [][3]int{{middle, middle, 0}}
+	}
+	var all [][3]int
+	for mirrored := range 2 {
+		all = append(all, [3]int{0, 0, mirrored}, [3]int{0, end, mirrored}, [3]int{end, 0, mirrored}, [3]int{end, end, mirrored}, [3]int{middle, middle, mirrored})
+	}
+	return all
+}
+
+// crops cuts and mirrors the views of a record without the pipeline.
+func crops(ds *records.Dataset, row records.Row, views, crop int) (images [][]float32) {
+	size := data.Size
+	for _, v := range places(views, crop) {
+		image := make([]float32, 0, 3*crop*crop)
+		for c := range 3 {
+			for y := range crop {
+				for x := range crop {
+					if v[2] == 1 {
+						x = crop - 1 - x
+					}
+					at := (c*size+v[0]+y)*size + v[1] + x
+					image = append(image, float32(row.U8[at])-ds.Mean.Mean[at])
+				}
+			}
+		}
+		images = append(images, image)
+	}
+	return images
+}
+
+// probabilities averages what the engines say of a record over the views, cut by hand.
+func probabilities(t *testing.T, ds *records.Dataset, row records.Row, engines []model.Engine, views int) []float64 {
 	t.Helper()
-	r := Result{Split: "val", Views: len(views), Nets: len(engines)}
-	size, loss := data.Size, 0.0
+	mean := make([]float64, data.Classes)
+	for _, e := range engines {
+		for _, image := range crops(ds, row, views, e.Net().Input.H) {
+			probs := make([]float32, data.Classes)
+			if err := e.Predict(image, 1, probs); err != nil {
+				t.Fatal(err)
+			}
+			for c, p := range probs {
+				mean[c] += float64(p)
+			}
+		}
+	}
+	for c := range mean {
+		mean[c] /= float64(len(engines) * views)
+	}
+	return mean
+}
+
+// byHand crops, mirrors and averages without the pipeline.
+func byHand(t *testing.T, ds *records.Dataset, split *records.Split, engines []model.Engine, views int) Result {
+	t.Helper()
+	r := Result{Split: "val", Views: views, Nets: len(engines)}
+	loss := 0.0
 	for i := range split.Len() {
 		row, err := split.Row(i, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		mean := make([]float64, data.Classes)
-		for _, e := range engines {
-			for _, v := range views {
-				image := make([]float32, 0, 3*crop*crop)
-				for c := range 3 {
-					for y := range crop {
-						for x := range crop {
-							if v[2] == 1 {
-								x = crop - 1 - x
-							}
-							at := (c*size+v[0]+y)*size + v[1] + x
-							image = append(image, float32(row.U8[at])-ds.Mean.Mean[at])
-						}
-					}
-				}
-				probs := make([]float32, data.Classes)
-				if err := e.Predict(image, 1, probs); err != nil {
-					t.Fatal(err)
-				}
-				for c, p := range probs {
-					mean[c] += float64(p)
-				}
-			}
-		}
+		mean := probabilities(t, ds, row, engines, views)
 		above := 0
 		for _, p := range mean {
 			if p > mean[row.Label] {
@@ -98,19 +130,11 @@ func byHand(t *testing.T, ds *records.Dataset, split *records.Split, engines []m
 		if above < 5 {
 			r.Top5++
 		}
-		loss -= math.Log(mean[row.Label] / float64(len(engines)*len(views)))
+		loss -= math.Log(mean[row.Label])
 	}
 	r.Loss = loss / float64(r.Images)
 	return r
 }
-
-var (
-	center = [][3]int{{2, 2, 0}} // (13-8)/2, the odd pixel at bottom and right
-	ten    = [][3]int{
-		{0, 0, 0}, {0, 5, 0}, {5, 0, 0}, {5, 5, 0}, {2, 2, 0},
-		{0, 0, 1}, {0, 5, 1}, {5, 0, 1}, {5, 5, 1}, {2, 2, 1},
-	}
-)
 
 // The result is that of crops made by hand, whatever the batch, and whether it fits
 // the engine's.
@@ -118,13 +142,13 @@ func TestViewsAndEnsembles(t *testing.T) {
 	ds, split := openVal(t, data)
 	for _, tc := range []struct {
 		name  string
-		views [][3]int
+		views int
 		seeds []uint64
 	}{
-		{"centre, one net", center, []uint64{1}},
-		{"ten views, one net", ten, []uint64{1}},
-		{"centre, three nets", center, []uint64{1, 2, 3}},
-		{"ten views, two nets", ten, []uint64{4, 2}},
+		{"centre, one net", 1, []uint64{1}},
+		{"ten views, one net", 10, []uint64{1}},
+		{"centre, three nets", 1, []uint64{1, 2, 3}},
+		{"ten views, two nets", 10, []uint64{4, 2}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, batch := range []int{1, 3, 10, 64} {
@@ -133,7 +157,7 @@ func TestViewsAndEnsembles(t *testing.T) {
 					engines = append(engines, net(seed, batch))
 				}
 				want := byHand(t, ds, split, engines, tc.views)
-				got, err := Evaluate(t.Context(), engines, ds, split, Options{Views: len(tc.views), Workers: 2})
+				got, err := Evaluate(t.Context(), engines, ds, split, Options{Views: tc.views, Workers: 2})
 				if err != nil || got != want {
 					t.Errorf("batch %d: %+v, error %v; by hand %+v", batch, got, err, want)
 				}
@@ -250,7 +274,7 @@ func TestRefused(t *testing.T) {
 		{"no net", nil, ds, split, Options{}, "no net given"},
 		{"views", []model.Engine{good}, ds, split, Options{Views: 5}, "5 views: must be 1 (centre) or 10"},
 		{"batch", []model.Engine{good}, ds, split, Options{Batch: -1}, "batch of -1 images"},
-		{"another crop", []model.Engine{good, engine(traintest.Net(data.Classes, 6))}, ds, split, Options{}, "nets of different kinds cannot be averaged: linear takes {3 8 8} for 7 classes"},
+		{"one of other classes", []model.Engine{good, engine(traintest.Net(8, crop))}, ds, split, Options{}, " has 7 classes, and net linear has 8 outputs"},
 		{"other classes", []model.Engine{engine(traintest.Net(8, crop))}, ds, split, Options{}, " has 7 classes, and net linear has 8 outputs"},
 		{"channels", []model.Engine{engine(grey)}, ds, split, Options{}, " has images of 3 channels, and net linear takes 1"},
 		{"oblong", []model.Engine{engine(oblong)}, ds, split, Options{}, "net linear takes crops of 8x4: only square ones"},
@@ -263,11 +287,10 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// A damaged record is never left out.
-func TestDamagedRecord(t *testing.T) {
-	ds, split := openVal(t, data)
-	shard := filepath.Join(ds.Dir, records.ShardName("val", 0, 1))
-	file, err := os.OpenFile(shard, os.O_RDWR, 0)
+// damage alters a byte in the middle of the split's only shard, and returns the row.
+func damage(t *testing.T, ds *records.Dataset, split *records.Split) (row int) {
+	t.Helper()
+	file, err := os.OpenFile(filepath.Join(ds.Dir, records.ShardName("val", 0, 1)), os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,9 +307,22 @@ func TestDamagedRecord(t *testing.T) {
 	if _, err := file.WriteAt(b[:], stat.Size()/2); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Evaluate(t.Context(), []model.Engine{net(1, 8)}, ds, split, Options{})
+	for row := range split.Len() {
+		if _, err := split.Row(row, nil); err != nil {
+			return row
+		}
+	}
+	t.Fatal("no row is damaged")
+	return -1
+}
+
+// A damaged record is never left out unless that is asked for.
+func TestDamagedRecord(t *testing.T) {
+	ds, split := openVal(t, data)
+	row := damage(t, ds, split)
+	_, err := Evaluate(t.Context(), []model.Engine{net(1, 8)}, ds, split, Options{})
 	var corrupt *records.CorruptError
-	if !errors.As(err, &corrupt) || corrupt.File != shard || corrupt.Row < 0 || !strings.HasPrefix(err.Error(), "evaluating val: no record may be left out of an evaluation: ") {
+	if !errors.As(err, &corrupt) || filepath.Base(corrupt.File) != records.ShardName("val", 0, 1) || corrupt.Row != row || !strings.HasPrefix(err.Error(), "evaluating val: no record may be left out of an evaluation: ") {
 		t.Errorf("error %v", err)
 	}
 }
