@@ -33,6 +33,7 @@ type Kind string
 // The kinds of layers that a Net may have.
 const (
 	Conv    Kind = "conv"    // convolution with bias: Out, Kernel, Stride, Pad, PadEnd, Groups
+	Local   Kind = "local"   // locally connected with bias, cuda-convnet's: a convolution with kernels of its own at each output position
 	ReLU    Kind = "relu"    // max(0, x), the paper's section 3.1
 	Tanh    Kind = "tanh"    // the hyperbolic tangent, what section 3.1 compares ReLUs with
 	LRN     Kind = "lrn"     // local response normalisation over channels, section 3.3: Size, Alpha, Beta, K, Groups
@@ -51,10 +52,10 @@ type Layer struct {
 	Name string `json:"name"`
 	Kind Kind   `json:"kind"`
 
-	Out    int  `json:"out,omitempty"`     // conv, fc: output channels
-	Kernel int  `json:"kernel,omitempty"`  // conv, maxpool: side of the square window
-	Stride int  `json:"stride,omitempty"`  // conv, maxpool: step of the window
-	Pad    int  `json:"pad,omitempty"`     // conv: zero rows and columns on each of the four sides
+	Out    int  `json:"out,omitempty"`     // conv, local, fc: output channels
+	Kernel int  `json:"kernel,omitempty"`  // conv, local, maxpool: side of the square window
+	Stride int  `json:"stride,omitempty"`  // conv, local, maxpool: step of the window
+	Pad    int  `json:"pad,omitempty"`     // conv, local: zero rows and columns on each of the four sides
 	PadEnd int  `json:"pad_end,omitempty"` // conv: zero rows below and columns to the right, on top of Pad
 	Groups int  `json:"groups,omitempty"`  // conv: output group g sees input group g only; lrn: channels see those of their own group only; 0 means 1
 	Ceil   bool `json:"ceil,omitempty"`    // maxpool: round the output size up, windows may hang over the end
@@ -66,11 +67,14 @@ type Layer struct {
 
 	Rate float64 `json:"rate,omitempty"` // dropout: probability of a unit being zeroed when training
 
-	InitStd     float64 `json:"init_std,omitempty"`      // conv, fc: standard deviation of the initial weights
-	InitBias    float64 `json:"init_bias,omitempty"`     // conv, fc: initial value of the biases
-	InitBound   float64 `json:"init_bound,omitempty"`    // conv, fc: instead of both, weights and biases are uniform in +-this
-	BiasLRMult  float64 `json:"bias_lr_mult,omitempty"`  // conv, fc: learning rate of the biases over the net's; 0 means 1
-	BiasNoDecay bool    `json:"bias_no_decay,omitempty"` // conv, fc: biases are free of weight decay
+	// Of layers with weights:
+	InitStd     float64 `json:"init_std,omitempty"`      // standard deviation of the initial weights
+	InitBias    float64 `json:"init_bias,omitempty"`     // initial value of the biases
+	InitBound   float64 `json:"init_bound,omitempty"`    // instead of both, weights and biases are uniform in +-this
+	BiasLRMult  float64 `json:"bias_lr_mult,omitempty"`  // learning rate of the biases over the net's; 0 means 1
+	BiasNoDecay bool    `json:"bias_no_decay,omitempty"` // biases are free of weight decay
+	DecayMult   float64 `json:"decay_mult,omitempty"`    // weight decay over the net's; 0 means 1
+	NoDecay     bool    `json:"no_decay,omitempty"`      // weights and biases are free of weight decay
 }
 
 // Net is a feed-forward network as data. It marshals to JSON and back without
@@ -85,7 +89,7 @@ type Net struct {
 // ParamSpec describes one learnable tensor of a Net.
 type ParamSpec struct {
 	Name      string  // layer's name + ".weight" or ".bias"
-	Shape     []int   // conv [out][in/groups][kh][kw], fc [out][in], bias [out]
+	Shape     []int   // conv [out][in/groups][kh][kw], local [height*width][out][in*kh*kw], fc [out][in], bias [out], of local [height*width][out]
 	Std       float64 // standard deviation of the initial values around Bias; 0 for a constant
 	Bias      float64 // mean of the initial values
 	Bound     float64 // if not 0, the initial values are uniform in +-Bound, and Std and Bias 0
@@ -102,8 +106,8 @@ func (p ParamSpec) Len() int {
 	return n
 }
 
-// weighted reports whether the layer has weights and biases.
-func (l *Layer) weighted() bool { return l.Kind == Conv || l.Kind == FC }
+// Weighted reports whether the layer has weights and biases.
+func (l *Layer) Weighted() bool { return l.Kind == Conv || l.Kind == Local || l.Kind == FC }
 
 // GroupCount returns the number of groups of a convolution or a normalisation, at
 // least 1.
@@ -120,29 +124,40 @@ func (n *Net) Params() []ParamSpec {
 	in := n.Input
 	for i := range n.Layers {
 		l := &n.Layers[i]
-		if l.weighted() {
-			ps = append(ps, l.params(in)...)
+		if l.Weighted() {
+			ps = append(ps, l.params(in, shapes[i])...)
 		}
 		in = shapes[i]
 	}
 	return ps
 }
 
-// params returns the weight and the bias of a conv or fc layer with input in.
-func (l *Layer) params(in Shape) []ParamSpec {
-	shape := []int{l.Out, in.Size()}
-	if l.Kind == Conv {
+// params returns the weight and the bias of a layer that has them.
+func (l *Layer) params(in, out Shape) []ParamSpec {
+	shape, bias := []int{l.Out, in.Size()}, []int{l.Out}
+	switch l.Kind {
+	case Conv:
 		shape = []int{l.Out, in.C / l.GroupCount(), l.Kernel, l.Kernel}
+	case Local:
+		shape = []int{out.H * out.W, l.Out, in.C * l.Kernel * l.Kernel}
+		bias = shape[:2:2]
 	}
-	lr, decay := l.BiasLRMult, 1.0
+	lr, decay := l.BiasLRMult, l.DecayMult
 	if lr == 0 {
 		lr = 1
 	}
-	if l.BiasNoDecay {
+	if decay == 0 {
+		decay = 1
+	}
+	if l.NoDecay {
 		decay = 0
 	}
+	biasDecay := decay
+	if l.BiasNoDecay {
+		biasDecay = 0
+	}
 	return []ParamSpec{
-		{Name: l.Name + ".weight", Shape: shape, Std: l.InitStd, Bound: l.InitBound, LRMult: 1, DecayMult: 1},
-		{Name: l.Name + ".bias", Shape: []int{l.Out}, Bias: l.InitBias, Bound: l.InitBound, LRMult: lr, DecayMult: decay},
+		{Name: l.Name + ".weight", Shape: shape, Std: l.InitStd, Bound: l.InitBound, LRMult: 1, DecayMult: decay},
+		{Name: l.Name + ".bias", Shape: bias, Bias: l.InitBias, Bound: l.InitBound, LRMult: lr, DecayMult: biasDecay},
 	}
 }

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"fmt"
 	"encoding/json"
 	"errors"
 	"math"
@@ -294,7 +295,10 @@ func TestValidate(t *testing.T) {
 		{"groups within a channel", set("norm1", func(l *Layer) { l.Kind, l.Groups = LRNWithinChannel, 2 }), "norm1: 2 groups: a normalisation within channels has none"},
 		{"rate", set("drop6", func(l *Layer) { l.Rate = 1 }), "drop6: rate 1 is not in [0, 1)"},
 		{"rate nan", set("drop6", func(l *Layer) { l.Rate = math.NaN() }), "drop6: rate NaN"},
-		{"std", set("fc8", func(l *Layer) { l.InitStd = -1 }), "fc8: init_std and bias_lr_mult must not be negative"},
+		{"std", set("fc8", func(l *Layer) { l.InitStd = -1 }), "fc8: init_std, bias_lr_mult and decay_mult must not be negative"},
+		{"decay", set("fc8", func(l *Layer) { l.DecayMult = -1 }), "fc8: init_std, bias_lr_mult and decay_mult must not be negative"},
+		{"local groups", set("conv5", func(l *Layer) { l.Kind = Local }), "conv5: pad_end and groups are for convolutions"},
+		{"local size", set("conv1", func(l *Layer) { l.Kind, l.PadEnd, l.Stride, l.Out, l.Kernel, l.Pad = Local, 0, 1, 512, 9, 4 }), "conv1: 2097152 kernels of 243 weights are more than"},
 		{"std inf", set("fc8", func(l *Layer) { l.InitStd = math.Inf(1) }), "fc8: an initial value or multiplier is not a finite number"},
 		{"bound", set("fc8", func(l *Layer) { l.InitBound = 0.1 }), "fc8: init_bound must not be negative, nor stand beside init_std or init_bias"},
 		{"bound nan", set("fc8", func(l *Layer) { l.InitStd, l.InitBound = 0, math.NaN() }), "fc8: an initial value or multiplier is not a finite number"},
@@ -375,5 +379,31 @@ func TestRecipe(t *testing.T) {
 	paper := Recipe{Batch: 128, Epochs: 90, LearningRate: 0.01, Momentum: 0.9, WeightDecay: 0.0005, Schedule: "plateau", Factor: 0.1, Color: "eigenvalue"}
 	if got := preset(t, "alexnet", 1000).Recipe(); !reflect.DeepEqual(got, paper) {
 		t.Errorf("alexnet: %+v, want %+v", got, paper)
+	}
+}
+
+// TestLocal: the sizes of a locally connected layer, whose kernels are used once.
+func TestLocal(t *testing.T) {
+	n := &Net{Name: "n", Input: Shape{C: 3, H: 5, W: 6}, Classes: 2, Layers: []Layer{
+		{Name: "local", Kind: Local, Out: 4, Kernel: 3, Stride: 2, Pad: 1, BiasLRMult: 2, NoDecay: true},
+		{Name: "fc", Kind: FC, Out: 2, DecayMult: 2.5, BiasNoDecay: true},
+		{Name: "prob", Kind: Softmax},
+	}}
+	rows := n.Table()
+	if r := rows[0]; r.Output != (Shape{C: 4, H: 3, W: 3}) || r.Params != 9*4*(27+1) || r.MACs != 9*4*27 || r.Detail != "3x3/2 pad 1" {
+		t.Errorf("the layer is %+v", r)
+	}
+	ps := n.Params()
+	if fmt.Sprint(ps[0].Shape, ps[1].Shape) != "[9 4 27] [9 4]" {
+		t.Errorf("shapes %v, %v", ps[0].Shape, ps[1].Shape)
+	}
+	want := []float64{0, 0, 2.5, 0}
+	for i, p := range ps {
+		if p.DecayMult != want[i] {
+			t.Errorf("%s: decay times %g, want %g", p.Name, p.DecayMult, want[i])
+		}
+	}
+	if ps[1].LRMult != 2 || ps[0].LRMult != 1 {
+		t.Errorf("rates times %g and %g", ps[0].LRMult, ps[1].LRMult)
 	}
 }

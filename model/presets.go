@@ -178,7 +178,7 @@ func alexNetSmall(classes int) *Net {
 		switch {
 		case l.Kind == Dropout:
 			l.Rate = 0.2
-		case l.weighted():
+		case l.Weighted():
 			if l.Name == "conv1" {
 				l.Kernel, l.Stride, l.PadEnd = 5, 2, 1
 			}
@@ -209,7 +209,7 @@ func alexNet2012(classes int) *Net {
 		switch l := &n.Layers[i]; {
 		case l.Kind == LRN:
 			l.Alpha, l.Groups = 1e-4/5, 2
-		case l.weighted():
+		case l.Weighted():
 			l.BiasLRMult, l.BiasNoDecay = 2, true
 			if l.Name == "conv3" || l.Name == "conv4" || l.Name == "conv5" {
 				l.InitStd = 0.03
@@ -232,7 +232,7 @@ func alexNetCaffe(classes int) *Net {
 		switch l := &n.Layers[i]; {
 		case l.Kind == LRN:
 			l.Alpha, l.K = 1e-4/5, 1
-		case l.weighted():
+		case l.Weighted():
 			l.PadEnd, l.InitBias = 0, l.InitBias/10
 			l.BiasLRMult, l.BiasNoDecay = 2, true
 			if l.Name == "fc6" || l.Name == "fc7" {

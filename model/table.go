@@ -27,10 +27,12 @@ func (n *Net) Table() []TableRow {
 	for i := range n.Layers {
 		l := &n.Layers[i]
 		r := TableRow{Layer: l.Name, Kind: l.Kind, Detail: l.detail(), Output: shapes[i]}
-		if l.weighted() {
-			ps := l.params(in)
+		if l.Weighted() {
+			ps := l.params(in, shapes[i])
 			r.Params = int64(ps[0].Len() + ps[1].Len())
-			r.MACs = int64(ps[0].Len()) * int64(shapes[i].H*shapes[i].W)
+			if r.MACs = int64(ps[0].Len()); l.Kind == Conv {
+				r.MACs *= int64(shapes[i].H * shapes[i].W)
+			}
 		}
 		if l.Kind == Conv || l.Groups > 1 {
 			r.Groups = l.GroupCount()
@@ -61,7 +63,7 @@ func (n *Net) MACs() int64 {
 // detail says in a few letters what the layer's fields are.
 func (l *Layer) detail() string {
 	switch l.Kind {
-	case Conv, MaxPool:
+	case Conv, Local, MaxPool:
 		var b strings.Builder
 		fmt.Fprintf(&b, "%dx%d", l.Kernel, l.Kernel)
 		if l.Stride != 1 {

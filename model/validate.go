@@ -95,7 +95,7 @@ func validShape(s Shape) bool {
 
 // output returns the layer's output for the input in, or what is wrong.
 func (l *Layer) output(in Shape) (Shape, string) {
-	if l.weighted() {
+	if l.Weighted() {
 		if p := l.checkWeights(); p != "" {
 			return Shape{}, p
 		}
@@ -103,6 +103,8 @@ func (l *Layer) output(in Shape) (Shape, string) {
 	switch l.Kind {
 	case Conv:
 		return l.convOutput(in)
+	case Local:
+		return l.localOutput(in)
 	case FC:
 		if in.Size() > maxSize/l.Out {
 			return Shape{}, fmt.Sprintf("%d x %d weights are more than %d", l.Out, in.Size(), maxSize)
@@ -145,13 +147,13 @@ func (l *Layer) checkWeights() string {
 	if l.Out < 1 || l.Out > maxDim {
 		return fmt.Sprintf("%d outputs: there must be 1..%d", l.Out, maxDim)
 	}
-	for _, v := range [4]float64{l.InitStd, l.InitBias, l.InitBound, l.BiasLRMult} {
+	for _, v := range [5]float64{l.InitStd, l.InitBias, l.InitBound, l.BiasLRMult, l.DecayMult} {
 		if math.IsNaN(v) || math.Abs(v) > math.MaxFloat32 {
 			return "an initial value or multiplier is not a finite number"
 		}
 	}
-	if l.InitStd < 0 || l.BiasLRMult < 0 {
-		return "init_std and bias_lr_mult must not be negative"
+	if l.InitStd < 0 || l.BiasLRMult < 0 || l.DecayMult < 0 {
+		return "init_std, bias_lr_mult and decay_mult must not be negative"
 	}
 	if l.InitBound < 0 || l.InitBound > 0 && (l.InitStd != 0 || l.InitBias != 0) {
 		return "init_bound must not be negative, nor stand beside init_std or init_bias"
@@ -177,6 +179,21 @@ func (l *Layer) convOutput(in Shape) (Shape, string) {
 	out := Shape{C: l.Out, H: h/l.Stride + 1, W: w/l.Stride + 1}
 	if weights := l.Kernel * l.Kernel; weights > maxSize/(in.C/g) || weights*(in.C/g) > maxSize/l.Out || !validShape(out) {
 		return Shape{}, fmt.Sprintf("weights or output are larger than %d values", maxSize)
+	}
+	return out, ""
+}
+
+// localOutput is convOutput for a layer that has a kernel a position.
+func (l *Layer) localOutput(in Shape) (Shape, string) {
+	if l.PadEnd != 0 || l.GroupCount() != 1 {
+		return Shape{}, "pad_end and groups are for convolutions"
+	}
+	out, problem := l.convOutput(in)
+	if problem != "" {
+		return out, problem
+	}
+	if kernels := out.H * out.W * l.Out; kernels > maxSize/(in.C*l.Kernel*l.Kernel) {
+		return Shape{}, fmt.Sprintf("%d kernels of %d weights are more than %d", kernels, in.C*l.Kernel*l.Kernel, maxSize)
 	}
 	return out, ""
 }

@@ -24,6 +24,7 @@ func tinyNet() *model.Net {
 		{Name: "relu1", Kind: model.ReLU},
 		{Name: "norm1", Kind: model.LRN, Size: 3, Alpha: 0.1, Beta: 0.75, K: 1},
 		{Name: "pool1", Kind: model.MaxPool, Kernel: 3, Stride: 2},
+		{Name: "local1", Kind: model.Local, Out: 4, Kernel: 3, Stride: 1, Pad: 1, InitStd: 0.3, NoDecay: true},
 		{Name: "conv2", Kind: model.Conv, Out: 6, Kernel: 3, Stride: 2, Pad: 1, Groups: 2, InitStd: 0.4, InitBias: 0.1},
 		{Name: "pool2", Kind: model.MaxPool, Kernel: 2, Stride: 1, Ceil: true},
 		{Name: "relu2", Kind: model.ReLU},
@@ -31,7 +32,7 @@ func tinyNet() *model.Net {
 		{Name: "fc3", Kind: model.FC, Out: 9, InitStd: 0.4, InitBias: 0.2, BiasLRMult: 2, BiasNoDecay: true},
 		{Name: "relu3", Kind: model.ReLU},
 		{Name: "drop3", Kind: model.Dropout, Rate: 0.3},
-		{Name: "fc4", Kind: model.FC, Out: 7, InitStd: 0.5},
+		{Name: "fc4", Kind: model.FC, Out: 7, InitStd: 0.5, DecayMult: 3},
 		{Name: "prob", Kind: model.Softmax},
 	}}
 }
@@ -421,8 +422,13 @@ func TestUpdate(t *testing.T) {
 				v[p] = make([]float64, s.Len())
 			}
 			mult, decay := 1.0, 0.05
-			if s.Name == "fc3.bias" {
+			switch s.Name {
+			case "fc3.bias":
 				mult, decay = 2, 0
+			case "local1.weight", "local1.bias":
+				decay = 0
+			case "fc4.weight", "fc4.bias":
+				decay *= 3
 			}
 			want := make([]float64, s.Len())
 			for i := range want {
@@ -501,7 +507,7 @@ func TestErrors(t *testing.T) {
 	wrong := model.State{Weights: append([]model.Tensor{}, st.Weights...)}
 	wrong.Weights[2].Shape = []int{1}
 	broken := tinyNet()
-	broken.Layers[4].Groups = 5
+	broken.Layers[5].Groups = 5
 	e := newEngine(t, net, Options{Batch: 3})
 	before := snapshot(t, e)
 	probs := make([]float32, 3*7)
@@ -526,7 +532,7 @@ func TestErrors(t *testing.T) {
 		{"no batch", newErr(net, st, Options{}), "a batch of 0 images: at least 1 is needed"},
 		{"threads", newErr(net, st, Options{Batch: 1, Threads: -1}), "-1 threads"},
 		{"net", newErr(broken, model.State{}, Options{Batch: 1}), "net tiny: conv2: 5 groups do not divide"},
-		{"weights", newErr(net, wrong, Options{Batch: 1}), "weights do not fit net tiny: conv2.weight is [1], the net needs [6 2 3 3]"},
+		{"weights", newErr(net, wrong, Options{Batch: 1}), "weights do not fit net tiny: local1.weight is [1], the net needs [12 4 36]"},
 		{"restore", func() error { return e.Restore(wrong) }, "weights do not fit net tiny"},
 		{"restore velocity", func() error { return e.Restore(model.State{Weights: before.Weights, Velocity: before.Velocity[1:]}) },
 			"velocity: weights do not fit net tiny: conv1.bias stands where conv1.weight is expected"},

@@ -73,6 +73,9 @@ func (m *machinery) planPlain(net *model.Net, index int, in layout, out model.Sh
 			p.out.chunk = 1 // the order that oneDNN knows
 		}
 		p.kernel = newConvKernel(m, l, in, p.out)
+	case model.Local:
+		p.out.chunk = 1
+		p.kernel = newLocalKernel(m, l, in, p.out)
 	case model.FC:
 		p.out.chunk = 1
 		p.kernel = newFCKernel(m, in, l.Out)

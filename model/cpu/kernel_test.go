@@ -226,6 +226,32 @@ func TestConvRandom(t *testing.T) {
 	}
 }
 
+func TestLocal(t *testing.T) {
+	for i, c := range []struct {
+		l        model.Layer
+		in       model.Shape
+		n, batch int
+		chunk    int
+		withoutX bool
+	}{
+		{model.Layer{Out: 1, Kernel: 1, Stride: 1}, model.Shape{C: 1, H: 1, W: 1}, 1, 1, 1, false},
+		{model.Layer{Out: 3, Kernel: 3, Stride: 1, Pad: 1}, model.Shape{C: 2, H: 4, W: 3}, 3, 5, 1, false},
+		{model.Layer{Out: 2, Kernel: 3, Stride: 2}, model.Shape{C: 3, H: 6, W: 7}, 9, 9, chunkImages, false},
+		{model.Layer{Out: 2, Kernel: 2, Stride: 3, Pad: 1}, model.Shape{C: 1, H: 5, W: 4}, 2, 2, 2, false},
+		{model.Layer{Out: 2, Kernel: 2, Stride: 1, Pad: 3}, model.Shape{C: 1, H: 1, W: 2}, 1, 8, 8, false},
+		{model.Layer{Out: 2, Kernel: 2, Stride: 1}, model.Shape{C: 1, H: 3, W: 2}, 2, 2, 1, true},
+	} {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			c.l.Kind = model.Local
+			b := newBench(t, c.l, c.in, c.n, c.batch, c.chunk, 2, uint64(i))
+			if c.withoutX {
+				b.t.dx = nil
+			}
+			checkLayer(t, b, nil)
+		})
+	}
+}
+
 func TestFC(t *testing.T) {
 	for i, c := range []struct {
 		in       model.Shape

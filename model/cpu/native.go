@@ -67,7 +67,7 @@ func (m *machinery) nativeLayer(net *model.Net, index int, in layout, out model.
 // hasWeights reports whether one of the layers is trained.
 func hasWeights(layers []model.Layer) bool {
 	for i := range layers {
-		if layers[i].Kind == model.Conv || layers[i].Kind == model.FC {
+		if layers[i].Weighted() {
 			return true
 		}
 	}

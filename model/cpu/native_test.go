@@ -145,6 +145,7 @@ func TestNativeLayers(t *testing.T) {
 		{model.Layer{Kind: model.ReLU}, model.Shape{C: 16, H: 3, W: 3}},
 		{model.Layer{Kind: model.Dropout, Rate: 0.3}, model.Shape{C: 16, H: 5, W: 3}},
 		{model.Layer{Kind: model.FC, Out: 19}, model.Shape{C: 16, H: 3, W: 2}},
+		{model.Layer{Kind: model.Local, Out: 19, Kernel: 3, Stride: 1, Pad: 1}, model.Shape{C: 16, H: 5, W: 4}},
 	} {
 		for _, relu := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d %s %v/relu %v", i, c.l.Kind, c.in, relu), func(t *testing.T) {
@@ -160,7 +161,7 @@ func TestNativeLayers(t *testing.T) {
 // orders of oneDNN's and its input's gradient is needed.
 func sandwich(l model.Layer, in model.Shape, relu bool) *model.Net {
 	l.Name = "layer"
-	if l.Kind == model.Conv || l.Kind == model.FC {
+	if l.Weighted() {
 		l.InitStd, l.InitBias = 0.1, 0.05
 	}
 	net := &model.Net{Name: "sandwich", Input: in, Classes: 5, Layers: []model.Layer{

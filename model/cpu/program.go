@@ -91,7 +91,7 @@ func (b *builder) planLayers() error {
 			return err
 		}
 		n := &layerNodes{name: l.Name, plan: plan, call: b.p.call, first: i == 0, needDX: trained,
-			trained: l.Kind == model.Conv || l.Kind == model.FC}
+			trained: l.Weighted()}
 		trained = trained || n.trained
 		b.plans, b.p.layers = append(b.plans, plan), append(b.p.layers, n)
 		at = plan.out

@@ -16,6 +16,8 @@ func refLayer(l *model.Layer, in, out model.Shape, x, w, b, mask []float64) []fl
 	switch l.Kind {
 	case model.Conv:
 		return refConv(l, in, out, x, w, b)
+	case model.Local:
+		return refLocal(l, in, out, x, w, b)
 	case model.FC:
 		y := make([]float64, l.Out)
 		for o := range y {
@@ -68,6 +70,28 @@ func refConv(l *model.Layer, in, out model.Shape, x, w, b []float64) []float64 {
 				}
 				y[(o*out.H+oy)*out.W+ox] = s
 			}
+		}
+	}
+	return y
+}
+
+func refLocal(l *model.Layer, in, out model.Shape, x, w, b []float64) []float64 {
+	y := make([]float64, out.Size())
+	for p := range out.H * out.W {
+		for o := range out.C {
+			kernel := p*out.C + o
+			s := b[kernel]
+			for c := range in.C {
+				for ky := range l.Kernel {
+					for kx := range l.Kernel {
+						iy, ix := p/out.W*l.Stride+ky-l.Pad, p%out.W*l.Stride+kx-l.Pad
+						if iy >= 0 && iy < in.H && ix >= 0 && ix < in.W {
+							s += w[((kernel*in.C+c)*l.Kernel+ky)*l.Kernel+kx] * x[(c*in.H+iy)*in.W+ix]
+						}
+					}
+				}
+			}
+			y[o*out.H*out.W+p] = s
 		}
 	}
 	return y
@@ -135,7 +159,7 @@ func refLogits(net *model.Net, params [][]float64, image []float64, masks map[in
 	for i := range net.Layers {
 		l := &net.Layers[i]
 		var w, b []float64
-		if l.Kind == model.Conv || l.Kind == model.FC {
+		if l.Weighted() {
 			w, b = params[p], params[p+1]
 			p += 2
 		}
