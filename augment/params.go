@@ -40,6 +40,9 @@ type Geometry struct {
 	// 2048 is 32 x 32 x 2), so the last is left out by default; the code
 	// released with it used 33 x 33.
 	Inclusive bool
+	// NoFlip keeps random crops from being mirrored, for pictures whose mirror images
+	// mean something else, such as digits. It changes nothing else of a draw.
+	NoFlip bool
 }
 
 // Check returns an error that says what is wrong with a geometry in which no
@@ -104,7 +107,7 @@ func (sm *Sampler) Draw(seed uint64, epoch int, index int64, g Geometry, c *Colo
 		Top:  int(s.below(g.offsets(g.Height))),
 		Left: int(s.below(g.offsets(g.Width))),
 	}
-	p.Flip = s.below(2) == 1
+	p.Flip = s.below(2) == 1 && !g.NoFlip
 	if c != nil {
 		var alpha [3]float64
 		alpha[0], alpha[1] = s.normals()

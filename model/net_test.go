@@ -1,9 +1,9 @@
 package model
 
 import (
-	"fmt"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -130,7 +130,7 @@ func TestAlexNetSmall(t *testing.T) {
 
 func TestPresetErrors(t *testing.T) {
 	_, err := Preset("vgg", 10)
-	if err == nil || !strings.Contains(err.Error(), `unknown net "vgg": there are alexnet, alexnet-small`) {
+	if err == nil || !strings.Contains(err.Error(), `unknown net "vgg": there are alexnet, as-run-2012, caffe`) {
 		t.Errorf("got %v", err)
 	}
 	for _, classes := range []int{0, -1, 1 << 20} {

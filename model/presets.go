@@ -38,9 +38,9 @@ func DescribePresets() []PresetInfo {
 
 // Presets returns the names that Preset knows. "alexnet" is the net of "paper".
 func Presets() []string {
-	names := []string{"alexnet", "alexnet-small"}
+	names := []string{"alexnet"}
 	for _, p := range presets() {
-		if p.Name != p.Net {
+		if p.Name != "paper" {
 			names = append(names, p.Name)
 		}
 	}
@@ -67,6 +67,10 @@ func Presets() []string {
 //
 // "alexnet-small" has the layers of the paper's, narrow, for crops of 3x64x64: it
 // learns ten classes from a few thousand photographs within minutes on a CPU.
+//
+// "alexnet-conv6" is the paper's with a sixth convolution, of section 6.
+// "cifar-4layer" and "cifar-4layer-no-lrn" are cuda-convnet's for CIFAR-10, of section
+// 3.3; "lenet" is for MNIST.
 func Preset(name string, classes int) (*Net, error) {
 	for _, p := range presets() {
 		if name != p.Name && name != p.Net {
@@ -98,6 +102,12 @@ func presets() []namedNet {
 	torch.WeightDecay, torch.Color, torch.InclusiveCrops = 0.0001, "none", true
 	small.Batch, small.Epochs, small.LearningRate = 32, 10, 0.005
 	small.Schedule, small.DropAt = "step", []int{7, 9}
+	// cuda-convnet's files: 350 epochs on four fifths of the images, 150 on all, and
+	// ten at each of two lower rates.
+	cifar := Recipe{Batch: 128, Epochs: 520, LearningRate: 0.001, Momentum: 0.9, WeightDecay: 0.004,
+		Schedule: "step", DropAt: []int{500, 510}, Factor: 0.1, Color: "none", InclusiveCrops: true}
+	digits := Recipe{Batch: 64, Epochs: 16, LearningRate: 0.001, Momentum: 0.9, WeightDecay: 0.0005,
+		Schedule: "step", DropAt: []int{11, 14}, Factor: 0.1, Color: "none", NoFlip: true}
 	return []namedNet{
 		{PresetInfo{Name: "paper", Net: "alexnet", Recipe: paper,
 			About: "the net and the training that the paper of 2012 describes"}, alexNet},
@@ -121,6 +131,16 @@ func presets() []namedNet {
 			}}, alexNetTorchvision},
 		{PresetInfo{Name: "alexnet-small", Net: "alexnet-small", Recipe: small,
 			About: "the paper's layers, narrow, for ten classes of 64x64 crops on a CPU"}, alexNetSmall},
+		{PresetInfo{Name: "alexnet-conv6", Net: "alexnet-conv6", Recipe: paper,
+			About: "the paper's net with a sixth convolution (section 6, 1 CNN*), to be pre-trained on more classes"}, alexNetConv6},
+		{PresetInfo{Name: "cifar-4layer", Net: "cifar-4layer", Recipe: cifar,
+			About: "cuda-convnet's four-layer network for CIFAR-10, 11 % test error (section 3.3)"},
+			func(classes int) *Net { return cifar4Layer(classes, true) }},
+		{PresetInfo{Name: "cifar-4layer-no-lrn", Net: "cifar-4layer-no-lrn", Recipe: cifar,
+			About: "the one without response normalisation, 13 % test error"},
+			func(classes int) *Net { return cifar4Layer(classes, false) }},
+		{PresetInfo{Name: "lenet", Net: "lenet", Recipe: digits,
+			About: "LeNet-5 with ReLUs, as wide as Caffe's, for MNIST"}, leNet},
 	}
 }
 

@@ -18,11 +18,15 @@ func TestPresetTable(t *testing.T) {
 		recipe Recipe
 	}
 	want := map[string]row{
-		"paper":         {"alexnet", 224, 60965224, Recipe{128, 90, 0.01, 0.9, 0.0005, "plateau", nil, 0.1, "eigenvalue", 0, 0, 0, false}},
-		"as-run-2012":   {"alexnet-2012", 224, 60965224, Recipe{128, 91, 0.01, 0.9, 0.0005, "step", []int{25, 51, 79}, 0.1, "stddev", 67, 1.1, 32, true}},
-		"caffe":         {"alexnet-caffe", 227, 60965224, Recipe{256, 90, 0.01, 0.9, 0.0005, "step", []int{20, 40, 60, 80}, 0.1, "none", 0, 0, 0, true}},
-		"torchvision":   {"alexnet-torchvision", 224, 61100840, Recipe{256, 90, 0.01, 0.9, 0.0001, "step", []int{30, 60}, 0.1, "none", 0, 0, 0, true}},
-		"alexnet-small": {"alexnet-small", 64, 623272, Recipe{32, 10, 0.005, 0.9, 0.0005, "step", []int{7, 9}, 0.1, "eigenvalue", 0, 0, 0, false}},
+		"paper":               {"alexnet", 224, 60965224, Recipe{128, 90, 0.01, 0.9, 0.0005, "plateau", nil, 0.1, "eigenvalue", 0, 0, 0, false, false}},
+		"as-run-2012":         {"alexnet-2012", 224, 60965224, Recipe{128, 91, 0.01, 0.9, 0.0005, "step", []int{25, 51, 79}, 0.1, "stddev", 67, 1.1, 32, true, false}},
+		"caffe":               {"alexnet-caffe", 227, 60965224, Recipe{256, 90, 0.01, 0.9, 0.0005, "step", []int{20, 40, 60, 80}, 0.1, "none", 0, 0, 0, true, false}},
+		"torchvision":         {"alexnet-torchvision", 224, 61100840, Recipe{256, 90, 0.01, 0.9, 0.0001, "step", []int{30, 60}, 0.1, "none", 0, 0, 0, true, false}},
+		"alexnet-conv6":       {"alexnet-conv6", 224, 61555304, Recipe{128, 90, 0.01, 0.9, 0.0005, "plateau", nil, 0.1, "eigenvalue", 0, 0, 0, false, false}},
+		"cifar-4layer":        {"cifar-4layer", 24, 2112970 + 990*1153, Recipe{128, 520, 0.001, 0.9, 0.004, "step", []int{500, 510}, 0.1, "none", 0, 0, 0, true, false}},
+		"cifar-4layer-no-lrn": {"cifar-4layer-no-lrn", 24, 4864 + 102464 + 36*32*(577+289) + 1000*1153, Recipe{128, 520, 0.001, 0.9, 0.004, "step", []int{500, 510}, 0.1, "none", 0, 0, 0, true, false}},
+		"lenet":               {"lenet", 28, 431080 + 990*501, Recipe{64, 16, 0.001, 0.9, 0.0005, "step", []int{11, 14}, 0.1, "none", 0, 0, 0, false, true}},
+		"alexnet-small":       {"alexnet-small", 64, 623272, Recipe{32, 10, 0.005, 0.9, 0.0005, "step", []int{7, 9}, 0.1, "eigenvalue", 0, 0, 0, false, false}},
 	}
 	infos := DescribePresets()
 	if len(infos) != len(want) || infos[0].Name != "paper" {
@@ -190,5 +194,59 @@ func TestVariants(t *testing.T) {
 	}
 	if n := preset(t, "paper", 10).WithActivation(Tanh).WithActivation(ReLU); !reflect.DeepEqual(n, preset(t, "paper", 10)) {
 		t.Error("tanh and back is another net")
+	}
+}
+
+// TestConv6: between pool5 and the first fully connected layer, whose number moves
+// on; everything else is the paper's.
+func TestConv6(t *testing.T) {
+	n, paper := preset(t, "alexnet-conv6", 10), preset(t, "paper", 10)
+	want := strings.Replace(order(paper), "pool5 fc6 relu6 drop6 fc7 relu7 drop7 fc8", "pool5 conv6 relu6 fc7 relu7 drop7 fc8 relu8 drop8 fc9", 1)
+	if got := order(n); got != want {
+		t.Errorf("layers %s, want %s", got, want)
+	}
+	conv := Layer{Name: "conv6", Kind: Conv, Out: 256, Kernel: 3, Stride: 1, Pad: 1, InitStd: 0.01, InitBias: 1}
+	at := slices.IndexFunc(n.Layers, func(l Layer) bool { return l.Name == "conv6" })
+	if n.Layers[at] != conv {
+		t.Errorf("%+v, want %+v", n.Layers[at], conv)
+	}
+	rest := slices.Delete(slices.Clone(n.Layers), at, at+2)
+	for i, l := range rest {
+		l.Name = paper.Layers[i].Name
+		if l != paper.Layers[i] {
+			t.Errorf("%+v, the paper's is %+v", rest[i], paper.Layers[i])
+		}
+	}
+}
+
+// TestCifar compares the networks for CIFAR-10 with cuda-convnet's files.
+func TestCifar(t *testing.T) {
+	n, bare := preset(t, "cifar-4layer", 10), preset(t, "cifar-4layer-no-lrn", 10)
+	if want := "conv1 relu1 pool1 norm1 conv2 relu2 norm2 pool2 local3 relu3 local4 relu4 fc10 prob"; order(n) != want || order(bare) != order(n.WithoutLRN()) {
+		t.Errorf("layers %s and %s", order(n), order(bare))
+	}
+	sizes := map[string]Shape{"conv1": {64, 24, 24}, "pool1": {64, 12, 12}, "pool2": {64, 6, 6}, "local3": {64, 6, 6}, "local4": {32, 6, 6}}
+	for _, r := range n.Table() {
+		if w, ok := sizes[r.Layer]; ok && r.Output != w {
+			t.Errorf("%s gives %v, want %v", r.Layer, r.Output, w)
+		}
+	}
+	// Rates of the weights' decay: wc of the file over the recipe's 0.004.
+	wc := map[string]float64{"conv1": 0, "conv2": 0, "local3": 0.004, "local4": 0.004, "fc10": 0.01}
+	for _, n := range []*Net{n, bare} {
+		for _, p := range n.Params() {
+			layer, isBias := strings.CutSuffix(p.Name, ".bias")
+			layer = strings.TrimSuffix(layer, ".weight")
+			decay := wc[layer] / n.Recipe().WeightDecay
+			switch {
+			case isBias:
+				decay = 0
+			case n == bare && layer == "fc10":
+				decay = 1
+			}
+			if math.Abs(p.DecayMult-decay) > 1e-12 || isBias && p.LRMult != 2 || !isBias && p.LRMult != 1 {
+				t.Errorf("%s %s: decay times %g, want %g; rate times %g", n.Name, p.Name, p.DecayMult, decay, p.LRMult)
+			}
+		}
 	}
 }

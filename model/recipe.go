@@ -23,6 +23,8 @@ type Recipe struct {
 	// InclusiveCrops widens the random crops by the last offset: 33x33 of them for
 	// crops of 224 from 256, not the paper's 32x32.
 	InclusiveCrops bool `json:"inclusive_crops,omitempty"`
+	// NoFlip leaves the mirror images out: a mirrored digit is none.
+	NoFlip bool `json:"no_flip,omitempty"`
 }
 
 // Recipe returns the recommended training of the preset that the net is named

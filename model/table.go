@@ -80,9 +80,9 @@ func (l *Layer) detail() string {
 		}
 		return b.String()
 	case LRN:
-		return fmt.Sprintf("n %d alpha %g beta %g k %g", l.Size, l.Alpha, l.Beta, l.K)
+		return fmt.Sprintf("n %d alpha %.4g beta %g k %g", l.Size, l.Alpha, l.Beta, l.K)
 	case LRNWithinChannel:
-		return fmt.Sprintf("%dx%d alpha %g beta %g k %g", l.Size, l.Size, l.Alpha, l.Beta, l.K)
+		return fmt.Sprintf("%dx%d alpha %.4g beta %g k %g", l.Size, l.Size, l.Alpha, l.Beta, l.K)
 	case Dropout:
 		return fmt.Sprintf("%g", l.Rate)
 	}

@@ -37,6 +37,8 @@ type Options struct {
 	// has its own where it is 0 or 1. The groups begin with the epoch, whatever the
 	// batches are.
 	CropGroup int
+	// NoFlip leaves mirror images out of training (augment.Geometry).
+	NoFlip bool
 	// Type and Layout are those of the images: float32 and planar unless given.
 	Type   augment.Type
 	Layout augment.Layout
@@ -264,7 +266,7 @@ func (o *Options) checkRanges(steps int) error {
 
 // makeKernel makes the kernel for the images.
 func (p *Pipeline) makeKernel(o Options, sub []float32) (err error) {
-	p.geometry = augment.Geometry{Height: p.shape.H, Width: p.shape.W, Crop: o.Crop, Inclusive: o.Inclusive}
+	p.geometry = augment.Geometry{Height: p.shape.H, Width: p.shape.W, Crop: o.Crop, Inclusive: o.Inclusive, NoFlip: o.NoFlip}
 	if err := p.geometry.Check(); err != nil {
 		return &OptionError{"Crop", err.Error()}
 	}

@@ -274,8 +274,8 @@ func TestInclusiveCropsReachTheEdge(t *testing.T) {
 	r := usual
 	r.rows = 200
 	ds, split := open(t, r.write(t))
-	g := augment.Geometry{Height: r.shape.H, Width: r.shape.W, Crop: 11, Inclusive: true}
-	p, err := OpenSplit(t.Context(), ds, split, Options{Batch: 200, Crop: 11, Train: true, Inclusive: true, Seed: 4})
+	g := augment.Geometry{Height: r.shape.H, Width: r.shape.W, Crop: 11, Inclusive: true, NoFlip: true}
+	p, err := OpenSplit(t.Context(), ds, split, Options{Batch: 200, Crop: 11, Train: true, Inclusive: true, NoFlip: true, Seed: 4})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,6 +292,9 @@ func TestInclusiveCropsReachTheEdge(t *testing.T) {
 		params := augment.Draw(4, 0, index, g, nil)
 		if params.Top == 1 {
 			edge++
+		}
+		if params.Flip {
+			t.Fatalf("record %d is mirrored in spite of NoFlip", index)
 		}
 		augment.Apply(want, r.picture(int(index)), mean, 3, g, params)
 		if digest(b.Images[i*len(want):(i+1)*len(want)]) != digest(want) {

@@ -16,8 +16,8 @@ import (
 type flags struct {
 	Records string  `placeholder:"DIR" help:"Records that ingest made; with --resume those of the run."`
 	RunDir  string  `name:"run" placeholder:"DIR" help:"The run's folder (default: runs/NET)."`
-	Net     *string `enum:"alexnet,alexnet-small" help:"alexnet (default) or alexnet-small."`
-	Preset  *string `enum:"paper,as-run-2012,caffe,torchvision,alexnet-small" help:"A net with its recipe: paper (that of --net alexnet), as-run-2012, caffe, torchvision or alexnet-small. inspect net --preset NAME shows it."`
+	Net     *string `enum:"alexnet,alexnet-small,alexnet-conv6,cifar-4layer,cifar-4layer-no-lrn,lenet" help:"alexnet (default), alexnet-small, alexnet-conv6, cifar-4layer, cifar-4layer-no-lrn or lenet."`
+	Preset  *string `enum:"paper,as-run-2012,caffe,torchvision,alexnet-small,alexnet-conv6,cifar-4layer,cifar-4layer-no-lrn,lenet" help:"A net with its recipe: paper (that of --net alexnet), as-run-2012, caffe, torchvision, or the name of a net. inspect net --preset NAME shows it."`
 	Device  string  `enum:"auto,cpu,gpu" default:"auto" help:"auto, cpu or gpu."`
 	Resume  bool    `help:"Go on from the newest sound checkpoint of --run."`
 	Init    string  `placeholder:"FILE" help:"Take the first weights from a checkpoint or a safetensors file."`
@@ -40,6 +40,7 @@ type flags struct {
 	ColorDivisor *float64 `placeholder:"F" help:"Divide images with shifted colours by this (default: the preset's, 1.1 for as-run-2012, or 0, none)."`
 	CropGroup    *int     `placeholder:"N" help:"Consecutive images that share a crop and a flip (default: the preset's, 32 for as-run-2012, or 1)."`
 	Crops        *string  `enum:"exclusive,inclusive" help:"Random crops without the last offset (exclusive, as the paper's 32x32) or with it (inclusive, 33x33); default: the preset's."`
+	NoFlip       *bool    `help:"Leave mirror images out (default: the preset's)."`
 
 	Activation  *string  `enum:"relu,tanh" help:"The net's non-linearity: relu or tanh."`
 	NoLRN       bool     `name:"no-lrn" help:"The net without local response normalisation."`
@@ -150,7 +151,7 @@ func ownSettings(net *model.Net) (loop.Settings, loop.Limits) {
 	return loop.Settings{
 			Batch: r.Batch, Seed: defaultSeed, Momentum: r.Momentum, WeightDecay: r.WeightDecay,
 			Color: r.Color, ColorEpochs: r.ColorEpochs, ColorDivisor: r.ColorDivisor,
-			CropGroup: r.CropGroup, InclusiveCrops: r.InclusiveCrops,
+			CropGroup: r.CropGroup, InclusiveCrops: r.InclusiveCrops, NoFlip: r.NoFlip,
 			Schedule: sgd.Config{Kind: sgd.Kind(r.Schedule), Base: r.LearningRate, Factor: r.Factor, DropAt: r.DropAt},
 		}, loop.Limits{
 			Epochs: r.Epochs, CheckpointEvery: defaultCheckpointEvery, LogEvery: defaultLogEvery, Keep: keepCheckpoints,
@@ -179,6 +180,7 @@ func (f *flags) apply(s *loop.Settings, l *loop.Limits) error {
 	if f.Crops != nil {
 		s.InclusiveCrops = *f.Crops == "inclusive"
 	}
+	s.NoFlip = value(f.NoFlip, s.NoFlip)
 	l.Epochs = value(f.Epochs, l.Epochs)
 	l.StopAfter = value(f.StopAfter, l.StopAfter)
 	l.CheckpointEvery = value(f.CheckpointEvery, l.CheckpointEvery)

@@ -37,7 +37,7 @@ func TestPresets(t *testing.T) {
 		}
 		r, s := p.Recipe, plan.config.Settings
 		got := model.Recipe{Batch: s.Batch, Epochs: plan.config.Limits.Epochs, LearningRate: s.Schedule.Base, Momentum: s.Momentum, WeightDecay: s.WeightDecay,
-			Schedule: string(s.Schedule.Kind), DropAt: s.Schedule.DropAt, Factor: s.Schedule.Factor, Color: s.Color, ColorEpochs: s.ColorEpochs, ColorDivisor: s.ColorDivisor, CropGroup: s.CropGroup, InclusiveCrops: s.InclusiveCrops}
+			Schedule: string(s.Schedule.Kind), DropAt: s.Schedule.DropAt, Factor: s.Schedule.Factor, Color: s.Color, ColorEpochs: s.ColorEpochs, ColorDivisor: s.ColorDivisor, CropGroup: s.CropGroup, InclusiveCrops: s.InclusiveCrops, NoFlip: s.NoFlip}
 		if !reflect.DeepEqual(got, r) {
 			t.Errorf("%s: settings %+v, the recipe is %+v", p.Name, got, r)
 		}
@@ -49,14 +49,14 @@ func TestPresets(t *testing.T) {
 
 // Flags over a preset.
 func TestFlagsOverAPreset(t *testing.T) {
-	f := &flags{Records: makeRecords(t, small), Preset: ptr("caffe"), Crops: ptr("exclusive"), Color: ptr("stddev"), Epochs: ptr(7),
+	f := &flags{Records: makeRecords(t, small), Preset: ptr("caffe"), Crops: ptr("exclusive"), Color: ptr("stddev"), Epochs: ptr(7), NoFlip: ptr(true),
 		Schedule: ptr("cosine"), FinalLR: ptr(0.001), WarmupEpochs: ptr(2), NoLRN: true, NoOverlap: true, SingleTower: true, Dropout: ptr(0.), Activation: ptr("tanh")}
 	p, err := f.plan()
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := p.config.Settings
-	if want := (sgd.Config{Kind: sgd.Cosine, Base: 0.01, Epochs: 7, Final: 0.001, WarmupEpochs: 2}); s.InclusiveCrops || s.Color != "stddev" || !reflect.DeepEqual(s.Schedule, want) {
+	if want := (sgd.Config{Kind: sgd.Cosine, Base: 0.01, Epochs: 7, Final: 0.001, WarmupEpochs: 2}); s.InclusiveCrops || !s.NoFlip || s.Color != "stddev" || !reflect.DeepEqual(s.Schedule, want) {
 		t.Errorf("settings %+v, the schedule should be %+v", s, want)
 	}
 	kinds := map[model.Kind]int{}

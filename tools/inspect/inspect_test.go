@@ -59,7 +59,8 @@ func TestPresets(t *testing.T) {
 		"caffe":       {"caffe: Caffe's bvlc_alexnet", "batch 256", "at epochs [20 40 60 80]; colour none; crops with the last offset\nalexnet-caffe: input 3x227x227\n", "60,965,224"},
 		"torchvision": {"alexnet-torchvision: input 3x224x224\n", "weight decay 0.0001", "61,100,840"},
 		"as-run-2012": {"norm2    lrn                n 5 alpha 2e-05 beta 0.75 k 2      256x27x27         2", "spatial2 lrn_within_channel 5x5 alpha 4e-05 beta 0.75 k 1", "not as there: images are shuffled anew in each epoch", "at epochs [25 51 79]; colour stddev for 67 epochs, images then divided by 1.1; crops with the last offset, shared by 32 images\n", "60,965,224"},
-		"list":        {"paper          alexnet ", "torchvision    alexnet-torchvision    61,100,840 parameters  ", "alexnet-small  alexnet-small             623,272 parameters  "},
+		"list":        {"paper                alexnet ", "torchvision          alexnet-torchvision   61,100,840 parameters  ", "alexnet-small        alexnet-small            623,272 parameters  "},
+		"lenet":       {"crops without the last offset, not mirrored\n"},
 	} {
 		status, out, msg := inspect(t, "net", "--preset", name)
 		for _, want := range wants {
@@ -68,7 +69,7 @@ func TestPresets(t *testing.T) {
 			}
 		}
 	}
-	if _, out, _ := inspect(t, "net", "--preset", "list", "--json"); strings.Count(out, "\n") != 5 || !strings.Contains(out, `"preset":"torchvision","net":"alexnet-torchvision",`) || !strings.Contains(out, `"parameters":61100840}`) {
+	if _, out, _ := inspect(t, "net", "--preset", "list", "--json"); strings.Count(out, "\n") != 9 || !strings.Contains(out, `"preset":"torchvision","net":"alexnet-torchvision",`) || !strings.Contains(out, `"parameters":61100840}`) {
 		t.Errorf("list as JSON:\n%s", out)
 	}
 	if _, out, _ := inspect(t, "net", "--preset", "caffe", "--json"); !strings.HasPrefix(out, `{"preset":"caffe",`) || !strings.Contains(out, "\n"+`{"layer":"conv1","kind":"conv",`) {

@@ -51,7 +51,7 @@ func (c *netCommand) list(out io.Writer) error {
 			return err
 		}
 		if !c.JSON {
-			fmt.Fprintf(out, "%-14s %-20s %12s parameters  %s\n", p.Name, p.Net, count(net.ParamCount()), p.About)
+			fmt.Fprintf(out, "%-19s  %-19s %12s parameters  %s\n", p.Name, p.Net, count(net.ParamCount()), p.About)
 			continue
 		}
 		err = enc.Encode(struct {
@@ -92,6 +92,10 @@ func (c *netCommand) preset(out io.Writer, p model.PresetInfo) error {
 	if r.InclusiveCrops {
 		offsets = "with the last offset"
 	}
+	mirrored := ""
+	if r.NoFlip {
+		mirrored = ", not mirrored"
+	}
 	color := r.Color
 	if r.ColorEpochs > 0 {
 		color = fmt.Sprintf("%s for %d epochs", r.Color, r.ColorEpochs)
@@ -102,7 +106,7 @@ func (c *netCommand) preset(out io.Writer, p model.PresetInfo) error {
 	if r.CropGroup > 1 {
 		offsets += fmt.Sprintf(", shared by %d images", r.CropGroup)
 	}
-	fmt.Fprintf(out, "        rate times %g %s; colour %s; crops %s\n", r.Factor, when, color, offsets)
+	fmt.Fprintf(out, "        rate times %g %s; colour %s; crops %s%s\n", r.Factor, when, color, offsets, mirrored)
 	return c.table(out, net)
 }
 

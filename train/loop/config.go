@@ -70,6 +70,8 @@ type Settings struct {
 	// InclusiveCrops widens the random crops by the last offset: 33x33 places for
 	// 224 of 256 and not the paper's 32x32, as in the program of 2012.
 	InclusiveCrops bool `json:"inclusive_crops,omitempty"`
+	// NoFlip leaves mirror images out.
+	NoFlip bool `json:"no_flip,omitempty"`
 	// Shuffle is how the records of an epoch are permuted. Runs of programs that
 	// had no choice were global.
 	Shuffle pipeline.Shuffle `json:"shuffle"`

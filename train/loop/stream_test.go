@@ -185,7 +185,7 @@ func TestNothingLeftOfAShortBatch(t *testing.T) {
 func TestOptionsOfTheStream(t *testing.T) {
 	ds := dataset(t, data)
 	cfg := variant(config(t.TempDir()), "colors accumulate")
-	cfg.Settings.InclusiveCrops = true
+	cfg.Settings.InclusiveCrops, cfg.Settings.NoFlip = true, true
 	var opened []pipeline.Options
 	cfg.openStream = func(ctx context.Context, ds *records.Dataset, split *records.Split, o pipeline.Options) (stream, error) {
 		opened = append(opened, o)
@@ -196,15 +196,15 @@ func TestOptionsOfTheStream(t *testing.T) {
 		t.Fatalf("%d streams were opened, want one with colours and one without", len(opened))
 	}
 	with, without := opened[0], opened[1]
-	if with.Color == nil || with.Epoch != 0 || with.Epochs != 1 || !with.Inclusive {
+	if with.Color == nil || with.Epoch != 0 || with.Epochs != 1 || !with.Inclusive || !with.NoFlip {
 		t.Errorf("the first stream: %+v", with)
 	}
-	if without.Color != nil || without.Epoch != 1 || without.Epochs != 2 || without.Skip != 0 || !without.Inclusive {
+	if without.Color != nil || without.Epoch != 1 || without.Epochs != 2 || without.Skip != 0 || !without.Inclusive || !without.NoFlip {
 		t.Errorf("the second stream: %+v", without)
 	}
 	cfg = resumed(t, cfg.Run)
 	cfg.Settings, cfg.Limits.Epochs, cfg.Limits.MaxSteps = variant(cfg, "colors accumulate").Settings, epochs+1, allSteps+2
-	cfg.Settings.InclusiveCrops = true
+	cfg.Settings.InclusiveCrops, cfg.Settings.NoFlip = true, true
 	train(t, cfg, ds, Hooks{})
 	cfg.Limits.MaxSteps++
 	c, _, err := checkpoint.Latest(cfg.Run)
