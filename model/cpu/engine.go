@@ -9,9 +9,9 @@
 //
 // The files: engine.go is the model.Engine; program.go compiles; graph.go has the
 // nodes; kernel.go has the interface between nodes and the computation of a layer,
-// which is in conv.go, fc.go, lrn.go, pool.go, relu.go, dropout.go and loss.go;
-// gemm.go has products of matrices on top of gonum's vectorised loops, layout.go
-// says how feature maps lie in memory, workers.go runs work on several threads.
+// which is in conv.go (with patches.go), fc.go, lrn.go, pool.go, relu.go, dropout.go
+// and loss.go, on top of the micro-kernels of package gemm; layout.go says how
+// feature maps lie in memory, workers.go runs work on several threads.
 //
 // Where the machine has oneDNN, it computes the layers (package dnnl; native.go and
 // native_layers.go); what else there is is the twin that it is tested against, and
@@ -19,8 +19,9 @@
 //
 // Results of plain Go are the same bit for bit for any number of threads and for
 // any size of the engine's batch: the work is cut at fixed places, and sums are
-// taken in a fixed order. They differ in the last bits between processor
-// architectures. Results of oneDNN are the same bit for bit for the same release,
+// taken in a fixed order. They are the same for all amd64 processors with AVX2 and
+// FMA, with AVX-512 or without, and differ in the last bits from those of older ones
+// and of other architectures. Results of oneDNN are the same bit for bit for the same release,
 // processor, number of threads and size of the engine's batch.
 package cpu
 

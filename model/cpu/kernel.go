@@ -5,6 +5,7 @@ import (
 
 	"alexnet/model"
 	"alexnet/model/cpu/dnnl"
+	"alexnet/model/cpu/gemm"
 )
 
 // call is what differs from one run of a program to the next.
@@ -45,11 +46,12 @@ type machinery struct {
 	*workers
 	arena   *arena
 	scratch *scratch
-	lanes   *scratch // of one "worker": partial gradients of weights, see conv.go
+	common  *scratch // of one "worker": what all workers of a layer read
 	batch   int
 	train   bool
 	seed    uint64
 	lib     *dnnl.Context // nil: plain Go
+	gemm    gemm.Kernel   // of plain Go
 }
 
 // plan makes the kernel for layer number index of a valid net, for input in the

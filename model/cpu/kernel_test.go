@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"alexnet/model"
+	"alexnet/model/cpu/gemm"
 )
 
 // draws makes the tests' random numbers, a function of their seed.
@@ -40,7 +41,13 @@ type bench struct {
 
 // newBench plans a layer for n of at most batch images in chunks of inChunk, and
 // fills the buffers with random values. needDX false leaves dx away.
-func newBench(t *testing.T, l model.Layer, in model.Shape, n, batch, inChunk, threads int, seed uint64) *bench {
+func newBench(t testing.TB, l model.Layer, in model.Shape, n, batch, inChunk, threads int, seed uint64) *bench {
+	t.Helper()
+	return newBenchOf(t, gemm.Best(), l, in, n, batch, inChunk, threads, seed)
+}
+
+// newBenchOf is newBench with the given micro-kernel.
+func newBenchOf(t testing.TB, k gemm.Kernel, l model.Layer, in model.Shape, n, batch, inChunk, threads int, seed uint64) *bench {
 	t.Helper()
 	net := &model.Net{Name: "bench", Input: in, Classes: 1, Layers: []model.Layer{l,
 		{Name: "fc", Kind: model.FC, Out: 1}, {Name: "prob", Kind: model.Softmax}}}
@@ -49,13 +56,13 @@ func newBench(t *testing.T, l model.Layer, in model.Shape, n, batch, inChunk, th
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &machinery{workers: &workers{threads}, arena: &arena{}, scratch: &scratch{}, lanes: &scratch{}, batch: batch, train: true, seed: 11}
+	m := &machinery{workers: &workers{threads}, arena: &arena{}, scratch: &scratch{}, common: &scratch{}, batch: batch, train: true, seed: 11, gemm: k}
 	b := &bench{layer: net.Layers[0], in: in, out: shapes[0], call: call{n: n, step: 5}}
 	if b.plan, err = m.plan(net, 0, layout{shape: in, chunk: inChunk}, b.out); err != nil {
 		t.Fatal(err)
 	}
 	m.scratch.alloc(m.arena, threads)
-	m.lanes.alloc(m.arena, 1)
+	m.common.alloc(m.arena, 1)
 	r := draws(seed)
 	b.x = randomFloats(r, n*in.Size(), 3)
 	b.dy = randomFloats(r, n*b.out.Size(), 1)
@@ -195,7 +202,11 @@ func TestConv(t *testing.T) {
 		{model.Layer{Out: 2, Kernel: 4, Stride: 1, Pad: 1, PadEnd: 1}, model.Shape{C: 1, H: 4, W: 3}, 2, 2},
 		{model.Layer{Out: 2, Kernel: 7, Stride: 1, Pad: 3}, model.Shape{C: 1, H: 2, W: 3}, 9, 10},
 		{model.Layer{Out: 2, Kernel: 9, Stride: 1, Pad: 4}, model.Shape{C: 2, H: 1, W: 1}, 2, 2},
-		// More than columnBlock output positions: several tiles an image.
+		// More than one block of steps, forwards and back, and several images a unit.
+		{model.Layer{Out: 2, Kernel: 3, Stride: 1, Pad: 1}, model.Shape{C: 30, H: 2, W: 8}, 3, 4},
+		{model.Layer{Out: 30, Kernel: 3, Stride: 1, Pad: 1}, model.Shape{C: 1, H: 3, W: 3}, 2, 2},
+		{model.Layer{Out: 260, Kernel: 1, Stride: 2}, model.Shape{C: 2, H: 3, W: 3}, 2, 2},
+		// More output positions than a block of steps.
 		{model.Layer{Out: 2, Kernel: 5, Stride: 1, Pad: 2}, model.Shape{C: 1, H: 35, W: 33}, 1, 1},
 		{model.Layer{Out: 1, Kernel: 3, Stride: 1}, model.Shape{C: 1, H: 36, W: 34}, 2, 2},
 	} {
@@ -265,8 +276,8 @@ func TestFC(t *testing.T) {
 		{model.Shape{C: 3, H: 2, W: 3}, 19, 5, 5, 5, false},
 		{model.Shape{C: 2, H: 3, W: 2}, 35, 11, 19, chunkImages, false},
 		{model.Shape{C: 2, H: 3, W: 2}, 4, 3, 3, 1, true},
-		{model.Shape{C: 1033, H: 1, W: 1}, 2, 2, 2, 1, false}, // more than columnBlock
-		{model.Shape{C: 3, H: 1, W: 1}, 2, 45, 45, 1, false},  // more than fcImages
+		{model.Shape{C: 1033, H: 1, W: 1}, 2, 2, 2, 1, false}, // more than a block of steps
+		{model.Shape{C: 3, H: 1, W: 1}, 2, 45, 45, 1, false},  // more images than a strip
 	} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			b := newBench(t, model.Layer{Kind: model.FC, Out: c.out}, c.in, c.n, c.batch, c.chunk, 2, uint64(i))

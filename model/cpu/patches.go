@@ -1,163 +1,142 @@
 package cpu
 
-// The column matrix of a convolution (im2col) has a row for every weight of a
-// group's kernels, and a column for every output position of a tile: the input
-// value that the weight meets there, or 0 in the padding.
-
-// span is, for one column kx of the kernel, the output columns [from, to) whose
-// input column lies inside of the input, and the input column of the first.
-type span struct {
-	from, to, input int
+// planes is a copy of some channels' maps with zeros around them, so that the
+// patches of a convolution lie whole inside of it and no tap must be checked. With a
+// stride, each map is cut into stride x stride phases: the positions with the same
+// remainders. Then a step from one output position to the next is one value, and the
+// patches of a row of outputs, tap by tap, are rows of values (im2col).
+type planes struct {
+	channels      int
+	height, width int // of a map
+	stride, pad   int // pad rows and columns of zeros come first; if negative, some of the map are left out
+	h, w          int // of a phase
 }
 
-// span returns the span of column kx of the kernel.
-func (k *convKernel) span(kx int) span {
-	w, width := k.out.shape.W, k.in.shape.W
-	s := span{to: w, input: kx - k.pad} // input column of output column 0
-	if s.input < 0 {
-		s.from = (-s.input + k.stride - 1) / k.stride
-	}
-	if last := width - 1 - s.input; last < 0 {
-		s.to = 0
-	} else {
-		s.to = min(w, last/k.stride+1)
-	}
-	if s.from >= s.to {
-		return span{}
-	}
-	s.input += s.from * k.stride
-	return s
+// newPlanes makes the planes for outputs of h x w, with a kernel of the given size.
+func newPlanes(channels, height, width, stride, pad, kernel, h, w int) planes {
+	more := (kernel - 1) / stride
+	return planes{channels, height, width, stride, pad, h + more, w + more}
 }
 
-// eachPatchRow visits the rows of a tile's column matrix of group g piece by piece,
-// a piece for each output row: f gets the piece's offset in col, the offset in the
-// input of the first value that it takes, or -1 if its input row is padding, and
-// its span.
-func (k *convKernel) eachPatchRow(tl tile, g int, f func(col, input int, s span)) {
-	w, height := k.out.shape.W, k.in.shape.H
-	p := 0
-	for c := g * k.cin; c < (g+1)*k.cin; c++ {
-		for ky := range k.kernel {
-			for _, s := range k.spans {
-				col := p * k.ld
-				p++
-				for i := range tl.images {
-					plane := k.in.plane(tl.image+i, c)
-					for y := tl.y0; y < tl.y1; y++ {
-						input := -1
-						if iy := y*k.stride + ky - k.pad; iy >= 0 && iy < height {
-							input = plane + iy*k.in.shape.W + s.input
-						}
-						f(col, input, s)
-						col += w
-					}
+func (p *planes) size() int { return p.channels * p.stride * p.stride * p.h * p.w }
+
+// at returns the offset of a position, counted with the zeros. It is additive: that
+// of an output position's tap is at(0, oy*stride, ox*stride) + at(c, ky, kx).
+func (p *planes) at(c, y, x int) int {
+	s := p.stride
+	return (((c*s+y%s)*s+x%s)*p.h+y/s)*p.w + x/s
+}
+
+// eachRow calls f for every row of every phase: its offset, the map's row that it
+// comes from, if there is one, with the first column, and the part [from, to) of the
+// row that lies inside of the map. The rest is zeros.
+func (p *planes) eachRow(f func(row, iy, ix, from, to int)) {
+	s := p.stride
+	for py := range s {
+		for px := range s {
+			ix := px - p.pad
+			from := min(max((-ix+s-1)/s, 0), p.w)
+			to := max(min((p.width-ix+s-1)/s, p.w), from)
+			for y := range p.h {
+				row, iy := ((py*s+px)*p.h+y)*p.w, y*s+py-p.pad
+				if iy < 0 || iy >= p.height || from == to {
+					f(row, 0, 0, 0, 0)
+				} else {
+					f(row, iy, ix+from*s, from, to)
 				}
 			}
 		}
 	}
 }
 
-// gatherPatches fills col with the patches of a tile (im2col).
-func (k *convKernel) gatherPatches(col, x []float32, tl tile, g int) {
-	if k.same {
-		k.eachShifted(tl, g, func(row []float32, plane int, s shift) {
-			clear(row[:s.from])
-			copy(row[s.from:s.to], x[plane+s.input:])
-			clear(row[s.to:])
-			s.clearEdges(row, k.out.shape.W)
-		}, col)
-		return
-	}
-	w := k.out.shape.W
-	k.eachPatchRow(tl, g, func(at, input int, s span) {
-		dst := col[at : at+w]
-		if input < 0 || s.from == s.to {
-			clear(dst)
+// fill copies a map to channel c.
+func (p *planes) fill(dst []float32, c int, src []float32) {
+	s := p.stride
+	size := s * s * p.h * p.w
+	dst = dst[c*size : (c+1)*size]
+	p.eachRow(func(at, iy, ix, from, to int) {
+		row := dst[at : at+p.w]
+		clear(row[:from])
+		clear(row[to:])
+		row = row[from:to]
+		if len(row) == 0 {
 			return
 		}
-		clear(dst[:s.from])
-		clear(dst[s.to:])
-		if k.stride == 1 {
-			copy(dst[s.from:s.to], x[input:])
+		in := src[iy*p.width+ix : (iy+1)*p.width]
+		if s == 1 {
+			copy(row, in)
 			return
 		}
-		dst = dst[s.from:s.to]
-		src := x[input : input+(len(dst)-1)*k.stride+1]
-		for i, j := 0, 0; i < len(dst) && j < len(src); i, j = i+1, j+k.stride {
-			dst[i] = src[j]
+		for i := range row {
+			row[i] = in[i*s]
 		}
 	})
 }
 
-// scatterPatches adds the patches' gradients in col to the input's (col2im).
-func (k *convKernel) scatterPatches(dx, col []float32, tl tile, g int) {
-	if k.same {
-		k.eachShifted(tl, g, func(row []float32, plane int, s shift) {
-			s.clearEdges(row, k.out.shape.W)
-			axpy(1, row[s.from:s.to], dx[plane+s.input:][:s.to-s.from])
-		}, col)
-		return
-	}
-	k.eachPatchRow(tl, g, func(at, input int, s span) {
-		if input < 0 || s.from == s.to {
+// unfill is the opposite of fill: it copies what lies inside of the map back.
+func (p *planes) unfill(dst, src []float32, c int) {
+	s := p.stride
+	size := s * s * p.h * p.w
+	src = src[c*size : (c+1)*size]
+	clear(dst)
+	p.eachRow(func(at, iy, ix, from, to int) {
+		if from == to {
 			return
 		}
-		src := col[at+s.from : at+s.to]
-		dst := dx[input : input+(len(src)-1)*k.stride+1]
-		if k.stride == 1 && len(dst) == len(src) {
-			for i, v := range src {
-				dst[i] += v
-			}
-			return
-		}
-		for i, j := 0, 0; i < len(src) && j < len(dst); i, j = i+1, j+k.stride {
-			dst[j] += src[i]
+		out := dst[iy*p.width+ix : (iy+1)*p.width]
+		for i, v := range src[at+from : at+to] {
+			out[i*s] = v
 		}
 	})
 }
 
-// shift says how a row of the column matrix is taken from an input plane as a whole
-// where both have the same size: as the plane moved by some rows and columns. The
-// values [from, to) of the row are those from input on; the columns that moved in
-// from the row above or below are padding.
-type shift struct {
-	from, to, input int
-	columns         int // the input column of output column 0
+// pixels is the same copy with the channels of a position side by side, as the
+// weights' gradient reads it: there the taps of a row of a kernel are a row of
+// values, and one position after the other is taken.
+type pixels struct {
+	channels      int
+	height, width int
+	pad           int
+	h, w          int // with the zeros
 }
 
-// clearEdges zeroes the columns of the row, of width w, that are padding.
-func (s shift) clearEdges(row []float32, w int) {
-	for c := range min(-s.columns, w) {
-		for i := c; i < len(row); i += w {
-			row[i] = 0
-		}
-	}
-	for c := max(w-s.columns, 0); c < w; c++ {
-		for i := c; i < len(row); i += w {
-			row[i] = 0
-		}
-	}
-}
+func (p *pixels) size() int { return p.h * p.w * p.channels }
 
-// eachShifted visits a tile's column matrix of group g in pieces of one row and one
-// image: f gets the piece, the offset of the input plane, and the shift.
-func (k *convKernel) eachShifted(tl tile, g int, f func(row []float32, plane int, s shift), col []float32) {
-	w, size := k.in.shape.W, k.in.shape.H*k.in.shape.W
-	first, n := tl.y0*w, (tl.y1-tl.y0)*w
-	p := 0
-	for c := g * k.cin; c < (g+1)*k.cin; c++ {
-		for ky := range k.kernel {
-			for kx := range k.kernel {
-				s := shift{columns: kx - k.pad}
-				by := (ky-k.pad)*w + s.columns // input position of output position 0
-				s.from = min(max(-by-first, 0), n)
-				s.to = max(min(size-by-first, n), s.from)
-				s.input = min(max(first+by+s.from, 0), size)
-				for i := range tl.images {
-					f(col[p*k.ld+i*n:][:n], k.in.plane(tl.image+i, c), s)
-				}
-				p++
+func (p *pixels) at(c, y, x int) int { return (y*p.w+x)*p.channels + c }
+
+// fill copies a map to channel c.
+func (p *pixels) fill(dst []float32, c int, src []float32) {
+	from := min(p.pad, p.w)
+	to := max(min(p.width+p.pad, p.w), from)
+	for y := range p.h {
+		row := dst[y*p.w*p.channels+c:]
+		iy := y - p.pad
+		if iy < 0 || iy >= p.height {
+			for x := range p.w {
+				row[x*p.channels] = 0
 			}
+			continue
+		}
+		for x := range from {
+			row[x*p.channels] = 0
+		}
+		in := src[iy*p.width:][:to-from]
+		at := from * p.channels
+		for _, v := range in {
+			row[at] = v
+			at += p.channels
+		}
+		for x := to; x < p.w; x++ {
+			row[x*p.channels] = 0
 		}
 	}
+}
+
+// count returns n numbers from 0 on, step apart.
+func count(n, step int) []int {
+	ns := make([]int, n)
+	for i := range ns {
+		ns[i] = i * step
+	}
+	return ns
 }

@@ -9,6 +9,7 @@ import (
 
 	"alexnet/model"
 	"alexnet/model/cpu/dnnl"
+	"alexnet/model/cpu/gemm"
 )
 
 // buildLock serialises the building of graphs: gorgonia keeps pools and constants
@@ -64,12 +65,12 @@ func compile(s *shared, train bool) (p *program, err error) {
 	}
 	p = &program{call: &call{}, arena: &arena{}}
 	b := &builder{shared: s, p: p, shapes: shapes, m: &machinery{workers: &workers{s.threads}, arena: p.arena,
-		scratch: &scratch{}, lanes: &scratch{}, batch: s.batch, train: train, seed: s.seed, lib: s.lib}}
+		scratch: &scratch{}, common: &scratch{}, batch: s.batch, train: train, seed: s.seed, lib: s.lib, gemm: gemm.Best()}}
 	if err := b.planLayers(); err != nil {
 		return nil, err
 	}
 	b.m.scratch.alloc(b.m.arena, s.threads)
-	b.m.lanes.alloc(b.m.arena, 1)
+	b.m.common.alloc(b.m.arena, 1)
 	b.allocOutputs()
 	if train {
 		b.allocGradients()

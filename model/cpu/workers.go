@@ -65,13 +65,12 @@ type arena struct {
 	bytes int64
 }
 
-// floats returns n zeros that begin at a multiple of 16 bytes: sizes that are one
-// come from the allocator so aligned, and the sums of gonum's Sdot depend on it.
+// floats returns n zeros.
 func (a *arena) floats(n int) []float32 {
-	a.bytes += 4 * int64(roundUp(n))
-	buf := make([]float32, roundUp(n))
+	a.bytes += 4 * int64(n)
+	buf := make([]float32, n)
 	adviseHuge(buf)
-	return buf[:n:n]
+	return buf
 }
 
 // scratch is memory for the duration of one unit, one buffer for each worker. As
