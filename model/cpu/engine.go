@@ -49,6 +49,7 @@ type Options struct {
 	Threads int     // goroutines that compute at once; 0 means GOMAXPROCS. Those of plain Go do not depend on it.
 	Seed    uint64  // of dropout's masks, and of the initial weights if none are given
 	Backend Backend // what computes; Auto, the zero value, is the best that is here
+	Profile bool    // gather where the time goes: see Engine.Profile
 }
 
 // Engine is a model.Engine on the processor. It is not safe for concurrent use.
@@ -92,6 +93,9 @@ func New(net *model.Net, st model.State, o Options) (*Engine, error) {
 	own.Layers = slices.Clone(net.Layers)
 	e := &Engine{specs: own.Params()}
 	e.shared = shared{net: &own, batch: o.Batch, threads: o.Threads, seed: o.Seed}
+	if o.Profile {
+		e.profile = newProfiler(&own)
+	}
 	if err := e.choose(o.Backend); err != nil {
 		return nil, err
 	}
@@ -165,6 +169,7 @@ func (e *Engine) load(images []float32, n int) ([]float32, error) {
 
 // Backward implements model.Engine.
 func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.Score, error) {
+	began := e.profile.now()
 	input, err := e.load(images, len(labels))
 	if err != nil {
 		return model.Score{}, fmt.Errorf("backward: %w", err)
@@ -175,6 +180,10 @@ func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.
 		}
 	}
 	e.graded = false
+	// Now, since the caller may do with the images what it likes before it asks for
+	// the fault.
+	e.badImages = vector.AllFinite(e.threads, images[:len(labels)*e.net.Input.Size()]) >= 0
+	e.profile.add("", PassImages, began, e.profile.now(), len(labels))
 	if e.train == nil {
 		p, err := compile(&e.shared, true)
 		if err != nil {
@@ -182,13 +191,11 @@ func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.
 		}
 		e.train = p
 	}
-	// Now, since the caller may do with the images what it likes before it asks for
-	// the fault.
-	e.badImages = vector.AllFinite(e.threads, images[:len(labels)*e.net.Input.Size()]) >= 0
 	if err := e.train.run(input, len(labels), labels, step); err != nil {
 		return model.Score{}, fmt.Errorf("backward: %w", err)
 	}
 	e.graded = true
+	e.profile.ended(func(p *Profile) *int { return &p.Backwards }, began)
 	return e.train.loss.score, nil
 }
 
@@ -225,7 +232,11 @@ func (e *Engine) Update(h model.Hyper) error {
 		return fmt.Errorf("update: %w", err)
 	}
 	e.graded = false
-	if where := e.apply(h, grads); where != "" {
+	began := e.profile.now()
+	where := e.apply(h, grads)
+	e.profile.add("", PassUpdate, began, e.profile.now(), 0)
+	e.profile.ended(func(p *Profile) *int { return &p.Updates }, began)
+	if where != "" {
 		return fmt.Errorf("update: %w", &model.NotFiniteError{Where: where})
 	}
 	return nil
@@ -262,10 +273,12 @@ func (e *Engine) apply(h model.Hyper, grads [][]float32) (where string) {
 
 // Predict implements model.Engine.
 func (e *Engine) Predict(images []float32, n int, probs []float32) error {
+	began := e.profile.now()
 	input, err := e.load(images, n)
 	if err != nil {
 		return fmt.Errorf("predict: %w", err)
 	}
+	e.profile.add("", PassImages, began, e.profile.now(), n)
 	if len(probs) < n*e.net.Classes {
 		return fmt.Errorf("predict: room for %d probabilities of %d images with %d classes", len(probs), n, e.net.Classes)
 	}
@@ -280,6 +293,7 @@ func (e *Engine) Predict(images []float32, n int, probs []float32) error {
 		return fmt.Errorf("predict: %w", err)
 	}
 	copy(probs, e.predict.probs[:n*e.net.Classes])
+	e.profile.ended(func(p *Profile) *int { return &p.Predictions }, began)
 	return nil
 }
 

@@ -103,6 +103,7 @@ func (k *fcKernel) backward(c *call, t *buffers) {
 	if t.dx == nil {
 		return
 	}
+	c.split()
 	dx := t.dx
 	if k.drows != nil {
 		dx = k.drows

@@ -161,7 +161,7 @@ func (o *op) Do(inputs ...G.Value) (out G.Value, err error) {
 	}
 	if o.part == forwardPart {
 		t.y = o.y.Data().([]float32)
-		o.plan.kernel.forward(o.call, &t)
+		o.timed(&t)
 		if o.call.err != nil {
 			return nil, fmt.Errorf("%s: %w", o, o.call.err)
 		}
@@ -177,7 +177,7 @@ func (o *op) Do(inputs ...G.Value) (out G.Value, err error) {
 	if o.needDX {
 		t.dx = o.dx.Data().([]float32)
 	}
-	o.plan.kernel.backward(o.call, &t)
+	o.timed(&t)
 	if o.call.err != nil {
 		return nil, fmt.Errorf("%s: %w", o, o.call.err)
 	}

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"time"
 
 	"alexnet/model"
 	"alexnet/model/cpu/dnnl"
@@ -15,6 +16,9 @@ type call struct {
 	labels []int32   // n labels when training
 	step   uint64
 	err    error // of a kernel that has failed
+
+	profile *profiler // nil: nobody wants to know
+	between time.Time // see split
 }
 
 // buffers are the values that a kernel works on, in the layouts that it was made

@@ -66,6 +66,7 @@ func (k *nativeConv) backward(c *call, t *buffers) {
 		dnnl.Buffer{Arg: dnnl.DiffWeights, Data: k.wWeights.room(t.dw)}, dnnl.Buffer{Arg: dnnl.DiffBias, Data: t.db})
 	k.wWeights.out(c, t.dw)
 	if t.dx != nil {
+		c.split()
 		k.m.run(c, k.data, dnnl.Buffer{Arg: dnnl.DiffSrc, Data: k.input.dx.room(t.dx)}, dnnl.Buffer{Arg: dnnl.Weights, Data: k.wData.in(c, t.w)},
 			dnnl.Buffer{Arg: dnnl.DiffDst, Data: t.dy})
 		k.input.dx.out(c, t.dx)
@@ -113,6 +114,7 @@ func (k *nativeFC) backward(c *call, t *buffers) {
 	k.m.run(c, k.weights, dnnl.Buffer{Arg: dnnl.Src, Data: k.input.x.room(t.x)}, dnnl.Buffer{Arg: dnnl.DiffDst, Data: t.dy},
 		dnnl.Buffer{Arg: dnnl.DiffWeights, Data: t.dw}, dnnl.Buffer{Arg: dnnl.DiffBias, Data: t.db})
 	if t.dx != nil {
+		c.split()
 		k.m.run(c, k.data, dnnl.Buffer{Arg: dnnl.DiffSrc, Data: k.input.dx.room(t.dx)}, dnnl.Buffer{Arg: dnnl.Weights, Data: t.w},
 			dnnl.Buffer{Arg: dnnl.DiffDst, Data: t.dy})
 		k.input.dx.out(c, t.dx)

@@ -27,6 +27,7 @@ type program struct {
 	probs   []float32 // the output, batch x classes
 	grads   G.Nodes   // when training, in the order of the parameters
 	arena   *arena
+	profile *profiler
 }
 
 // shared is what the two programs of an engine have in common.
@@ -38,6 +39,7 @@ type shared struct {
 	threads int
 	seed    uint64
 	lib     *dnnl.Context // nil: plain Go
+	profile *profiler     // nil: without
 }
 
 // builder compiles a program.
@@ -63,7 +65,7 @@ func compile(s *shared, train bool) (p *program, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p = &program{call: &call{}, arena: &arena{}}
+	p = &program{call: &call{}, arena: &arena{}, profile: s.profile}
 	b := &builder{shared: s, p: p, shapes: shapes, m: &machinery{workers: &workers{s.threads}, arena: p.arena,
 		scratch: &scratch{}, common: &scratch{}, batch: s.batch, train: train, seed: s.seed, lib: s.lib, gemm: gemm.Best()}}
 	if err := b.planLayers(); err != nil {
@@ -223,7 +225,7 @@ func (p *program) run(images []float32, n int, labels []int32, step uint64) (err
 			err = fmt.Errorf("run the graph: %v", r)
 		}
 	}()
-	*p.call = call{images: images, n: n, labels: labels, step: step}
+	*p.call = call{images: images, n: n, labels: labels, step: step, profile: p.profile}
 	defer func() { p.call.images, p.call.labels = nil, nil }()
 	p.machine.Reset()
 	return p.machine.RunAll()

@@ -119,6 +119,9 @@ func (b *bench) stages() []stage {
 	if asked("train") {
 		list = append(list, b.train())
 	}
+	if b.asks("predict") {
+		list = append(list, b.predict())
+	}
 	return list
 }
 

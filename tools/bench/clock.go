@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"alexnet/model/cpu"
 	"alexnet/pipeline"
 
 	"golang.org/x/sync/errgroup"
@@ -32,6 +33,7 @@ type clock struct {
 
 	diagnosis *pipeline.Diagnosis // of stages that stream
 	engine    string              // what trained, if anything did
+	profile   *cpu.Profile        // with --profile
 }
 
 // The parts of ingest's work.
@@ -166,7 +168,9 @@ type result struct {
 	Write  float64 `json:"write_seconds,omitempty"`
 	// Diagnosis is the stall doctor's, of stages that stream.
 	Diagnosis *pipeline.Diagnosis `json:"diagnosis,omitempty"`
-	Note      string              `json:"note"`
+	// Profile is written in lines of its own.
+	Profile *cpu.Profile `json:"-"`
+	Note    string       `json:"note"`
 }
 
 // measure runs the stage for about the given time.
@@ -196,7 +200,7 @@ func (s stage) result(c *clock, limit float64) result {
 		Images: c.images.Load(), Seconds: elapsed, Threads: s.threads, Note: s.note + c.engineNote(),
 		Rate: images / elapsed, Bytes: float64(c.bytes.Load()) / elapsed,
 		Copy: limit, LimitRatio: float64(c.moved.Load()) / elapsed / limit,
-		Diagnosis: c.diagnosis,
+		Diagnosis: c.diagnosis, Profile: c.profile,
 	}
 	if images > 0 {
 		r.Moved = float64(c.moved.Load()) / images

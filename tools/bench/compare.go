@@ -25,8 +25,8 @@ func readResults(path string) ([]result, error) {
 	return list, nil
 }
 
-// parseResults parses the lines of --json. Those of --compare itself, which may
-// be among them, do not count.
+// parseResults parses the lines of --json. Those of --compare itself and of
+// --profile, which may be among them, do not count.
 func parseResults(r io.Reader) ([]result, error) {
 	const longest = 1 << 20
 	lines := bufio.NewScanner(r)
@@ -42,11 +42,12 @@ func parseResults(r io.Reader) ([]result, error) {
 		var parsed struct {
 			result
 			Compared string `json:"compared"`
+			Profile  string `json:"profile"`
 		}
 		err := json.Unmarshal(line, &parsed)
 		switch {
 		case err != nil:
-		case parsed.Compared != "":
+		case parsed.Compared != "", parsed.Profile != "":
 			continue
 		case parsed.Stage == "":
 			err = errors.New(`it has no "stage"`)

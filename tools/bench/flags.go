@@ -17,7 +17,7 @@ type flags struct {
 	Records   string             `placeholder:"DIR" help:"Records that ingest made; none: made-up ones."`
 	Split     string             `default:"train" help:"The split of --records."`
 	Src       string             `placeholder:"DIR|TAR" help:"Pictures for the stage ingest, as for the command ingest."`
-	Stage     []string           `enum:"all,ingest,read,augment,stream,train" default:"all" placeholder:"NAME,..." help:"all, or some of ingest, read, augment, stream and train. all leaves out ingest without --src (all)."`
+	Stage     []string           `enum:"all,ingest,read,augment,stream,train,predict" default:"all" placeholder:"NAME,..." help:"all, or some of ingest, read, augment, stream, train and predict. all leaves out predict, and ingest without --src (all)."`
 	Net       string             `default:"alexnet" help:"The net to train; its input is also the crop of augment and stream."`
 	Batch     int                `default:"128" help:"Images of a batch, over all ranks."`
 	Size      int                `default:"256" help:"Side of the pictures that ingest makes and of made-up records."`
@@ -27,7 +27,7 @@ type flags struct {
 	Precision string             `enum:"fp32" default:"fp32" help:"Arithmetic of train: fp32."`
 	Jobs      int                `placeholder:"N" help:"Goroutines of ingest (default: one a processor)."`
 	Workers   int                `placeholder:"N" help:"Goroutines of read, augment and stream (default: one a processor)."`
-	Threads   int                `placeholder:"N" help:"Threads of train (default: one a processor)."`
+	Threads   int                `placeholder:"N" help:"Threads of train and predict (default: one a processor)."`
 	Rank      int                `placeholder:"R" help:"stream: be this one of the ranks, from 0."`
 	World     int                `placeholder:"W" help:"stream: the number of ranks that share it. With --check-epoch the one number to check."`
 	Shuffle   pipeline.Shuffle   `default:"global" help:"stream: mix all records (global), or block by block (block), for data larger than memory."`
@@ -47,6 +47,8 @@ type flags struct {
 	Images     int64         `placeholder:"N" help:"As --soak, but for N images."`
 	Sweep      bool          `help:"Stream with 1, 2, 4 ... workers and batches of 32, 128, 256 and 1024, for --time each."`
 
+	Profile bool `help:"train, predict: say where the time of a step goes, by layer and pass; with --json as lines of their own."`
+
 	Result bool `help:"Print RESULT alexnet_STAGE THREADS IMAGES SECONDS CPU_SECONDS lines instead of the table. Types but float32 and layouts but nchw are added to STAGE."`
 	JSON   bool `name:"json" help:"One JSON object a line instead of the table."`
 
@@ -65,6 +67,10 @@ func (f *flags) check() error {
 	switch {
 	case f.asks("ingest") && f.Src == "":
 		return cli.Usagef("--stage ingest needs pictures: give --src")
+	case f.Profile && !f.asks("train") && !f.asks("predict"):
+		return cli.Usagef("--profile is for --stage train or predict")
+	case f.Profile && f.Result:
+		return cli.Usagef("--profile and --result exclude each other")
 	case f.Result && f.JSON:
 		return cli.Usagef("--result and --json exclude each other")
 	case f.Result && f.Compare != "":

@@ -23,6 +23,7 @@ Examples:
   bench --records out/ --check-epoch     is every record delivered once, by any number of ranks?
   bench --records out/ --soak 1h         does the stream stay as fast, and as small?
   bench --records out/ --sweep           how many workers, and what batches?
+  bench --stage train --profile          where does the time of a step go?
 
 Stages, what their bytes are, and what they move (GB/s):
   ingest   decode and resize the pictures of --src to --size   files read      files and squares
@@ -31,6 +32,7 @@ Stages, what their bytes are, and what they move (GB/s):
            rows that are in memory, into two batches                           pixels and the image
   stream   batches from records to a consumer                  images made     as augment
   train    forward, backward and update on the CPU             images used     images used
+  predict  forward on the CPU, without dropout                 images used     images used
 
 stream divided by augment is how much of the kernel's speed the pipeline keeps.
 

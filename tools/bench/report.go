@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -43,7 +44,7 @@ func (r *report) add(res result) error {
 	}
 	r.results = append(r.results, res)
 	if r.json != nil {
-		return r.json.Encode(res)
+		return errors.Join(r.json.Encode(res), r.profileLines(res))
 	}
 	if r.result {
 		_, err := fmt.Fprintf(r.w, "RESULT alexnet_%s %d %d %.6f %.6f\n", res.harnessName(), res.Threads, res.Images, res.Seconds, res.CPU)
@@ -132,6 +133,9 @@ func (r *report) end() error {
 		}
 	}
 	for _, res := range r.results {
+		if err := profileTable(r.w, res); err != nil {
+			return err
+		}
 		if res.Diagnosis == nil {
 			continue
 		}

@@ -16,7 +16,7 @@ import (
 // on one batch of noise without.
 func (b *bench) train() stage {
 	run := func(ctx context.Context, c *clock) (err error) {
-		engine, err := cpu.New(b.net, model.State{}, cpu.Options{Batch: b.Batch, Threads: b.Threads, Seed: b.Seed})
+		engine, err := cpu.New(b.net, model.State{}, cpu.Options{Batch: b.Batch, Threads: b.Threads, Seed: b.Seed, Profile: b.Profile})
 		if err != nil {
 			return err
 		}
@@ -34,12 +34,13 @@ func (b *bench) train() stage {
 			c.add(len(labels), bytes, bytes)
 			return nil
 		}
+		defer c.profiled(engine)
 		if b.Records != "" {
-			return b.trainStreamed(ctx, c, step)
+			return b.trainStreamed(ctx, c, func() { engine.Profile() }, step)
 		}
 		images, labels := make([]float32, b.Batch*b.net.Input.Size()), make([]int32, b.Batch)
 		newNoise(b.Seed).batch(images, labels, b.net.Classes)
-		return warmed(ctx, c, func() {}, func(i uint64) error { return step(images, labels, i) })
+		return warmed(ctx, c, func() { engine.Profile() }, func(i uint64) error { return step(images, labels, i) })
 	}
 	what := "batches of noise"
 	if b.Records != "" {
@@ -52,7 +53,7 @@ func (b *bench) train() stage {
 }
 
 // trainStreamed is train on the records.
-func (b *bench) trainStreamed(ctx context.Context, c *clock, step func([]float32, []int32, uint64) error) (err error) {
+func (b *bench) trainStreamed(ctx context.Context, c *clock, restarted func(), step func([]float32, []int32, uint64) error) (err error) {
 	if err := eval.CheckFit(b.net, b.data); err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func (b *bench) trainStreamed(ctx context.Context, c *clock, step func([]float32
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
 	var since pipeline.Stats
-	err = warmed(ctx, c, func() { since = p.Stats() }, func(i uint64) error {
+	err = warmed(ctx, c, func() { since = p.Stats(); restarted() }, func(i uint64) error {
 		batch, ok := p.Next(ctx)
 		if !ok {
 			return ended(ctx, p)
