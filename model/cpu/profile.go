@@ -28,6 +28,9 @@ type Timing struct {
 	Pass  Pass
 	Calls int
 	Time  time.Duration // of all calls
+	// Fastest is the time of the fastest call: what it takes when nothing else runs on
+	// the machine.
+	Fastest time.Duration
 	// Operations are the floating-point operations of convolutions and fully connected
 	// layers, a multiply-add counting as two; 0 for others.
 	Operations float64
@@ -96,8 +99,12 @@ func (p *profiler) add(layer string, pass Pass, from, to time.Time, n int) {
 		p.Parts = append(p.Parts, Timing{Layer: layer, Kind: p.kinds[layer], Pass: pass})
 	}
 	t := &p.Parts[i]
+	took := to.Sub(from)
+	if t.Calls == 0 || took < t.Fastest {
+		t.Fastest = took
+	}
 	t.Calls++
-	t.Time += to.Sub(from)
+	t.Time += took
 	products := 1.0
 	if pass == PassBackward {
 		products = 2 // of the weights' gradient and of the input's

@@ -31,6 +31,9 @@ func TestProfile(t *testing.T) {
 		operations := map[string]float64{}
 		for _, part := range p.Parts {
 			sum += part.Time
+			if part.Fastest*time.Duration(part.Calls) > part.Time || part.Fastest < 0 {
+				t.Errorf("%s: the fastest of %+v", path, part)
+			}
 			calls[partKey{part.Layer, part.Pass}] += part.Calls
 			operations[part.Layer] += part.Operations
 		}
