@@ -58,6 +58,8 @@ func (m *machinery) nativeLayer(net *model.Net, index int, in layout, out model.
 			return nil, nil // oneDNN has no groups
 		}
 		return m.newNativeNorm(l, in)
+	case model.LRNWithinChannel:
+		return m.newNativeNorm(l, in)
 	case model.MaxPool:
 		return m.newNativePool(l, in, out)
 	}

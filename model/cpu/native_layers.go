@@ -177,14 +177,14 @@ func (k *nativeWindow) plan(in layout, out model.Shape) (*layerPlan, error) {
 	return &layerPlan{kernel: k, in: in, out: at}, err
 }
 
-// newNativeNorm makes a normalisation. oneDNN divides alpha by the size, the layer's
-// is taken as it is.
+// newNativeNorm makes a normalisation. oneDNN divides alpha by the size of the window,
+// the layer's is taken as it is.
 func (m *machinery) newNativeNorm(l *model.Layer, in layout) (*layerPlan, error) {
 	at, err := m.descOf(in)
 	if err != nil {
 		return nil, err
 	}
-	v := dnnl.Norm{Size: l.Size, Alpha: float32(l.Alpha * float64(l.Size)), Beta: float32(l.Beta), K: float32(l.K), Training: m.train}
+	v := normOf(l, m.train)
 	k := &nativeWindow{m: m, readsX: true}
 	if k.fwd, err = m.lib.NormForward(v, at); err != nil {
 		return nil, err
@@ -195,6 +195,16 @@ func (m *machinery) newNativeNorm(l *model.Layer, in layout) (*layerPlan, error)
 		}
 	}
 	return k.plan(in, in.shape)
+}
+
+func normOf(l *model.Layer, training bool) dnnl.Norm {
+	v := dnnl.Norm{Size: l.Size, Beta: float32(l.Beta), K: float32(l.K), Within: l.Kind == model.LRNWithinChannel, Training: training}
+	window := l.Size
+	if v.Within {
+		window *= l.Size
+	}
+	v.Alpha = float32(l.Alpha * float64(window))
+	return v
 }
 
 func (m *machinery) newNativePool(l *model.Layer, in layout, out model.Shape) (*layerPlan, error) {

@@ -110,21 +110,29 @@ func (s *state) withFloats(name string, hint *Primitive, f2 func(op unsafe.Point
 	return s.fromOp(attr, hint)
 }
 
+// algorithm is the library's number for it.
+func (v *Norm) algorithm() int32 {
+	if v.Within {
+		return lrnWithin
+	}
+	return lrnAcross
+}
+
 func (s *state) lrnForward(v *Norm, src *Desc) (uintptr, error) {
 	p := int32(prop(v.Training))
 	return s.withFloats("lrn_forward", nil, func(op unsafe.Pointer) int32 {
-		return s.lib.lrnForward(op, p, lrnAcross, src.md, int64(v.Size), v.Alpha, v.Beta, v.K)
+		return s.lib.lrnForward(op, p, v.algorithm(), src.md, int64(v.Size), v.Alpha, v.Beta, v.K)
 	}, func(out, attr uintptr) int32 {
-		return s.lib.lrnForward3(out, s.engine, p, lrnAcross, src.md, src.md, int64(v.Size), v.Alpha, v.Beta, v.K, attr)
+		return s.lib.lrnForward3(out, s.engine, p, v.algorithm(), src.md, src.md, int64(v.Size), v.Alpha, v.Beta, v.K, attr)
 	})
 }
 
 func (s *state) lrnBackward(v *Norm, forward *Primitive) (uintptr, error) {
 	src := forward.Desc(Src).md
 	return s.withFloats("lrn_backward", forward, func(op unsafe.Pointer) int32 {
-		return s.lib.lrnBackward(op, lrnAcross, src, src, int64(v.Size), v.Alpha, v.Beta, v.K)
+		return s.lib.lrnBackward(op, v.algorithm(), src, src, int64(v.Size), v.Alpha, v.Beta, v.K)
 	}, func(out, attr uintptr) int32 {
-		return s.lib.lrnBackward3(out, s.engine, lrnAcross, src, src, src, int64(v.Size), v.Alpha, v.Beta, v.K, forward.desc, attr)
+		return s.lib.lrnBackward3(out, s.engine, v.algorithm(), src, src, src, int64(v.Size), v.Alpha, v.Beta, v.K, forward.desc, attr)
 	})
 }
 

@@ -17,7 +17,7 @@ const (
 
 	propTraining, propInference = 64, 96
 
-	convolutionDirect, poolingMax, lrnAcross = 1, 0x1ff, 0xaff
+	convolutionDirect, poolingMax, lrnAcross, lrnWithin = 1, 0x1ff, 0xaff, 0xbff
 
 	querySrc, queryDiffSrc, queryWeights, queryDiffWeights = 129, 130, 131, 132
 	queryDst, queryDiffDst, queryWorkspace, queryScratch   = 133, 134, 135, 136

@@ -32,10 +32,12 @@ type Pool struct {
 }
 
 // Norm describes a local response normalisation across channels,
-// y = x * (K + Alpha/Size * sum of squares)^-Beta.
+// y = x * (K + Alpha/Size * sum of squares)^-Beta, or Within each channel, over a
+// square window: Alpha/Size^2.
 type Norm struct {
 	Size           int
 	Alpha, Beta, K float32
+	Within         bool
 	Training       bool
 }
 
