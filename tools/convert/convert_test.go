@@ -195,7 +195,7 @@ func TestRefuses(t *testing.T) {
 		{"--in " + own + " --out " + out + " --classes=-1", cli.Usage, "--classes -1"},
 		{"--in " + own + " --out " + out + " --weights average", cli.Failed, "it has no averaged weights"},
 		{"--in " + caffe + " --out " + out + " --weights average", cli.Usage, "--weights average is for checkpoints"},
-		{"--in " + own + " --out " + out + " --net lenet", cli.Failed, `unknown net "lenet"`},
+		{"--in " + own + " --out " + out + " --net resnet", cli.Failed, `unknown net "resnet"`},
 		{"--in " + own + " --out " + out + " --net alexnet", cli.Failed, "weights do not fit net alexnet: conv1.weight is [32 3 5 5], the net needs [96 3 11 11]"},
 		{"--in " + own + " --out " + out, cli.Failed, "--net names another net"},
 		{"--in " + tensors(t, net.Init(1)[:15]) + " --out " + out, cli.Failed, "fc8.bias, which says how many classes there are, is missing"},
