@@ -18,8 +18,12 @@ const (
 )
 
 // choose sets the library of the engine, and its name.
-func (e *Engine) choose(b Backend) error {
+func (e *Engine) choose(o *Options) error {
+	b := o.Backend
 	e.name = "CPU: plain Go, " + e.threadsText()
+	if err := o.checkPrecision(); err != nil {
+		return err
+	}
 	switch b {
 	case Plain:
 		return nil
@@ -27,9 +31,13 @@ func (e *Engine) choose(b Backend) error {
 	default:
 		return fmt.Errorf("backend %q: there are %q (or none: the best that is here) and %q", b, OneDNN, Plain)
 	}
+	e.half = o.Precision == BF16
 	lib, err := dnnl.Find()
 	if err != nil {
-		if b == OneDNN {
+		switch {
+		case e.half:
+			return withoutLibrary(err)
+		case b == OneDNN:
 			return err
 		}
 		e.hint = hint(err)
@@ -39,6 +47,13 @@ func (e *Engine) choose(b Backend) error {
 		return err
 	}
 	e.name = "CPU: " + lib.Name() + ", " + e.threadsText()
+	if e.half {
+		e.name = "CPU: " + lib.Name() + ", " + string(BF16) + ", " + e.threadsText()
+		if err := checkLibrary(e.lib); err != nil {
+			e.lib.Close()
+			return err
+		}
+	}
 	return nil
 }
 
@@ -49,7 +64,8 @@ func (e *Engine) threadsText() string {
 	return fmt.Sprintf("%d threads", e.threads)
 }
 
-// Name says what computes, its release and threads: "CPU: oneDNN 2.6.3, 2 threads".
+// Name says what computes, its release, precision and threads: "CPU: oneDNN 2.6.3, 2
+// threads", and with BF16 "CPU: oneDNN 2.6.3, bf16, 2 threads".
 func (e *Engine) Name() string { return e.name }
 
 // Hint says what is missing for a faster engine and how to get it. It is empty

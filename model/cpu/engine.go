@@ -23,6 +23,10 @@
 // FMA, with AVX-512 or without, and differ in the last bits from those of older ones
 // and of other architectures. Results of oneDNN are the same bit for bit for the same release,
 // processor, number of threads and size of the engine's batch.
+//
+// With Options.Precision BF16 oneDNN computes with bfloat16: precision.go says where,
+// half.go and native_fold.go have what this package computes itself, with
+// the kernels of package half.
 package cpu
 
 import (
@@ -50,6 +54,11 @@ type Options struct {
 	Seed    uint64  // of dropout's masks, and of the initial weights if none are given
 	Backend Backend // what computes; Auto, the zero value, is the best that is here
 	Profile bool    // gather where the time goes: see Engine.Profile
+
+	// Precision is FP32 unless it is BF16.
+	Precision Precision
+
+	hasBF16 func() bool // in place of the processor's answer, for tests
 }
 
 // Engine is a model.Engine on the processor. It is not safe for concurrent use.
@@ -74,8 +83,8 @@ var _ model.Engine = (*Engine)(nil)
 
 // New makes an engine that starts from a copy of st. Nil weights mean
 // net.Init(o.Seed), a nil velocity zeros. It returns a *model.LayerError for a net
-// that does not hold together and a *model.MismatchError for a state of another
-// net.
+// that does not hold together, a *model.MismatchError for a state of another net and a
+// *PrecisionError for a precision that this machine does not have.
 func New(net *model.Net, st model.State, o Options) (*Engine, error) {
 	if err := net.Validate(); err != nil {
 		return nil, err
@@ -96,7 +105,7 @@ func New(net *model.Net, st model.State, o Options) (*Engine, error) {
 	if o.Profile {
 		e.profile = newProfiler(&own)
 	}
-	if err := e.choose(o.Backend); err != nil {
+	if err := e.choose(&o); err != nil {
 		return nil, err
 	}
 	in := own.Input
@@ -191,7 +200,7 @@ func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.
 		}
 		e.train = p
 	}
-	if err := e.train.run(input, len(labels), labels, step); err != nil {
+	if err := e.train.run(input, len(labels), labels, step, e.version); err != nil {
 		return model.Score{}, fmt.Errorf("backward: %w", err)
 	}
 	e.graded = true
@@ -232,6 +241,7 @@ func (e *Engine) Update(h model.Hyper) error {
 		return fmt.Errorf("update: %w", err)
 	}
 	e.graded = false
+	e.version++
 	began := e.profile.now()
 	where := e.apply(h, grads)
 	e.profile.add("", PassUpdate, began, e.profile.now(), 0)
@@ -289,7 +299,7 @@ func (e *Engine) Predict(images []float32, n int, probs []float32) error {
 		}
 		e.predict = p
 	}
-	if err := e.predict.run(input, n, nil, 0); err != nil {
+	if err := e.predict.run(input, n, nil, 0, e.version); err != nil {
 		return fmt.Errorf("predict: %w", err)
 	}
 	copy(probs, e.predict.probs[:n*e.net.Classes])
@@ -333,6 +343,7 @@ func (e *Engine) Restore(st model.State) error {
 			copy(e.velocity[i], st.Velocity[i].Data)
 		}
 	}
+	e.version++
 	e.graded = false
 	return nil
 }

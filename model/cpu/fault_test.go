@@ -9,7 +9,11 @@ import (
 )
 
 // Each place where numbers may break down is named, the first one if there are more.
-func TestFault(t *testing.T) {
+func TestFault(t *testing.T) { testFaults(t, Options{Batch: 4, Threads: 1}) }
+
+func testFaults(t *testing.T, o Options) {
+	t.Helper()
+	const huge = 2e38 // finite in bfloat16, too
 	net := tinyNet()
 	images, labels := examples(net, 3, 1, 5)
 	index := map[string]int{}
@@ -28,16 +32,16 @@ func TestFault(t *testing.T) {
 		{func(_ *Engine, images []float32) { images[len(images)-1] = float32(math.NaN()) }, "the images"},
 		{func(e *Engine, _ []float32) {
 			for i := range e.weights[0] {
-				e.weights[0][i] = math.MaxFloat32
+				e.weights[0][i] = huge
 			}
 		}, "the output of conv1"},
 		{func(e *Engine, _ []float32) {
 			for i := range e.weights[index["fc3.weight"]] {
-				e.weights[index["fc3.weight"]][i] = math.MaxFloat32
+				e.weights[index["fc3.weight"]][i] = huge
 			}
 		}, "the output of fc3"},
 	} {
-		e := newEngine(t, net, Options{Batch: 4, Threads: 1})
+		e := newEngine(t, net, o)
 		if got := e.Fault(); got != "" {
 			t.Errorf("before the first Backward: %s", got)
 		}

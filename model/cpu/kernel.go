@@ -11,11 +11,12 @@ import (
 
 // call is what differs from one run of a program to the next.
 type call struct {
-	images []float32 // of the batch
-	n      int       // how many; the rest of the buffers is left alone
-	labels []int32   // n labels when training
-	step   uint64
-	err    error // of a kernel that has failed
+	images  []float32 // of the batch
+	n       int       // how many; the rest of the buffers is left alone
+	labels  []int32   // n labels when training
+	step    uint64
+	weights uint64 // changes when they do
+	err     error  // of a kernel that has failed
 
 	profile *profiler // nil: nobody wants to know
 	between time.Time // see split
@@ -56,6 +57,7 @@ type machinery struct {
 	seed    uint64
 	lib     *dnnl.Context // nil: plain Go
 	gemm    gemm.Kernel   // of plain Go
+	half    bool          // what oneDNN computes is bfloat16
 }
 
 // plan makes the kernel for layer number index of a valid net, for input in the

@@ -25,9 +25,18 @@ type layout struct {
 	shape  model.Shape
 	chunk  int        // images in a chunk
 	native *dnnl.Desc // an order of oneDNN's, for whole batches; nil: chunks
+	half   bool       // bfloat16, always in an order of oneDNN's; see half.go
 }
 
-// size returns the number of values of a buffer for so many images; that of an
+// typ returns what oneDNN calls the values' type.
+func (l layout) typ() dnnl.Type {
+	if l.half {
+		return dnnl.BFloat16
+	}
+	return dnnl.Float32
+}
+
+// size returns the float32s of a buffer for so many images; that of an
 // order of oneDNN's is always for a whole batch.
 func (l layout) size(images int) int {
 	if l.native != nil {

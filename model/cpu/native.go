@@ -47,17 +47,30 @@ func (m *machinery) nativeLayer(net *model.Net, index int, in layout, out model.
 	relu := index+1 < len(net.Layers) && net.Layers[index+1].Kind == model.ReLU
 	switch l.Kind {
 	case model.Conv:
+		if m.half && !hasWeights(net.Layers[:index]) && foldable(l, in) {
+			return m.newFoldedConv(l, in, out, relu)
+		}
 		return m.newNativeConv(l, in, out, relu, m.train && hasWeights(net.Layers[:index]))
 	case model.FC:
-		return m.newNativeFC(in, l.Out, relu, m.train && hasWeights(net.Layers[:index]))
+		loss := index+1 < len(net.Layers) && net.Layers[index+1].Kind == model.Softmax
+		return m.newNativeFC(in, l.Out, relu, loss, m.train && hasWeights(net.Layers[:index]))
 	case model.ReLU:
 		fused := index > 0 && (net.Layers[index-1].Kind == model.Conv || net.Layers[index-1].Kind == model.FC)
 		return m.newNativeReLU(in, fused)
+	case model.Tanh:
+		if in.half {
+			return m.newNativeTanh(in)
+		}
+	case model.Dropout:
+		return m.newHalfDropout(l, uint32(index), in)
 	case model.LRN:
 		if l.GroupCount() > 1 {
 			// oneDNN has no groups. In plain order those of an image lie as images would,
 			// but there it takes twice the time of the kernel of this package.
 			return nil, nil
+		}
+		if p, err := m.newHalfNorm(l, in); p != nil || err != nil {
+			return p, err
 		}
 		return m.newNativeNorm(l, in)
 	case model.LRNWithinChannel:
@@ -90,6 +103,14 @@ func (m *machinery) maps(s model.Shape) (*dnnl.Desc, error) {
 	return m.lib.Plain(m.batch, s.C, s.H, s.W)
 }
 
+// halfMaps is maps for bfloat16.
+func (m *machinery) halfMaps(s model.Shape) (*dnnl.Desc, error) {
+	return m.lib.PlainOf(dnnl.BFloat16, m.batch, s.C, s.H, s.W)
+}
+
+// typ returns the type that convolutions and products compute with.
+func (m *machinery) typ() dnnl.Type { return layout{half: m.half}.typ() }
+
 // descOf returns a layout as oneDNN knows it.
 func (m *machinery) descOf(l layout) (*dnnl.Desc, error) {
 	if l.native != nil {
@@ -98,8 +119,11 @@ func (m *machinery) descOf(l layout) (*dnnl.Desc, error) {
 	return m.maps(l.shape)
 }
 
-// layoutOf returns the layout of feature maps in an order of oneDNN's.
-func (m *machinery) layoutOf(d *dnnl.Desc, s model.Shape) (layout, error) {
+// layoutOf returns the layout of feature maps of a type in an order of oneDNN's.
+func (m *machinery) layoutOf(t dnnl.Type, d *dnnl.Desc, s model.Shape) (layout, error) {
+	if t == dnnl.BFloat16 {
+		return layout{shape: s, chunk: 1, native: d, half: true}, nil
+	}
 	plain, err := m.maps(s)
 	if err != nil {
 		return layout{}, err
@@ -110,8 +134,8 @@ func (m *machinery) layoutOf(d *dnnl.Desc, s model.Shape) (layout, error) {
 	return layout{shape: s, chunk: 1, native: d}, nil
 }
 
-// copier keeps a copy of values in another order. With no primitive the orders are
-// the same, and there is no copy.
+// copier keeps a copy of values in another order, or of another type. With no
+// primitive there is no difference, and no copy.
 type copier struct {
 	m         *machinery
 	primitive *dnnl.Primitive
@@ -160,6 +184,24 @@ func (k *copier) out(c *call, dst []float32) {
 	}
 }
 
+// weights is a copier for weights, which prediction finds unchanged most of the time.
+type weights struct {
+	copier
+	version uint64
+}
+
+// in returns w in the other order.
+func (k *weights) in(c *call, w []float32) []float32 {
+	if k.primitive == nil || !k.m.train && k.version == c.weights {
+		return k.room(w)
+	}
+	w = k.copier.in(c, w)
+	if c.err == nil {
+		k.version = c.weights
+	}
+	return w
+}
+
 // border converts feature maps to the plain order and their gradient back.
 type border struct{ x, dx copier }
 
@@ -171,7 +213,7 @@ func (m *machinery) newBorder(in layout) (b border, err error) {
 	return m.newBorderTo(in.native, plain)
 }
 
-// newBorderTo converts to any order. What is not needed is not made.
+// newBorderTo converts to any order and type. What is not needed is not made.
 func (m *machinery) newBorderTo(from, to *dnnl.Desc) (b border, err error) {
 	if b.x, err = m.newCopier(from, to, false); err == nil && m.train {
 		b.dx, err = m.newCopier(to, from, true)
@@ -180,7 +222,7 @@ func (m *machinery) newBorderTo(from, to *dnnl.Desc) (b border, err error) {
 }
 
 // borderKernel has a kernel of this package compute a layer whose input is in an
-// order of oneDNN's.
+// order of oneDNN's, or bfloat16.
 type borderKernel struct {
 	m      *machinery
 	inner  kernel

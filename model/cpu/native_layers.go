@@ -9,15 +9,16 @@ import (
 // weights in each direction; the engine's are converted in each step, which is
 // nothing beside the work of a batch.
 type nativeConv struct {
-	m                     *machinery
-	input                 border
-	fwd, data, weights    *dnnl.Primitive // data is nil where no gradient of the input is needed
-	wFwd, wData, wWeights copier
+	m                  *machinery
+	input              border
+	fwd, data, weights *dnnl.Primitive // data is nil where no gradient of the input is needed
+	wFwd, wData        weights
+	wWeights           copier
 }
 
 func (m *machinery) newNativeConv(l *model.Layer, in layout, out model.Shape, relu, needDX bool) (*layerPlan, error) {
 	v := dnnl.Conv{Batch: m.batch, In: in.shape.C, InH: in.shape.H, InW: in.shape.W, Out: out.C, OutH: out.H, OutW: out.W,
-		Groups: l.GroupCount(), Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad}
+		Groups: l.GroupCount(), Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad, Type: m.typ()}
 	k := &nativeConv{m: m}
 	from, err := m.descOf(in)
 	if err != nil {
@@ -33,7 +34,7 @@ func (m *machinery) newNativeConv(l *model.Layer, in layout, out model.Shape, re
 	if err != nil {
 		return nil, err
 	}
-	if k.wFwd, err = m.newCopier(plain, k.fwd.Desc(dnnl.Weights), false); err != nil {
+	if k.wFwd.copier, err = m.newCopier(plain, k.fwd.Desc(dnnl.Weights), false); err != nil {
 		return nil, err
 	}
 	if m.train {
@@ -48,11 +49,11 @@ func (m *machinery) newNativeConv(l *model.Layer, in layout, out model.Shape, re
 		if k.data, err = m.lib.ConvBackwardData(v, k.fwd); err != nil {
 			return nil, err
 		}
-		if k.wData, err = m.newCopier(plain, k.data.Desc(dnnl.Weights), false); err != nil {
+		if k.wData.copier, err = m.newCopier(plain, k.data.Desc(dnnl.Weights), false); err != nil {
 			return nil, err
 		}
 	}
-	at, err := m.layoutOf(k.fwd.Desc(dnnl.Dst), out)
+	at, err := m.layoutOf(m.typ(), k.fwd.Desc(dnnl.Dst), out)
 	return &layerPlan{kernel: k, in: in, out: at}, err
 }
 
@@ -73,51 +74,119 @@ func (k *nativeConv) backward(c *call, t *buffers) {
 	}
 }
 
-// nativeFC computes a fully connected layer with oneDNN, all in plain order.
+// nativeFC computes a fully connected layer with oneDNN. Maps are in plain order, and
+// so are float32 weights. Those of bfloat16 are a copy, made in the forward pass, which
+// is the only one that has the time; the output is float32 where the loss follows.
 type nativeFC struct {
 	m                  *machinery
 	input              border
 	fwd, data, weights *dnnl.Primitive
+	w                  weights
+	dy                 copier
 }
 
-func (m *machinery) newNativeFC(in layout, out int, relu, needDX bool) (*layerPlan, error) {
+func (m *machinery) newNativeFC(in layout, out int, relu, loss, needDX bool) (*layerPlan, error) {
 	k := &nativeFC{m: m, input: border{x: copier{m: m}, dx: copier{m: m}}}
-	v := dnnl.Product{Batch: m.batch, In: in.shape.Size(), Out: out}
-	var err error
-	if in.native != nil {
-		if k.input, err = m.newBorder(in); err != nil {
-			return nil, err
-		}
+	v := dnnl.Product{Batch: m.batch, In: in.shape.Size(), Out: out, Type: m.typ(), Wide: loss && !relu}
+	at := layout{shape: model.Shape{C: out, H: 1, W: 1}, chunk: 1}
+	err := k.makeInput(in)
+	if err == nil {
+		k.fwd, err = m.lib.ProductForward(v, relu)
 	}
-	if k.fwd, err = m.lib.ProductForward(v, relu); err != nil {
-		return nil, err
+	if err == nil && m.half {
+		err = k.makeHalf(&v, &at)
 	}
-	if m.train {
-		if k.weights, err = m.lib.ProductBackwardWeights(v, k.fwd); err != nil {
-			return nil, err
-		}
+	if err == nil && m.train {
+		k.weights, err = m.lib.ProductBackwardWeights(v, k.fwd)
 	}
-	if needDX {
-		if k.data, err = m.lib.ProductBackwardData(v, k.fwd); err != nil {
-			return nil, err
-		}
+	if err == nil && needDX {
+		k.data, err = m.lib.ProductBackwardData(v, k.fwd)
 	}
-	return &layerPlan{kernel: k, in: in, out: layout{shape: model.Shape{C: out, H: 1, W: 1}, chunk: 1}}, nil
+	return &layerPlan{kernel: k, in: in, out: at}, err
+}
+
+// makeInput makes what brings the input to plain order.
+func (k *nativeFC) makeInput(in layout) error {
+	if in.native == nil && !k.m.half {
+		return nil
+	}
+	from, err := k.m.descOf(in)
+	if err != nil {
+		return err
+	}
+	plain, err := k.m.maps(in.shape)
+	if k.m.half {
+		plain, err = k.m.halfMaps(in.shape)
+	}
+	if err == nil {
+		k.input, err = k.m.newBorderTo(from, plain)
+	}
+	return err
+}
+
+// makeHalf makes what only bfloat16 needs, and the output's layout.
+func (k *nativeFC) makeHalf(v *dnnl.Product, at *layout) error {
+	plain, err := k.m.lib.Plain(v.Out, v.In)
+	if err != nil {
+		return err
+	}
+	if k.w.copier, err = k.m.newCopier(plain, k.fwd.Desc(dnnl.Weights), false); err != nil {
+		return err
+	}
+	narrow, err := k.m.halfMaps(at.shape)
+	if err != nil {
+		return err
+	}
+	if !v.Wide {
+		*at, err = k.m.layoutOf(dnnl.BFloat16, narrow, at.shape)
+		return err
+	}
+	wide, err := k.m.maps(at.shape)
+	if err == nil && k.m.train {
+		k.dy, err = k.m.newCopier(wide, narrow, false)
+	}
+	return err
 }
 
 func (k *nativeFC) forward(c *call, t *buffers) {
-	k.m.run(c, k.fwd, dnnl.Buffer{Arg: dnnl.Src, Data: k.input.x.in(c, t.x)}, dnnl.Buffer{Arg: dnnl.Weights, Data: t.w},
+	k.m.run(c, k.fwd, dnnl.Buffer{Arg: dnnl.Src, Data: k.input.x.in(c, t.x)}, dnnl.Buffer{Arg: dnnl.Weights, Data: k.w.in(c, t.w)},
 		dnnl.Buffer{Arg: dnnl.Bias, Data: t.b}, dnnl.Buffer{Arg: dnnl.Dst, Data: t.y})
 }
 
 func (k *nativeFC) backward(c *call, t *buffers) {
-	k.m.run(c, k.weights, dnnl.Buffer{Arg: dnnl.Src, Data: k.input.x.room(t.x)}, dnnl.Buffer{Arg: dnnl.DiffDst, Data: t.dy},
+	dy := k.dy.in(c, t.dy)
+	k.m.run(c, k.weights, dnnl.Buffer{Arg: dnnl.Src, Data: k.input.x.room(t.x)}, dnnl.Buffer{Arg: dnnl.DiffDst, Data: dy},
 		dnnl.Buffer{Arg: dnnl.DiffWeights, Data: t.dw}, dnnl.Buffer{Arg: dnnl.DiffBias, Data: t.db})
 	if t.dx != nil {
 		c.split()
-		k.m.run(c, k.data, dnnl.Buffer{Arg: dnnl.DiffSrc, Data: k.input.dx.room(t.dx)}, dnnl.Buffer{Arg: dnnl.Weights, Data: t.w},
-			dnnl.Buffer{Arg: dnnl.DiffDst, Data: t.dy})
+		k.m.run(c, k.data, dnnl.Buffer{Arg: dnnl.DiffSrc, Data: k.input.dx.room(t.dx)}, dnnl.Buffer{Arg: dnnl.Weights, Data: k.w.room(t.w)},
+			dnnl.Buffer{Arg: dnnl.DiffDst, Data: dy})
 		k.input.dx.out(c, t.dx)
+	}
+}
+
+// nativeTanh is a tanh of bfloat16 in any order.
+type nativeTanh struct {
+	m        *machinery
+	fwd, bwd *dnnl.Primitive
+}
+
+func (m *machinery) newNativeTanh(in layout) (*layerPlan, error) {
+	k := &nativeTanh{m: m}
+	var err error
+	if k.fwd, err = m.lib.TanhForward(in.native); err == nil && m.train {
+		k.bwd, err = m.lib.TanhBackward(k.fwd)
+	}
+	return &layerPlan{kernel: k, in: in, out: in, inPlace: true, readsOutput: true}, err
+}
+
+func (k *nativeTanh) forward(c *call, t *buffers) {
+	k.m.run(c, k.fwd, dnnl.Buffer{Arg: dnnl.Src, Data: t.x}, dnnl.Buffer{Arg: dnnl.Dst, Data: t.y})
+}
+
+func (k *nativeTanh) backward(c *call, t *buffers) {
+	if t.dx != nil {
+		k.m.run(c, k.bwd, dnnl.Buffer{Arg: dnnl.Dst, Data: t.y}, dnnl.Buffer{Arg: dnnl.DiffSrc, Data: t.dx}, dnnl.Buffer{Arg: dnnl.DiffDst, Data: t.dy})
 	}
 }
 
@@ -173,7 +242,7 @@ func (k *nativeWindow) plan(in layout, out model.Shape) (*layerPlan, error) {
 	if d := k.fwd.Desc(dnnl.Workspace); d != nil {
 		k.workspace = k.m.arena.floats(d.Floats())
 	}
-	at, err := k.m.layoutOf(k.fwd.Desc(dnnl.Dst), out)
+	at, err := k.m.layoutOf(in.typ(), k.fwd.Desc(dnnl.Dst), out)
 	return &layerPlan{kernel: k, in: in, out: at}, err
 }
 
@@ -213,7 +282,7 @@ func (m *machinery) newNativePool(l *model.Layer, in layout, out model.Shape) (*
 		return nil, err
 	}
 	v := dnnl.Pool{Batch: m.batch, Channels: in.shape.C, InH: in.shape.H, InW: in.shape.W, OutH: out.H, OutW: out.W,
-		Kernel: l.Kernel, Stride: l.Stride, Training: m.train}
+		Kernel: l.Kernel, Stride: l.Stride, Type: in.typ(), Training: m.train}
 	k := &nativeWindow{m: m}
 	if k.fwd, err = m.lib.PoolForward(v, at); err != nil {
 		return nil, err

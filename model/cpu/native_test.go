@@ -117,14 +117,16 @@ func TestNativeAlexNet(t *testing.T) {
 	losses(t, plain, native, images, labels, 10)
 }
 
-// TestNativeLayers compares every layer with its twin, forwards and backwards, on
-// shapes of all sorts.
-func TestNativeLayers(t *testing.T) {
-	needLibrary(t)
-	for i, c := range []struct {
-		l  model.Layer
-		in model.Shape
-	}{
+// layerCase is a layer and its input.
+type layerCase struct {
+	l  model.Layer
+	in model.Shape
+}
+
+// nativeCases are layers that oneDNN computes, and some that it may not, on shapes of
+// all sorts.
+func nativeCases() []layerCase {
+	return []layerCase{
 		{model.Layer{Kind: model.Conv, Out: 32, Kernel: 3, Stride: 1, Pad: 1}, model.Shape{C: 16, H: 7, W: 6}},
 		{model.Layer{Kind: model.Conv, Out: 32, Kernel: 5, Stride: 1, Pad: 2, Groups: 2}, model.Shape{C: 32, H: 9, W: 9}},
 		{model.Layer{Kind: model.Conv, Out: 48, Kernel: 11, Stride: 4, PadEnd: 3}, model.Shape{C: 3, H: 32, W: 32}},
@@ -146,7 +148,14 @@ func TestNativeLayers(t *testing.T) {
 		{model.Layer{Kind: model.Dropout, Rate: 0.3}, model.Shape{C: 16, H: 5, W: 3}},
 		{model.Layer{Kind: model.FC, Out: 19}, model.Shape{C: 16, H: 3, W: 2}},
 		{model.Layer{Kind: model.Local, Out: 19, Kernel: 3, Stride: 1, Pad: 1}, model.Shape{C: 16, H: 5, W: 4}},
-	} {
+	}
+}
+
+// TestNativeLayers compares every layer with its twin, forwards and backwards, on
+// shapes of all sorts.
+func TestNativeLayers(t *testing.T) {
+	needLibrary(t)
+	for i, c := range nativeCases() {
 		for _, relu := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d %s %v/relu %v", i, c.l.Kind, c.in, relu), func(t *testing.T) {
 				net := sandwich(c.l, c.in, relu)

@@ -40,6 +40,8 @@ type shared struct {
 	seed    uint64
 	lib     *dnnl.Context // nil: plain Go
 	profile *profiler     // nil: without
+	half    bool          // BF16
+	version uint64        // of the weights
 }
 
 // builder compiles a program.
@@ -67,7 +69,7 @@ func compile(s *shared, train bool) (p *program, err error) {
 	}
 	p = &program{call: &call{}, arena: &arena{}, profile: s.profile}
 	b := &builder{shared: s, p: p, shapes: shapes, m: &machinery{workers: &workers{s.threads}, arena: p.arena,
-		scratch: &scratch{}, common: &scratch{}, batch: s.batch, train: train, seed: s.seed, lib: s.lib, gemm: gemm.Best()}}
+		scratch: &scratch{}, common: &scratch{}, batch: s.batch, train: train, seed: s.seed, lib: s.lib, gemm: gemm.Best(), half: s.half}}
 	if err := b.planLayers(); err != nil {
 		return nil, err
 	}
@@ -116,7 +118,7 @@ func dense(buf []float32, shape ...int) *tensor.Dense {
 // has two dimensions, and the batch is rounded up to whole chunks.
 func (b *builder) tensorShape(l layout) []int {
 	if l.native != nil {
-		return []int{b.batch, l.native.Floats() / b.batch}
+		return []int{1, l.native.Floats()}
 	}
 	n := l.capacity(b.batch)
 	if l.chunk == 1 && l.shape.H == 1 && l.shape.W == 1 {
@@ -218,14 +220,15 @@ func (b *builder) wire() error {
 	return nil
 }
 
-// run executes the program for n images, which it only reads.
-func (p *program) run(images []float32, n int, labels []int32, step uint64) (err error) {
+// run executes the program for n images, which it only reads, and the weights of a
+// version.
+func (p *program) run(images []float32, n int, labels []int32, step, version uint64) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("run the graph: %v", r)
 		}
 	}()
-	*p.call = call{images: images, n: n, labels: labels, step: step, profile: p.profile}
+	*p.call = call{images: images, n: n, labels: labels, step: step, weights: version, profile: p.profile}
 	defer func() { p.call.images, p.call.labels = nil, nil }()
 	p.machine.Reset()
 	return p.machine.RunAll()

@@ -4,8 +4,10 @@
 // [Find] says whether the library is here. A [Context] holds what a net needs of
 // it; its methods make a [Primitive], the computation of one layer in one
 // direction for sizes fixed beforehand. oneDNN chooses the order in which values
-// lie in memory, which a [Desc] stands for; [Context.Reorder] converts. All values
-// are float32.
+// lie in memory, which a [Desc] stands for; [Context.Reorder] converts. Values
+// are float32, or bfloat16 where a layer's description asks for it: then its
+// input, weights and output and their gradients are, but for biases and the
+// gradients of the weights.
 //
 // oneDNN computes with OpenMP. Its results are the same bits for the same release,
 // kind of processor and number of threads.

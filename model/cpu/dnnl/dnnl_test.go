@@ -2,6 +2,7 @@ package dnnl
 
 import (
 	"errors"
+	"math"
 	"regexp"
 	"runtime"
 	"slices"
@@ -84,6 +85,43 @@ func TestReorder(t *testing.T) {
 	}
 	if c.Same(plain, p.Desc(Weights)) != slices.Equal(x, y) || !c.Same(plain, plain) {
 		t.Error("orders are the same, or not")
+	}
+}
+
+// TestBFloat16 rounds to bfloat16, with channels last, and goes back.
+func TestBFloat16(t *testing.T) {
+	c := newContext(t)
+	plain, err := c.Plain(1, 3, 1, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := c.ChannelsLast(BFloat16, 1, 3, 1, 3)
+	if err != nil || last.Floats() != 5 {
+		t.Fatalf("nine values in %d float32s: %v", last.Floats(), err)
+	}
+	narrow, err := c.PlainOf(BFloat16, 1, 3, 1, 3)
+	if err != nil || c.Same(plain, narrow) || c.Same(narrow, last) {
+		t.Fatal("orders or types are taken for the same", err)
+	}
+	there, err := c.Reorder(plain, last)
+	if err != nil {
+		t.Skip(err)
+	}
+	back, err := c.Reorder(last, plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := []float32{1, 2, 3, 4, 5, 6, 7 + 1.0/1024, 8, -9}
+	y, z := make([]float32, last.Floats()), make([]float32, 9)
+	if err := errors.Join(c.Run(there, Buffer{Src, x}, Buffer{Dst, y}), c.Run(back, Buffer{Src, y}, Buffer{Dst, z})); err != nil {
+		t.Fatal(err)
+	}
+	if x[6] = 7; !slices.Equal(x, z) {
+		t.Errorf("got %v", z)
+	}
+	// The first pair in memory: the first two channels of the first pixel, 1 and 4.
+	if got := math.Float32bits(y[0]); got != 0x40803f80 {
+		t.Errorf("the first pair is %#08x", got)
 	}
 }
 

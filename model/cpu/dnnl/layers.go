@@ -7,17 +7,18 @@ func end(in, out, kernel, stride, pad int) int { return (out-1)*stride + kernel 
 
 // descs returns what the library is told of a convolution: source, weights,
 // biases and destination, and strides and padding.
-func (s *state) convArgs(v *Conv, src, dst *Desc) (mds [4]*Desc, lists [3]uintptr, err error) {
+func (s *state) convArgs(v *Conv, weights Type, src, dst *Desc) (mds [4]*Desc, lists [3]uintptr, err error) {
 	for i, d := range []struct {
 		given *Desc
+		t     Type
 		any   bool
 		dims  []int
 	}{
-		{src, true, []int{v.Batch, v.In, v.InH, v.InW}}, {nil, true, v.WeightDims()},
-		{nil, false, []int{v.Out}}, {dst, true, []int{v.Batch, v.Out, v.OutH, v.OutW}},
+		{src, v.Type, true, []int{v.Batch, v.In, v.InH, v.InW}}, {nil, weights, true, v.WeightDims()},
+		{nil, Float32, false, []int{v.Out}}, {dst, v.Type, true, []int{v.Batch, v.Out, v.OutH, v.OutW}},
 	} {
 		if mds[i] = d.given; d.given == nil {
-			if mds[i], err = s.describe(d.any, d.dims); err != nil {
+			if mds[i], err = s.describe(d.t, d.any, d.dims); err != nil {
 				return mds, lists, err
 			}
 		}
@@ -41,7 +42,7 @@ func (c *Context) made(f func() (*Primitive, error)) (p *Primitive, err error) {
 // all but the biases is the library's choice. Src, Weights, Bias, Dst.
 func (c *Context) ConvForward(v Conv, relu bool) (*Primitive, error) {
 	return c.made(func() (*Primitive, error) {
-		m, l, err := c.convArgs(&v, nil, nil)
+		m, l, err := c.convArgs(&v, v.Type, v.From, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +58,7 @@ func (c *Context) ConvForward(v Conv, relu bool) (*Primitive, error) {
 // orders of the forward primitive. DiffSrc, Weights, DiffDst.
 func (c *Context) ConvBackwardData(v Conv, forward *Primitive) (*Primitive, error) {
 	return c.made(func() (*Primitive, error) {
-		m, l, err := c.convArgs(&v, forward.Desc(Src), forward.Desc(Dst))
+		m, l, err := c.convArgs(&v, v.Type, forward.Desc(Src), forward.Desc(Dst))
 		if err != nil {
 			return nil, err
 		}
@@ -73,7 +74,7 @@ func (c *Context) ConvBackwardData(v Conv, forward *Primitive) (*Primitive, erro
 // DiffWeights, DiffBias.
 func (c *Context) ConvBackwardWeights(v Conv, forward *Primitive) (*Primitive, error) {
 	return c.made(func() (*Primitive, error) {
-		m, l, err := c.convArgs(&v, forward.Desc(Src), forward.Desc(Dst))
+		m, l, err := c.convArgs(&v, Float32, forward.Desc(Src), forward.Desc(Dst))
 		if err != nil {
 			return nil, err
 		}
@@ -86,23 +87,33 @@ func (c *Context) ConvBackwardWeights(v Conv, forward *Primitive) (*Primitive, e
 	})
 }
 
-func (s *state) productArgs(v *Product) (src, w, b, dst *Desc, err error) {
+// productArgs describes what a fully connected layer has, but for the weights.
+func (s *state) productArgs(v *Product, out Type) (src, b, dst *Desc, err error) {
 	for _, d := range []struct {
 		to   **Desc
+		t    Type
 		dims []int
-	}{{&src, []int{v.Batch, v.In}}, {&w, []int{v.Out, v.In}}, {&b, []int{v.Out}}, {&dst, []int{v.Batch, v.Out}}} {
-		if *d.to, err = s.describe(false, d.dims); err != nil {
+	}{{&src, v.Type, []int{v.Batch, v.In}}, {&b, Float32, []int{v.Out}}, {&dst, out, []int{v.Batch, v.Out}}} {
+		if *d.to, err = s.describe(d.t, false, d.dims); err != nil {
 			break
 		}
 	}
-	return src, w, b, dst, err
+	return src, b, dst, err
 }
 
 // ProductForward makes y = x * transposed w + b, and the ReLU of it if so wanted.
 // Src, Weights, Bias, Dst.
 func (c *Context) ProductForward(v Product, relu bool) (*Primitive, error) {
 	return c.made(func() (*Primitive, error) {
-		src, w, b, dst, err := c.productArgs(&v)
+		out := v.Type
+		if v.Wide {
+			out = Float32
+		}
+		src, b, dst, err := c.productArgs(&v, out)
+		if err != nil {
+			return nil, err
+		}
+		w, err := c.describe(v.Type, v.Type != Float32, []int{v.Out, v.In})
 		if err != nil {
 			return nil, err
 		}
@@ -114,13 +125,15 @@ func (c *Context) ProductForward(v Product, relu bool) (*Primitive, error) {
 	})
 }
 
-// ProductBackwardData makes the gradient of the input. DiffSrc, Weights, DiffDst.
+// ProductBackwardData makes the gradient of the input, for weights in the order of
+// the forward primitive. DiffSrc, Weights, DiffDst.
 func (c *Context) ProductBackwardData(v Product, forward *Primitive) (*Primitive, error) {
 	return c.made(func() (*Primitive, error) {
-		src, w, _, dst, err := c.productArgs(&v)
+		src, _, dst, err := c.productArgs(&v, v.Type)
 		if err != nil {
 			return nil, err
 		}
+		w := forward.Desc(Weights)
 		desc, err := c.operation("inner_product_backward_data", false, forward, src.md, w.md, dst.md)
 		if err != nil {
 			return nil, err
@@ -129,11 +142,15 @@ func (c *Context) ProductBackwardData(v Product, forward *Primitive) (*Primitive
 	})
 }
 
-// ProductBackwardWeights makes the gradients of weights and biases. Src, DiffDst,
-// DiffWeights, DiffBias.
+// ProductBackwardWeights makes the gradients of weights, in row-major order, and
+// biases. Src, DiffDst, DiffWeights, DiffBias.
 func (c *Context) ProductBackwardWeights(v Product, forward *Primitive) (*Primitive, error) {
 	return c.made(func() (*Primitive, error) {
-		src, w, b, dst, err := c.productArgs(&v)
+		src, b, dst, err := c.productArgs(&v, v.Type)
+		if err != nil {
+			return nil, err
+		}
+		w, err := c.describe(Float32, false, []int{v.Out, v.In})
 		if err != nil {
 			return nil, err
 		}
@@ -147,7 +164,7 @@ func (c *Context) ProductBackwardWeights(v Product, forward *Primitive) (*Primit
 }
 
 func (s *state) poolArgs(v *Pool) (dst *Desc, lists [4]uintptr, err error) {
-	dst, err = s.describe(true, []int{v.Batch, v.Channels, v.OutH, v.OutW})
+	dst, err = s.describe(v.Type, true, []int{v.Batch, v.Channels, v.OutH, v.OutW})
 	lists[0] = s.list(0, v.Stride, v.Stride)
 	lists[1] = s.list(1, v.Kernel, v.Kernel)
 	lists[2] = s.list(2, 0, 0)
@@ -222,7 +239,7 @@ func (c *Context) NormBackward(v Norm, forward *Primitive) (*Primitive, error) {
 // ReLUForward makes max(0, x) of values in the given order; Dst may be Src. Src, Dst.
 func (c *Context) ReLUForward(src *Desc) (*Primitive, error) {
 	return c.made(func() (*Primitive, error) {
-		desc, err := c.reluForward(src)
+		desc, err := c.eltwiseForward(c.lib.relu, src)
 		if err != nil {
 			return nil, err
 		}
@@ -234,7 +251,7 @@ func (c *Context) ReLUForward(src *Desc) (*Primitive, error) {
 // Src, for which the output does as well, DiffSrc, DiffDst.
 func (c *Context) ReLUBackward(forward *Primitive) (*Primitive, error) {
 	return c.made(func() (*Primitive, error) {
-		desc, err := c.reluBackward(forward)
+		desc, err := c.eltwiseBackward(c.lib.relu, forward)
 		if err != nil {
 			return nil, err
 		}
@@ -242,7 +259,31 @@ func (c *Context) ReLUBackward(forward *Primitive) (*Primitive, error) {
 	})
 }
 
-// Reorder makes a copy from one order to another. Src, Dst.
+// TanhForward makes the hyperbolic tangent of values in the given order; Dst may be
+// Src. Src, Dst.
+func (c *Context) TanhForward(src *Desc) (*Primitive, error) {
+	return c.made(func() (*Primitive, error) {
+		desc, err := c.eltwiseForward(tanhByOutput, src)
+		if err != nil {
+			return nil, err
+		}
+		return c.finish("tanh forward", desc, nil, role{Src, querySrc}, role{Dst, queryDst})
+	})
+}
+
+// TanhBackward makes the gradient of the input of a tanh; DiffSrc may be DiffDst.
+// Dst, DiffSrc, DiffDst.
+func (c *Context) TanhBackward(forward *Primitive) (*Primitive, error) {
+	return c.made(func() (*Primitive, error) {
+		desc, err := c.eltwiseBackward(tanhByOutput, forward)
+		if err != nil {
+			return nil, err
+		}
+		return c.finish("tanh backward", desc, nil, role{Dst, queryDst}, role{DiffSrc, queryDiffSrc}, role{DiffDst, queryDiffDst})
+	})
+}
+
+// Reorder makes a copy from one order, or type, to another. Src, Dst.
 func (c *Context) Reorder(from, to *Desc) (*Primitive, error) {
 	return c.made(func() (*Primitive, error) {
 		attr, free, err := c.attributes(false)

@@ -35,6 +35,9 @@ func (d *Desc) Floats() int { return 0 }
 // Desc returns nil.
 func (p *Primitive) Desc(Arg) *Desc { return nil }
 
+// Name returns nothing.
+func (c *Context) Name() string { return "" }
+
 // Close does nothing.
 func (c *Context) Close() {}
 
@@ -43,6 +46,12 @@ func (c *Context) Bytes() int64 { return 0 }
 
 // Plain returns an error, as all that follow.
 func (c *Context) Plain(...int) (*Desc, error) { return nil, errNone }
+
+// PlainOf returns an error.
+func (c *Context) PlainOf(Type, ...int) (*Desc, error) { return nil, errNone }
+
+// ChannelsLast returns an error.
+func (c *Context) ChannelsLast(_ Type, _, _, _, _ int) (*Desc, error) { return nil, errNone }
 
 // Same returns false.
 func (c *Context) Same(_, _ *Desc) bool { return false }
@@ -87,6 +96,12 @@ func (c *Context) ReLUForward(*Desc) (*Primitive, error) { return nil, errNone }
 
 // ReLUBackward returns an error.
 func (c *Context) ReLUBackward(*Primitive) (*Primitive, error) { return nil, errNone }
+
+// TanhForward returns an error.
+func (c *Context) TanhForward(*Desc) (*Primitive, error) { return nil, errNone }
+
+// TanhBackward returns an error.
+func (c *Context) TanhBackward(*Primitive) (*Primitive, error) { return nil, errNone }
 
 // Reorder returns an error.
 func (c *Context) Reorder(_, _ *Desc) (*Primitive, error) { return nil, errNone }

@@ -136,19 +136,19 @@ func (s *state) lrnBackward(v *Norm, forward *Primitive) (uintptr, error) {
 	})
 }
 
-func (s *state) reluForward(src *Desc) (uintptr, error) {
+func (s *state) eltwiseForward(alg int32, src *Desc) (uintptr, error) {
 	return s.withFloats("eltwise_forward", nil, func(op unsafe.Pointer) int32 {
-		return s.lib.eltForward(op, propTraining, s.lib.relu, src.md, 0, 0)
+		return s.lib.eltForward(op, propTraining, alg, src.md, 0, 0)
 	}, func(out, attr uintptr) int32 {
-		return s.lib.eltForward3(out, s.engine, propTraining, s.lib.relu, src.md, src.md, 0, 0, attr)
+		return s.lib.eltForward3(out, s.engine, propTraining, alg, src.md, src.md, 0, 0, attr)
 	})
 }
 
-func (s *state) reluBackward(forward *Primitive) (uintptr, error) {
+func (s *state) eltwiseBackward(alg int32, forward *Primitive) (uintptr, error) {
 	src := forward.Desc(Src).md
 	return s.withFloats("eltwise_backward", forward, func(op unsafe.Pointer) int32 {
-		return s.lib.eltBackward(op, s.lib.relu, src, src, 0, 0)
+		return s.lib.eltBackward(op, alg, src, src, 0, 0)
 	}, func(out, attr uintptr) int32 {
-		return s.lib.eltBackward3(out, s.engine, s.lib.relu, src, src, src, 0, 0, forward.desc, attr)
+		return s.lib.eltBackward3(out, s.engine, alg, src, src, src, 0, 0, forward.desc, attr)
 	})
 }

@@ -11,7 +11,7 @@ import (
 
 // Constants of dnnl_types.h, the same in releases 2 and 3.
 const (
-	typeF32 = 3
+	typeBF16, typeF32 = 2, 3
 
 	tagAny = 1 // the order is the library's choice
 
@@ -23,6 +23,8 @@ const (
 	queryDst, queryDiffDst, queryWorkspace, queryScratch   = 133, 134, 135, 136
 
 	scratchUser = 1
+
+	tanhByOutput = 0x101 // whose backward pass reads the output
 )
 
 // Desc says how values lie in memory: their dimensions, and an order, which is
@@ -33,14 +35,26 @@ type Desc struct {
 	own    *[descBytes]byte // of release 2, holds md unless a primitive does
 }
 
-// Floats returns how many float32 the memory holds, which may be more than the
-// values: some orders fill up channels with zeros.
+// Floats returns the size of the memory in float32s, which may be more than the
+// values take: some orders fill up channels with zeros.
 func (d *Desc) Floats() int { return d.floats }
 
-// Plain describes values in row-major order.
-func (c *Context) Plain(dims ...int) (d *Desc, err error) {
+// Plain describes float32 in row-major order.
+func (c *Context) Plain(dims ...int) (*Desc, error) { return c.PlainOf(Float32, dims...) }
+
+// PlainOf describes values in row-major order.
+func (c *Context) PlainOf(t Type, dims ...int) (d *Desc, err error) {
 	err = c.do(func() (err error) {
-		d, err = c.describe(false, dims)
+		d, err = c.describe(t, false, dims)
+		return err
+	})
+	return d, err
+}
+
+// ChannelsLast describes feature maps in the order [image][row][column][channel].
+func (c *Context) ChannelsLast(t Type, n, channels, h, w int) (d *Desc, err error) {
+	err = c.do(func() (err error) {
+		d, err = c.strided(t, []int{n, channels, h, w}, []int{channels * h * w, 1, w * channels, channels})
 		return err
 	})
 	return d, err
@@ -48,21 +62,35 @@ func (c *Context) Plain(dims ...int) (d *Desc, err error) {
 
 // describe makes a description, of any order or of row-major order. That is given as
 // strides, because the numbers of tags differ between releases.
-func (s *state) describe(anyOrder bool, dims []int) (*Desc, error) {
-	name, order := "strides", uintptr(tagAny)
+func (s *state) describe(t Type, anyOrder bool, dims []int) (*Desc, error) {
 	if anyOrder {
-		name = "tag"
-	} else {
-		strides := make([]int, len(dims))
-		stride := 1
-		for i := len(dims) - 1; i >= 0; i-- {
-			strides[i] = stride
-			stride *= dims[i]
-		}
-		order = s.list(1, strides...)
+		return s.descOf("tag", t, dims, tagAny)
 	}
-	d := &Desc{}
-	args := []uintptr{uintptr(len(dims)), s.list(0, dims...), typeF32, order}
+	strides := make([]int, len(dims))
+	stride := 1
+	for i := len(dims) - 1; i >= 0; i-- {
+		strides[i] = stride
+		stride *= dims[i]
+	}
+	return s.strided(t, dims, strides)
+}
+
+// strided makes a description of the order that the strides give.
+func (s *state) strided(t Type, dims, strides []int) (*Desc, error) {
+	d, err := s.descOf("strides", t, dims, s.list(1, strides...))
+	if err == nil {
+		d.floats = (s.size(d.md) + 3) / 4
+	}
+	return d, err
+}
+
+// descOf calls the release's function with the order as tag or strides.
+func (s *state) descOf(name string, t Type, dims []int, order uintptr) (*Desc, error) {
+	d, number := &Desc{}, uintptr(typeF32)
+	if t == BFloat16 {
+		number = typeBF16
+	}
+	args := []uintptr{uintptr(len(dims)), s.list(0, dims...), number, order}
 	var err error
 	if s.lib.opaque {
 		d.md, err = s.make("dnnl_memory_desc_create_with_"+name, args...)
@@ -75,9 +103,6 @@ func (s *state) describe(anyOrder bool, dims []int) (*Desc, error) {
 		return nil, err
 	}
 	s.descs = append(s.descs, d) // the library is given the bare address
-	if !anyOrder {
-		d.floats = s.size(d.md) / 4
-	}
 	return d, nil
 }
 
@@ -86,7 +111,7 @@ func (s *state) size(md uintptr) int {
 	return int(s.lib.value("dnnl_memory_desc_get_size", md))
 }
 
-// Same reports whether two descriptions are of the same dimensions and order.
+// Same reports whether two descriptions are of the same dimensions, type and order.
 func (c *Context) Same(a, b *Desc) bool {
 	same := a == b
 	if !same {
