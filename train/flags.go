@@ -23,6 +23,7 @@ type flags struct {
 	Init    string  `placeholder:"FILE" help:"Take the first weights from a checkpoint or a safetensors file."`
 
 	InitWeights *string `enum:"own,average" help:"Which weights of --init: its own (default), or the average that a run with --ema keeps."`
+	Precision   *string `enum:"fp32,bf16" help:"Arithmetic: fp32 (default) or bf16, which needs oneDNN and a processor with AVX512_BF16 or AMX; weights and their update are float32 in both."`
 
 	Batch       *int     `placeholder:"N" help:"Images of a batch."`
 	Accumulate  *int     `placeholder:"K" help:"Batches of a step, whose gradients are averaged (default: 1)."`
@@ -164,6 +165,11 @@ func (f *flags) apply(s *loop.Settings, l *loop.Limits) error {
 	s.Accumulate = value(f.Accumulate, s.Accumulate)
 	if s.Accumulate == 1 {
 		s.Accumulate = 0 // as in a run that was not asked
+	}
+	if f.Precision != nil {
+		if err := s.Precision.UnmarshalText([]byte(*f.Precision)); err != nil {
+			return &cli.UsageError{Err: err}
+		}
 	}
 	s.ClipNorm = value(f.ClipNorm, s.ClipNorm)
 	s.EMA = value(f.EMA, s.EMA)

@@ -154,7 +154,8 @@ func (p *plan) note(format string, args ...any) {
 // newCPU makes the CPU engine and its name, and notes what would make it faster.
 func newCPU(p *plan, threads int) (model.Engine, string, error) {
 	s := p.config.Settings
-	e, err := cpu.New(p.net, model.State{Weights: p.first}, cpu.Options{Batch: s.Batch, Threads: threads, Seed: s.Seed})
+	e, err := cpu.New(p.net, model.State{Weights: p.first}, cpu.Options{Batch: s.Batch, Threads: threads, Seed: s.Seed,
+		Precision: cpu.Precision(s.Precision)})
 	if err != nil {
 		return nil, "", err
 	}

@@ -55,6 +55,20 @@ func perImage(r result) float64 { return r.Bytes / r.Rate }
 
 func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Abs(b) }
 
+// The stage train in bfloat16 is a result of its own.
+func TestPrecision(t *testing.T) {
+	status, stdout, stderr := run(t, "--stage", "train", "--net", "alexnet-small", "--batch", "8", "--time", "20ms", "--precision", "bf16", "--json")
+	if status != 0 {
+		if !strings.Contains(stderr, "precision bf16: ") || !strings.Contains(stderr, "use precision fp32") {
+			t.Errorf("status %d, %s", status, stderr)
+		}
+		t.Skip(stderr)
+	}
+	if r := results(t, stdout); len(r) != 1 || r[0].Dtype != "bfloat16" || r[0].harnessName() != "train_bfloat16" || !strings.Contains(r[0].Note, ", bf16, ") {
+		t.Errorf("results %+v", r)
+	}
+}
+
 func TestAllStages(t *testing.T) {
 	status, stdout, stderr := run(t, "--net", "alexnet-small", "--size", "72", "--batch", "8", "--time", "20ms", "--workers", "2", "--threads", "2", "--json")
 	if status != 0 || stderr != "" {

@@ -119,7 +119,8 @@ func orAll(n int) int {
 // stage is one part of the work.
 type stage struct {
 	name string
-	// dtype, layout and batch are those of its images; empty where it has none.
+	// dtype, layout and batch are those of its images, dtype of train what it computes
+	// with; empty where it has none.
 	dtype, layout string
 	batch         int
 	// threads is the number of goroutines that work, for the report.

@@ -24,7 +24,7 @@ type flags struct {
 	Pixels    string             `enum:"int16,uint8" default:"int16" help:"What made-up records store: int16 or uint8."`
 	Dtype     string             `enum:"float32,float16,bfloat16,stored,all" default:"float32" help:"Type of the images of augment and stream: float32, float16, bfloat16, stored (the records' own), or all, one after another."`
 	Layout    augment.Layout     `default:"nchw" help:"Layout of the images of augment and stream: nchw or nhwc."`
-	Precision string             `enum:"fp32" default:"fp32" help:"Arithmetic of train: fp32."`
+	Precision string             `enum:"fp32,bf16" default:"fp32" help:"Arithmetic of train: fp32 or bf16 (oneDNN on a processor with AVX512_BF16 or AMX)."`
 	Jobs      int                `placeholder:"N" help:"Goroutines of ingest (default: one a processor)."`
 	Workers   int                `placeholder:"N" help:"Goroutines of read, augment and stream (default: one a processor)."`
 	Threads   int                `placeholder:"N" help:"Threads of train and predict (default: one a processor)."`

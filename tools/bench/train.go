@@ -16,7 +16,7 @@ import (
 // on one batch of noise without.
 func (b *bench) train() stage {
 	run := func(ctx context.Context, c *clock) (err error) {
-		engine, err := cpu.New(b.net, model.State{}, cpu.Options{Batch: b.Batch, Threads: b.Threads, Seed: b.Seed, Profile: b.Profile})
+		engine, err := cpu.New(b.net, model.State{}, cpu.Options{Batch: b.Batch, Threads: b.Threads, Seed: b.Seed, Precision: cpu.Precision(b.Precision), Profile: b.Profile})
 		if err != nil {
 			return err
 		}
@@ -42,12 +42,16 @@ func (b *bench) train() stage {
 		newNoise(b.Seed).batch(images, labels, b.net.Classes)
 		return warmed(ctx, c, func() { engine.Profile() }, func(i uint64) error { return step(images, labels, i) })
 	}
+	dtype := augment.Float32
+	if cpu.Precision(b.Precision) == cpu.BF16 {
+		dtype = augment.BFloat16
+	}
 	what := "batches of noise"
 	if b.Records != "" {
 		what = "streamed batches"
 	}
 	return stage{
-		name: "train", dtype: augment.Float32.String(), layout: augment.NCHW.String(), batch: b.Batch, threads: orAll(b.Threads), run: run,
+		name: "train", dtype: dtype.String(), layout: augment.NCHW.String(), batch: b.Batch, threads: orAll(b.Threads), run: run,
 		note: fmt.Sprintf("%s, %s of %d", b.net.Name, what, b.Batch),
 	}
 }

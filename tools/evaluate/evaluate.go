@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"alexnet/tools/cli"
 	"alexnet/train/checkpoint"
 	"alexnet/train/eval"
+	"alexnet/train/loop"
 	"alexnet/train/report"
 )
 
@@ -118,11 +120,15 @@ func (f *flags) open(ds *records.Dataset) (engines []model.Engine, files []strin
 		if c.Records != ds.Manifest.Digest {
 			fmt.Fprintf(f.stderr, "warning: %s was trained on other records than %s; their mean image may differ\n", c.File, ds.Dir)
 		}
+		precision, err := f.precision(c)
+		if err != nil {
+			return engines, nil, err
+		}
 		weights, err := c.Weights(checkpoint.Weights(f.Weights))
 		if err != nil {
 			return engines, nil, err
 		}
-		e, err := cpu.New(c.Net, model.State{Weights: weights}, cpu.Options{Batch: f.Batch, Threads: f.Threads})
+		e, err := cpu.New(c.Net, model.State{Weights: weights}, cpu.Options{Batch: f.Batch, Threads: f.Threads, Precision: precision})
 		if err != nil {
 			return engines, nil, fmt.Errorf("%s: %w", c.File, err)
 		}
@@ -130,6 +136,20 @@ func (f *flags) open(ds *records.Dataset) (engines []model.Engine, files []strin
 		engines, files = append(engines, e), append(files, c.File)
 	}
 	return engines, files, nil
+}
+
+// precision returns the arithmetic for a checkpoint.
+func (f *flags) precision(c *checkpoint.Checkpoint) (cpu.Precision, error) {
+	if f.Precision != nil {
+		return cpu.Precision(*f.Precision), nil
+	}
+	var run struct {
+		Precision loop.Precision `json:"precision"`
+	}
+	if err := json.Unmarshal(c.Settings, &run); err != nil {
+		return "", &checkpoint.DamagedError{File: c.File, Err: fmt.Errorf("its settings: %w", err)}
+	}
+	return cpu.Precision(run.Precision), nil
 }
 
 // which says which weights are taken, of a checkpoint that has two kinds.

@@ -231,3 +231,36 @@ func TestFailures(t *testing.T) {
 		}
 	}
 }
+
+// A checkpoint is measured in its run's precision, or in another if that is asked for.
+func TestPrecision(t *testing.T) {
+	ds := dataset(t, data)
+	run, files := checkpoints(t, ds, 0, 11)
+	c, err := checkpoint.Read(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Settings = []byte(`{"precision":"bf16"}`)
+	store := checkpoint.Store{Run: run, Keep: 1}
+	if _, err := store.Save(c); err != nil {
+		t.Fatal(err)
+	}
+	status, _, errs := command(t, "--records", ds.Dir, "--checkpoint", files[0], "--precision", "fp32")
+	if status != cli.Done || strings.Contains(errs, "bf16") {
+		t.Errorf("in fp32: status %d, %s", status, errs)
+	}
+	status, _, errs = command(t, "--records", ds.Dir, "--checkpoint", files[0])
+	e, err := cpu.New(c.Net, model.State{}, cpu.Options{Batch: 1, Precision: cpu.BF16})
+	if err != nil { // where there is no bfloat16
+		if status != cli.Failed || !strings.Contains(errs, files[0]+": "+err.Error()) {
+			t.Errorf("in bf16, which is not here: status %d, %s", status, errs)
+		}
+		t.Skip(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if status != cli.Done || !strings.Contains(errs, ", bf16, ") {
+		t.Errorf("in bf16: status %d, %s", status, errs)
+	}
+}

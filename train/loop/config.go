@@ -51,6 +51,8 @@ type Settings struct {
 	// n steps at most (1+n)/(10+n) of the average is left. It does not change the
 	// course of the run.
 	EMA float64 `json:"ema,omitempty"`
+	// Precision is what the engine computes with.
+	Precision Precision `json:"precision"`
 	// Seed determines order, crops, colours and dropout.
 	Seed        uint64     `json:"seed"`
 	Momentum    float64    `json:"momentum"`
@@ -79,6 +81,47 @@ type Settings struct {
 	// the checkpoint's, and in a new run what suits this machine's memory: that is
 	// written down before the first step, since it decides the order.
 	Window int `json:"window,omitempty"`
+}
+
+// Precision is the arithmetic of an engine. In text its zero value is "fp32".
+type Precision string
+
+// The precisions. Runs of programs that had no choice were FP32.
+const (
+	FP32 Precision = ""
+	BF16 Precision = "bf16"
+)
+
+// MarshalText implements encoding.TextMarshaler.
+func (p Precision) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// String returns "fp32" or "bf16".
+func (p Precision) String() string {
+	if p == FP32 {
+		return "fp32"
+	}
+	return string(p)
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (p *Precision) UnmarshalText(text []byte) error {
+	q := Precision(text)
+	if string(text) == FP32.String() {
+		q = FP32
+	}
+	if err := q.check(); err != nil {
+		return err
+	}
+	*p = q
+	return nil
+}
+
+// check returns an error for what is no precision.
+func (p Precision) check() error {
+	if p != FP32 && p != BF16 {
+		return fmt.Errorf("precision %q: must be %v or %v", string(p), FP32, BF16)
+	}
+	return nil
 }
 
 // Limits say how far a run goes and how often it writes. They may be others when it
@@ -181,7 +224,7 @@ func (s Settings) Check() error {
 		return fmt.Errorf("window of %d records: must lie between 1 and %d, or be 0 to choose it by the memory", s.Window, int64(maxWindow))
 	}
 	_, err := sgd.New(s.Schedule)
-	return err
+	return errors.Join(s.Precision.check(), err)
 }
 
 // Check returns an error that says which limit cannot be.
@@ -236,7 +279,7 @@ func (c Config) settled() (Settings, error) {
 // checkResumed returns what keeps the checkpoint from being gone on with under
 // these settings. Settings that older programs did not have are what they did.
 func checkResumed(c *checkpoint.Checkpoint, net *model.Net, m *records.Manifest, s Settings) error {
-	old := map[string]json.RawMessage{"shuffle": json.RawMessage(`"global"`)}
+	old := map[string]json.RawMessage{"shuffle": json.RawMessage(`"global"`), "precision": json.RawMessage(`"fp32"`)}
 	if err := json.Unmarshal(c.Settings, &old); err != nil {
 		return &checkpoint.DamagedError{File: c.File, Err: fmt.Errorf("its settings: %w", err)}
 	}

@@ -62,6 +62,9 @@ func TestRefused(t *testing.T) {
 			c.Settings.Shuffle, c.Settings.Window = pipeline.ShuffleBlock, 7
 		},
 			"has other settings: shuffle: global in the checkpoint, block here, window: nothing in the checkpoint, 7 here; leave out these flags"},
+		{"a precision", data, func(c *Config) { c.Settings.Precision = "fp8" }, `precision "fp8": must be fp32 or bf16`},
+		{"another precision", data, func(c *Config) { *c = resumed(t, old); c.Settings.Precision = BF16 },
+			"has other settings: precision: fp32 in the checkpoint, bf16 here; leave out these flags"},
 		{"another window", data, func(c *Config) {
 			*c = resumed(t, windowed)
 			c.Settings.Shuffle, c.Settings.Window = pipeline.ShuffleBlock, 8
@@ -142,7 +145,7 @@ func TestReadConfig(t *testing.T) {
 	if _, err := ReadConfig(run); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), run+" is not the folder of a run") {
 		t.Errorf("missing: error %v", err)
 	}
-	for _, text := range []string{"", "{}", `{"net":{"name":"x"}}`, "[]"} {
+	for _, text := range []string{"", "{}", `{"settings":{"precision":"fp64"}}`, `{"net":{"name":"x"}}`, "[]"} {
 		path := filepath.Join(run, ConfigFile)
 		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
