@@ -74,6 +74,9 @@ func (m *machinery) nativeLayer(net *model.Net, index int, in layout, out model.
 		}
 		return m.newNativeNorm(l, in)
 	case model.LRNWithinChannel:
+		if in.native == nil {
+			return nil, nil // in plain order oneDNN is many times as slow
+		}
 		return m.newNativeNorm(l, in)
 	case model.MaxPool:
 		return m.newNativePool(l, in, out)
