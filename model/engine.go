@@ -76,13 +76,14 @@ type GradientEngine interface {
 	Gradients() ([][]float32, error)
 }
 
-// WeightsEngine is an Engine that shows its weights without making a copy of them.
-type WeightsEngine interface {
+// StateEngine is an Engine that shows its weights and velocities without making a copy
+// of them.
+type StateEngine interface {
 	Engine
 
-	// Weights returns the weights as Snapshot does, but in memory of the engine, which
-	// is valid until the next call of another method and must not be written.
-	Weights() ([]Tensor, error)
+	// State returns what Snapshot does, but in memory of the engine, which is valid
+	// until the next call of another method and must not be written.
+	State() (State, error)
 }
 
 // ThreadedEngine is an Engine that computes with a number of threads of this machine.

@@ -46,7 +46,9 @@ func (f *flags) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	out := newConsole(f)
 	out.start(p, engine, name)
-	s, err := loop.Run(ctx, p.config, engine, p.records, out.hooks())
+	config := p.config
+	p.config.Resume = nil // its tensors are as large as the engine's
+	s, err := loop.Run(ctx, config, engine, p.records, out.hooks())
 	out.progress.Done()
 	if err != nil {
 		return err

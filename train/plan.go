@@ -159,6 +159,7 @@ func newCPU(p *plan, threads int) (model.Engine, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
+	p.first = nil // the engine has its own copy
 	if h := e.Hint(); h != "" {
 		p.note("note: %s", h)
 	}

@@ -9,7 +9,7 @@ import (
 
 var (
 	_ model.GradientEngine = (*Engine)(nil)
-	_ model.WeightsEngine  = (*Engine)(nil)
+	_ model.StateEngine    = (*Engine)(nil)
 	_ model.ThreadedEngine = (*Engine)(nil)
 )
 
@@ -27,14 +27,17 @@ func (e *Engine) Gradients() ([][]float32, error) {
 	return e.gradients()
 }
 
-// Weights implements model.WeightsEngine.
-func (e *Engine) Weights() ([]model.Tensor, error) {
+// State implements model.StateEngine.
+func (e *Engine) State() (model.State, error) {
 	if e.closed {
-		return nil, fmt.Errorf("weights: %w", ErrClosed)
+		return model.State{}, fmt.Errorf("state: %w", ErrClosed)
 	}
-	ts := make([]model.Tensor, len(e.specs))
-	for i, p := range e.specs {
-		ts[i] = model.Tensor{Name: p.Name, Shape: p.Shape, Data: e.weights[i]}
+	lend := func(data [][]float32) []model.Tensor {
+		ts := make([]model.Tensor, len(data))
+		for i, p := range e.specs {
+			ts[i] = model.Tensor{Name: p.Name, Shape: p.Shape, Data: data[i]}
+		}
+		return ts
 	}
-	return ts, nil
+	return model.State{Weights: lend(e.weights), Velocity: lend(e.velocity)}, nil
 }

@@ -44,9 +44,9 @@ func TestGradientsAndWeights(t *testing.T) {
 	if !reflect.DeepEqual(snapshot(t, e), start) {
 		t.Error("Update has not taken the gradients that were written")
 	}
-	ws, err := e.Weights()
-	if err != nil || !reflect.DeepEqual(ws, start.Weights) {
-		t.Errorf("Weights differ from those of Snapshot, error %v", err)
+	st, err := e.State()
+	if err != nil || !reflect.DeepEqual(st, start) {
+		t.Errorf("State differs from Snapshot, error %v", err)
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestGradientsAndWeights(t *testing.T) {
 	if _, err := e.Gradients(); !errors.Is(err, ErrClosed) {
 		t.Errorf("gradients of a closed engine: %v", err)
 	}
-	if _, err := e.Weights(); !errors.Is(err, ErrClosed) {
-		t.Errorf("weights of a closed engine: %v", err)
+	if _, err := e.State(); !errors.Is(err, ErrClosed) {
+		t.Errorf("state of a closed engine: %v", err)
 	}
 }

@@ -12,11 +12,11 @@ import (
 
 // weights returns the engine's weights, which the next call of it may change.
 func (t *trainer) weights() ([]model.Tensor, error) {
-	ws, err := t.eng.(model.WeightsEngine).Weights() // by checkEngine
+	st, err := t.state()
 	if err != nil {
 		return nil, fmt.Errorf("step %d: %w", t.p.Step, err)
 	}
-	return ws, nil
+	return st.Weights, nil
 }
 
 // startAverage begins the average of the weights with those of a new run.

@@ -16,7 +16,7 @@ func (t *trainer) checkEngine() error {
 	if _, ok := t.eng.(model.GradientEngine); !ok && (s.accumulate() > 1 || s.ClipNorm > 0) {
 		return errors.New("this engine keeps its gradients to itself: several batches a step and clipping cannot be had with it")
 	}
-	if _, ok := t.eng.(model.WeightsEngine); !ok && s.EMA > 0 {
+	if _, ok := t.eng.(model.StateEngine); !ok && s.EMA > 0 {
 		return errors.New("this engine keeps its weights to itself: an average of them cannot be had with it")
 	}
 	return nil

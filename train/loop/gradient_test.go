@@ -49,8 +49,8 @@ func (r *recorder) Update(h model.Hyper) error {
 	r.updates++
 	err := r.Engine.Update(h)
 	var after [][]float32
-	ws, _ := r.Weights()
-	for _, w := range ws {
+	st, _ := r.State()
+	for _, w := range st.Weights {
 		after = append(after, w.Data)
 	}
 	r.weights = append(r.weights, copied(after))

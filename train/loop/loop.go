@@ -15,6 +15,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -265,6 +266,7 @@ func (t *trainer) prepare() error {
 		if err := t.restore(t.cfg.Resume); err != nil {
 			return err
 		}
+		t.cfg.Resume = nil
 	}
 	if err := t.startAverage(); err != nil {
 		return err
@@ -273,6 +275,9 @@ func (t *trainer) prepare() error {
 		return err
 	}
 	t.tellLost()
+	// First weights and checkpoint are not needed any more. Of what follows little is
+	// allocated, so that they would stay in memory for long.
+	debug.FreeOSMemory()
 	return nil
 }
 

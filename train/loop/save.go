@@ -13,7 +13,7 @@ import (
 // save writes a checkpoint of the run as it stands. The metrics go to the disk
 // first, so that no checkpoint is ahead of them.
 func (t *trainer) save() error {
-	state, err := t.eng.Snapshot()
+	state, err := t.state()
 	if err != nil {
 		return fmt.Errorf("checkpoint of step %d: %w", t.p.Step, err)
 	}
@@ -39,6 +39,15 @@ func (t *trainer) save() error {
 	}
 	t.file, t.saved = file, t.p.Step
 	return nil
+}
+
+// state returns the engine's weights and velocities until its next call: a copy only
+// where it does not show its own, since a large net's would be hundreds of megabytes.
+func (t *trainer) state() (model.State, error) {
+	if e, ok := t.eng.(model.StateEngine); ok {
+		return e.State()
+	}
+	return t.eng.Snapshot()
 }
 
 // arithmetic returns what the last bits of the engine's results depend on, if it says.

@@ -32,7 +32,7 @@ type Engine struct {
 
 var (
 	_ model.GradientEngine = (*Engine)(nil)
-	_ model.WeightsEngine  = (*Engine)(nil)
+	_ model.StateEngine    = (*Engine)(nil)
 )
 
 // NewEngine returns an engine for a net that Net made.
@@ -150,8 +150,10 @@ func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.
 // Gradients implements model.GradientEngine.
 func (e *Engine) Gradients() ([][]float32, error) { return e.gradient[:], nil }
 
-// Weights implements model.WeightsEngine.
-func (e *Engine) Weights() ([]model.Tensor, error) { return e.weights, nil }
+// State implements model.StateEngine.
+func (e *Engine) State() (model.State, error) {
+	return model.State{Weights: e.weights, Velocity: e.speed}, nil
+}
 
 // Update implements model.Engine.
 func (e *Engine) Update(h model.Hyper) error {
