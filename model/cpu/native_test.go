@@ -62,7 +62,7 @@ func TestNativeTwin(t *testing.T) {
 		n       int
 		scale   float64
 		threads int
-	}{{"tiny", 13, 1, 2}, {"alexnet-small", 6, 50, 1}} {
+	}{{"tiny", 13, 1, 2}, {"alexnet-small", 6, 10, 1}} { // small enough values that losses do not jump and double each rounding
 		t.Run(c.name, func(t *testing.T) {
 			net := tinyNet()
 			if c.name != net.Name {
