@@ -172,11 +172,13 @@ func (k *convKernel) forward(c *call, t *buffers) { k.forwards.run(c.n, t.x, t.w
 
 func (k *convKernel) backward(c *call, t *buffers) {
 	k.weights.run(c.n, t)
-	switch {
-	case t.dx == nil:
-	case k.data != nil:
+	if t.dx == nil {
+		return
+	}
+	c.split()
+	if k.data != nil {
 		k.data.run(c.n, t.dy, t.w, nil, t.dx)
-	default:
+	} else {
 		k.scatter.run(c.n, t)
 	}
 }

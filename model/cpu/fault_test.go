@@ -61,7 +61,11 @@ func testFaults(t *testing.T, o Options) {
 func TestUpdateFindsWhatIsNotFinite(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(-1))
 	h := model.Hyper{LearningRate: 1e-3, Momentum: 0.9, WeightDecay: 0.0005}
-	for path, o := range goldenPaths() {
+	paths := goldenPaths()
+	if hasHalf(t) {
+		paths["bf16"] = halfOptions(4, 1)
+	}
+	for path, o := range paths {
 		o.Batch = 4
 		net := tinyNet()
 		index := map[string]int{}
@@ -105,7 +109,11 @@ func TestUpdateFindsWhatIsNotFinite(t *testing.T) {
 // it. What is hidden here, Update must find; should a library stop hiding it, so much
 // the better.
 func TestHiddenNaN(t *testing.T) {
-	for path, o := range goldenPaths() {
+	paths := goldenPaths()
+	if hasHalf(t) {
+		paths["bf16"] = halfOptions(4, 1)
+	}
+	for path, o := range paths {
 		o.Batch = 4
 		net := tinyNet()
 		images, labels := examples(net, 4, 1, 5)

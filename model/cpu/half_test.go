@@ -20,15 +20,26 @@ import (
 // one of them may be the maximum, and another side of a ReLU be taken.
 const halfUlp = 1.0 / 256 // relative
 
-// needHalf skips a test where nothing computes with bfloat16.
-func needHalf(t testing.TB) {
+// newHalf makes an engine of BF16, or says why there is none.
+func newHalf(t testing.TB) error {
 	t.Helper()
 	e, err := New(tinyNet(), model.State{}, Options{Batch: 1, Threads: 1, Precision: BF16})
 	if err != nil {
-		t.Skip(err)
+		return err
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
+	}
+	return nil
+}
+
+func hasHalf(t testing.TB) bool { return newHalf(t) == nil }
+
+// needHalf skips a test where nothing computes with bfloat16.
+func needHalf(t testing.TB) {
+	t.Helper()
+	if err := newHalf(t); err != nil {
+		t.Skip(err)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // predict computes the probabilities of a batch of noise, over and over.
 func (b *bench) predict() stage {
 	run := func(ctx context.Context, c *clock) (err error) {
-		engine, err := cpu.New(b.net, model.State{}, cpu.Options{Batch: b.Batch, Threads: b.Threads, Seed: b.Seed, Profile: b.Profile})
+		engine, err := cpu.New(b.net, model.State{}, cpu.Options{Batch: b.Batch, Threads: b.Threads, Seed: b.Seed, Precision: cpu.Precision(b.Precision), Profile: b.Profile})
 		if err != nil {
 			return err
 		}
@@ -29,7 +29,7 @@ func (b *bench) predict() stage {
 		})
 	}
 	return stage{
-		name: "predict", dtype: augment.Float32.String(), layout: augment.NCHW.String(), batch: b.Batch, threads: orAll(b.Threads), run: run,
+		name: "predict", dtype: b.computes().String(), layout: augment.NCHW.String(), batch: b.Batch, threads: orAll(b.Threads), run: run,
 		note: fmt.Sprintf("%s, batches of noise of %d", b.net.Name, b.Batch),
 	}
 }

@@ -42,18 +42,22 @@ func (b *bench) train() stage {
 		newNoise(b.Seed).batch(images, labels, b.net.Classes)
 		return warmed(ctx, c, func() { engine.Profile() }, func(i uint64) error { return step(images, labels, i) })
 	}
-	dtype := augment.Float32
-	if cpu.Precision(b.Precision) == cpu.BF16 {
-		dtype = augment.BFloat16
-	}
 	what := "batches of noise"
 	if b.Records != "" {
 		what = "streamed batches"
 	}
 	return stage{
-		name: "train", dtype: dtype.String(), layout: augment.NCHW.String(), batch: b.Batch, threads: orAll(b.Threads), run: run,
+		name: "train", dtype: b.computes().String(), layout: augment.NCHW.String(), batch: b.Batch, threads: orAll(b.Threads), run: run,
 		note: fmt.Sprintf("%s, %s of %d", b.net.Name, what, b.Batch),
 	}
+}
+
+// computes is the type of numbers that the engine multiplies.
+func (b *bench) computes() augment.Type {
+	if cpu.Precision(b.Precision) == cpu.BF16 {
+		return augment.BFloat16
+	}
+	return augment.Float32
 }
 
 // trainStreamed is train on the records.
