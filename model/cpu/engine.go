@@ -67,6 +67,7 @@ type Engine struct {
 	specs    []model.ParamSpec
 	weights  [][]float32 // the memory of shared.weights
 	velocity [][]float32
+	moving   bool      // the velocities may not all be zero
 	input    []float32 // the memory of shared.images, for batches that must be copied
 	train    *program  // nil until the first Backward
 	predict  *program  // nil until the first Predict
@@ -240,7 +241,7 @@ func (e *Engine) Update(h model.Hyper) error {
 	if err != nil {
 		return fmt.Errorf("update: %w", err)
 	}
-	e.graded = false
+	e.graded, e.moving = false, true
 	e.version++
 	began := e.profile.now()
 	where := e.apply(h, grads)
@@ -337,12 +338,14 @@ func (e *Engine) Restore(st model.State) error {
 	}
 	for i := range e.specs {
 		copy(e.weights[i], st.Weights[i].Data)
-		if st.Velocity == nil {
-			clear(e.velocity[i])
-		} else {
+		switch {
+		case st.Velocity != nil:
 			copy(e.velocity[i], st.Velocity[i].Data)
+		case e.moving: // else it is zero, and takes no memory as long as nobody touches it
+			clear(e.velocity[i])
 		}
 	}
+	e.moving = st.Velocity != nil
 	e.version++
 	e.graded = false
 	return nil
