@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 
-	"alexnet/model"
 	"alexnet/tools/cli"
 	"alexnet/train/loop"
 )
@@ -27,6 +26,7 @@ Flags that are not given take the values of the net's own recipe, and with
 --resume those that the run began with. Ctrl-C finishes the step in hand and saves.`
 
 func main() {
+	cli.CollectEarly()
 	cli.Main("train", description, &flags{stdout: os.Stdout, stderr: os.Stderr})
 }
 
@@ -57,14 +57,6 @@ func (f *flags) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("interrupted after step %d, which is saved in %s; go on with: train --resume --run %s", s.Steps, s.Checkpoint, p.config.Run)
 	}
 	return out.finish(s)
-}
-
-// newEngine makes the engine that the flags ask for, and its name.
-func newEngine(f *flags, p *plan) (model.Engine, string, error) {
-	if f.Device == "gpu" {
-		return nil, "", errors.New("--device gpu: this build has no GPU engine; use --device cpu")
-	}
-	return newCPU(p, f.Threads)
 }
 
 // finish prints the results.

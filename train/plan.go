@@ -151,6 +151,14 @@ func (p *plan) note(format string, args ...any) {
 	p.notes = append(p.notes, fmt.Sprintf(format, args...))
 }
 
+// newEngine makes the engine that the flags ask for, and its name.
+func newEngine(f *flags, p *plan) (model.Engine, string, error) {
+	if f.Device == "gpu" {
+		return nil, "", errors.New("--device gpu: this build has no GPU engine; use --device cpu")
+	}
+	return newCPU(p, f.Threads)
+}
+
 // newCPU makes the CPU engine and its name, and notes what would make it faster.
 func newCPU(p *plan, threads int) (model.Engine, string, error) {
 	s := p.config.Settings

@@ -45,6 +45,7 @@ type flags struct {
 }
 
 func main() {
+	cli.CollectEarly()
 	cli.Main("evaluate", description, &flags{stdout: os.Stdout, stderr: os.Stderr})
 }
 
