@@ -311,7 +311,7 @@ func (k *nativeWindow) backward(c *call, t *buffers) {
 	if k.readsX {
 		buffers = append(buffers, dnnl.Buffer{Arg: dnnl.Src, Data: t.x})
 	}
-	if k.workspace != nil {
+	if k.workspace != nil && k.bwd.Desc(dnnl.Workspace) != nil { // a backward pass may have no use for it
 		buffers = append(buffers, dnnl.Buffer{Arg: dnnl.Workspace, Data: k.workspace})
 	}
 	k.m.run(c, k.bwd, buffers...)

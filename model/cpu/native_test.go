@@ -54,6 +54,20 @@ func losses(t *testing.T, plain, native *Engine, images []float32, labels []int3
 	}
 }
 
+// TestNativeTanh compares the paths where tanh stands before a normalisation, which
+// oneDNN then computes in the plain order, with a forward pass that writes a workspace
+// and a backward pass that has no use for it.
+func TestNativeTanh(t *testing.T) {
+	needLibrary(t)
+	net, err := model.Preset("alexnet-small", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net = net.WithActivation(model.Tanh)
+	images, labels := examples(net, 4, 10, 31)
+	twins(t, newEngine(t, net, Options{Batch: 4, Threads: 2}), newEngine(t, net, Options{Batch: 4, Threads: 1, Backend: OneDNN}), images, labels, 3)
+}
+
 // TestNativeTwin compares both paths on whole nets.
 func TestNativeTwin(t *testing.T) {
 	needLibrary(t)
