@@ -29,6 +29,8 @@ func TestDrawGolden(t *testing.T) {
 	inclusive.Inclusive = true
 	upright := paper
 	upright.NoFlip = true
+	centered := paper
+	centered.Centered = true
 	tests := []struct {
 		seed  uint64
 		epoch int
@@ -39,6 +41,7 @@ func TestDrawGolden(t *testing.T) {
 	}{
 		{0, 0, 0, paper, &color, "4 29 true [3fda90ab c01923dc 3f9a3a29]"},
 		{0, 0, 0, upright, &color, "4 29 false [3fda90ab c01923dc 3f9a3a29]"},
+		{0, 0, 0, centered, &color, "16 16 true [3fda90ab c01923dc 3f9a3a29]"},
 		{0, 0, 1, paper, &color, "24 11 false [4099d544 4147f5c3 4168aee5]"},
 		{1, 0, 0, paper, &color, "23 6 false [c086c669 3e824636 3f8a71d2]"},
 		{1, 89, 1281166, paper, &color, "0 3 false [c0950ac9 c0483a8d bf56efbc]"},

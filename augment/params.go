@@ -43,6 +43,9 @@ type Geometry struct {
 	// NoFlip keeps random crops from being mirrored, for pictures whose mirror images
 	// mean something else, such as digits. It changes nothing else of a draw.
 	NoFlip bool
+	// Centered takes the central crop (Center) in training too, for comparisons without
+	// random crops. It changes nothing else of a draw.
+	Centered bool
 }
 
 // Check returns an error that says what is wrong with a geometry in which no
@@ -106,6 +109,9 @@ func (sm *Sampler) Draw(seed uint64, epoch int, index int64, g Geometry, c *Colo
 	p := Params{
 		Top:  int(s.below(g.offsets(g.Height))),
 		Left: int(s.below(g.offsets(g.Width))),
+	}
+	if g.Centered {
+		p = Center(g)
 	}
 	p.Flip = s.below(2) == 1 && !g.NoFlip
 	if c != nil {

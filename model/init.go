@@ -15,20 +15,25 @@ func (n *Net) Init(seed uint64) []Tensor {
 	specs := n.Params()
 	ts := make([]Tensor, len(specs))
 	for i, p := range specs {
-		data := make([]float32, p.Len())
-		switch {
-		case p.Bound != 0:
-			fillUniform(data, p.Bound, initKey(seed, p.Name))
-		case p.Std != 0:
-			fillNormal(data, p.Bias, p.Std, initKey(seed, p.Name))
-		default:
-			for j := range data {
-				data[j] = float32(p.Bias)
-			}
-		}
-		ts[i] = Tensor{Name: p.Name, Shape: p.Shape, Data: data}
+		ts[i] = p.initial(seed)
 	}
 	return ts
+}
+
+// initial draws the initial values of one parameter.
+func (p ParamSpec) initial(seed uint64) Tensor {
+	data := make([]float32, p.Len())
+	switch {
+	case p.Bound != 0:
+		fillUniform(data, p.Bound, initKey(seed, p.Name))
+	case p.Std != 0:
+		fillNormal(data, p.Bias, p.Std, initKey(seed, p.Name))
+	default:
+		for j := range data {
+			data[j] = float32(p.Bias)
+		}
+	}
+	return Tensor{Name: p.Name, Shape: p.Shape, Data: data}
 }
 
 // initKey makes the ChaCha8 key of one parameter: purpose, seed, epoch (none, 0),

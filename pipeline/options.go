@@ -39,6 +39,9 @@ type Options struct {
 	CropGroup int
 	// NoFlip leaves mirror images out of training (augment.Geometry).
 	NoFlip bool
+	// Centered takes the central crop of every picture in training too
+	// (augment.Geometry).
+	Centered bool
 	// Type and Layout are those of the images: float32 and planar unless given.
 	Type   augment.Type
 	Layout augment.Layout
@@ -266,7 +269,7 @@ func (o *Options) checkRanges(steps int) error {
 
 // makeKernel makes the kernel for the images.
 func (p *Pipeline) makeKernel(o Options, sub []float32) (err error) {
-	p.geometry = augment.Geometry{Height: p.shape.H, Width: p.shape.W, Crop: o.Crop, Inclusive: o.Inclusive, NoFlip: o.NoFlip}
+	p.geometry = augment.Geometry{Height: p.shape.H, Width: p.shape.W, Crop: o.Crop, Inclusive: o.Inclusive, NoFlip: o.NoFlip, Centered: o.Centered}
 	if err := p.geometry.Check(); err != nil {
 		return &OptionError{"Crop", err.Error()}
 	}

@@ -305,3 +305,40 @@ func TestInclusiveCropsReachTheEdge(t *testing.T) {
 		t.Errorf("%d of 200 crops at the last offset, want about half", edge)
 	}
 }
+
+// Without random crops an epoch has the central crop of every picture; mirror images and
+// colours are those that random crops come with.
+func TestCentralCrops(t *testing.T) {
+	r := usual
+	r.rows = 200
+	ds, split := open(t, r.write(t))
+	color := augment.EigenColor([3][3]float64{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}, [3]float64{900, 400, 100}, augment.ScaleStdDev)
+	g := augment.Geometry{Height: r.shape.H, Width: r.shape.W, Crop: 9}
+	p, err := OpenSplit(t.Context(), ds, split, Options{Batch: 200, Crop: 9, Train: true, Centered: true, Color: &color, Seed: 4, Epoch: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	b, ok := p.Next(t.Context())
+	if !ok {
+		t.Fatal(p.Err())
+	}
+	defer b.Release()
+	mean, _ := r.mean()
+	want := make([]float32, 3*9*9)
+	flips := 0
+	for i, index := range b.Indices {
+		params := augment.Draw(4, 3, index, g, &color)
+		params.Top, params.Left = (12-9)/2, (14-9)/2
+		if params.Flip {
+			flips++
+		}
+		augment.Apply(want, r.picture(int(index)), mean, 3, g, params)
+		if digest(b.Images[i*len(want):(i+1)*len(want)]) != digest(want) {
+			t.Fatalf("record %d is not its central crop", index)
+		}
+	}
+	if flips < 60 || flips > 140 {
+		t.Errorf("%d of 200 mirrored, want about half", flips)
+	}
+}

@@ -22,8 +22,9 @@ type flags struct {
 	Resume  bool    `help:"Go on from the newest sound checkpoint of --run."`
 	Init    string  `placeholder:"FILE" help:"Take the first weights from a checkpoint or a safetensors file."`
 
-	InitWeights *string `enum:"own,average" help:"Which weights of --init: its own (default), or the average that a run with --ema keeps."`
-	Precision   *string `enum:"fp32,bf16" help:"Arithmetic: fp32 (default) or bf16, which needs oneDNN and a processor with AVX512_BF16 or AMX; weights and their update are float32 in both."`
+	InitExcept  []string `placeholder:"LAYER" help:"Layers that do not take theirs from --init but draw them from the seed: fc9, say, to train a net for other classes."`
+	InitWeights *string  `enum:"own,average" help:"Which weights of --init: its own (default), or the average that a run with --ema keeps."`
+	Precision   *string  `enum:"fp32,bf16" help:"Arithmetic: fp32 (default) or bf16, which needs oneDNN and a processor with AVX512_BF16 or AMX; weights and their update are float32 in both."`
 
 	Batch       *int     `placeholder:"N" help:"Images of a batch."`
 	Accumulate  *int     `placeholder:"K" help:"Batches of a step, whose gradients are averaged (default: 1)."`
@@ -40,13 +41,14 @@ type flags struct {
 	ColorEpochs  *int     `placeholder:"EPOCHS" help:"Leave the colours as they are after so many epochs (default: the preset's, or 0, never)."`
 	ColorDivisor *float64 `placeholder:"F" help:"Divide images with shifted colours by this (default: the preset's, 1.1 for as-run-2012, or 0, none)."`
 	CropGroup    *int     `placeholder:"N" help:"Consecutive images that share a crop and a flip (default: the preset's, 32 for as-run-2012, or 1)."`
-	Crops        *string  `enum:"exclusive,inclusive" help:"Random crops without the last offset (exclusive, as the paper's 32x32) or with it (inclusive, 33x33); default: the preset's."`
+	Crops        *string  `enum:"exclusive,inclusive,center" help:"Random crops without the last offset (exclusive, as the paper's 32x32) or with it (inclusive, 33x33), or the central crop of every image (center); default: the preset's."`
 	NoFlip       *bool    `help:"Leave mirror images out (default: the preset's)."`
 
 	Activation  *string  `enum:"relu,tanh" help:"The net's non-linearity: relu or tanh."`
 	NoLRN       bool     `name:"no-lrn" help:"The net without local response normalisation."`
 	NoOverlap   bool     `help:"The net with pooling windows that do not overlap."`
 	SingleTower bool     `help:"The net with convolutions that see all channels, not in groups."`
+	HalfTower   bool     `help:"The same with half the kernels in all convolutions but the last, as the net on one GPU of the paper's section 3.2."`
 	Dropout     *float64 `placeholder:"RATE" help:"The net with another rate of dropout; 0: without."`
 
 	Shuffle *string `enum:"global,block" help:"Order of an epoch: global (default) mixes all records; block reads neighbours together and mixes them in windows, for records larger than memory on a disk that is slow to seek."`
@@ -77,14 +79,8 @@ type flags struct {
 
 // Defaults of what no recipe gives.
 const (
-	defaultNet             = "alexnet"
-	defaultSeed            = 1
-	defaultFactor          = 0.1
-	defaultPatience        = 5
-	defaultMaxDrops        = 3
-	defaultCheckpointEvery = 500
-	defaultLogEvery        = 20
-	keepCheckpoints        = 3
+	defaultNet    = "alexnet"
+	defaultFactor = 0.1
 )
 
 // run returns the run's folder.
@@ -112,6 +108,9 @@ func (f *flags) vary(n *model.Net) (*model.Net, error) {
 	if f.SingleTower {
 		n = n.SingleTower()
 	}
+	if f.HalfTower {
+		n = n.HalfTower()
+	}
 	if f.Dropout != nil {
 		n = n.WithDropout(*f.Dropout)
 	}
@@ -138,25 +137,16 @@ func (f *flags) check() error {
 		return cli.Usagef("--init gives the first weights of a new run, and --resume goes on with a run's own: give one of them")
 	case f.InitWeights != nil && f.Init == "":
 		return cli.Usagef("--init-weights says which weights of --init, and there is no --init")
+	case f.InitExcept != nil && f.Init == "":
+		return cli.Usagef("--init-except names layers that do not take the weights of --init, and there is no --init")
+	case f.SingleTower && f.HalfTower:
+		return cli.Usagef("--single-tower and --half-tower are two nets: give one of them")
 	case f.Net != nil && f.Preset != nil:
 		return cli.Usagef("--net and --preset: a preset has its own net, so give one of them")
 	case f.Threads < 0:
 		return cli.Usagef("--threads %d: must not be negative", f.Threads)
 	}
 	return nil
-}
-
-// ownSettings returns the settings of a new run: the recipe of the net.
-func ownSettings(net *model.Net) (loop.Settings, loop.Limits) {
-	r := net.Recipe()
-	return loop.Settings{
-			Batch: r.Batch, Seed: defaultSeed, Momentum: r.Momentum, WeightDecay: r.WeightDecay,
-			Color: r.Color, ColorEpochs: r.ColorEpochs, ColorDivisor: r.ColorDivisor,
-			CropGroup: r.CropGroup, InclusiveCrops: r.InclusiveCrops, NoFlip: r.NoFlip,
-			Schedule: sgd.Config{Kind: sgd.Kind(r.Schedule), Base: r.LearningRate, Factor: r.Factor, DropAt: r.DropAt},
-		}, loop.Limits{
-			Epochs: r.Epochs, CheckpointEvery: defaultCheckpointEvery, LogEvery: defaultLogEvery, Keep: keepCheckpoints,
-		}
 }
 
 // apply puts the flags that were given over the settings and limits.
@@ -184,7 +174,7 @@ func (f *flags) apply(s *loop.Settings, l *loop.Limits) error {
 		s.CropGroup = 0
 	}
 	if f.Crops != nil {
-		s.InclusiveCrops = *f.Crops == "inclusive"
+		s.InclusiveCrops, s.CenterCrops = *f.Crops == "inclusive", *f.Crops == "center"
 	}
 	s.NoFlip = value(f.NoFlip, s.NoFlip)
 	l.Epochs = value(f.Epochs, l.Epochs)
@@ -282,8 +272,8 @@ func (f *flags) schedule(c sgd.Config, epochs int) (sgd.Config, error) {
 		}
 	case sgd.Plateau:
 		c.Factor = value(f.Factor, or(c.Factor, defaultFactor))
-		c.Patience = value(f.Patience, or(c.Patience, defaultPatience))
-		c.MaxDrops = value(f.MaxDrops, or(c.MaxDrops, defaultMaxDrops))
+		c.Patience = value(f.Patience, or(c.Patience, loop.DefaultPatience))
+		c.MaxDrops = value(f.MaxDrops, or(c.MaxDrops, loop.DefaultMaxDrops))
 		c.Stop = value(f.Stop, c.Stop)
 	}
 	return c, nil

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"alexnet/model"
 	"alexnet/model/cpu"
@@ -29,7 +30,7 @@ func (f *flags) plan() (*plan, error) {
 	if f.Resume {
 		return f.planResumed()
 	}
-	p := &plan{config: loop.Config{Run: f.run(), Init: f.Init, InitWeights: checkpoint.Weights(value(f.InitWeights, ""))}}
+	p := &plan{config: loop.Config{Run: f.run(), Init: f.Init, InitWeights: checkpoint.Weights(value(f.InitWeights, "")), InitExcept: f.InitExcept}}
 	var err error
 	if p.records, err = records.Open(f.Records); err != nil {
 		return nil, err
@@ -40,16 +41,15 @@ func (f *flags) plan() (*plan, error) {
 	if p.net, err = f.vary(p.net); err != nil {
 		return nil, err
 	}
-	p.config.Settings, p.config.Limits = ownSettings(p.net)
+	p.config.Settings, p.config.Limits = loop.Recommended(p.net)
 	p.adapt(f)
 	if err := f.apply(&p.config.Settings, &p.config.Limits); err != nil {
 		return nil, err
 	}
 	if f.Init != "" {
-		if p.first, err = initialWeights(f.Init, p.config.InitWeights, p.net); err != nil {
+		if err := p.initialize(); err != nil {
 			return nil, err
 		}
-		p.note("first weights: %s of %s", or(p.config.InitWeights, checkpoint.Own), f.Init)
 	}
 	p.look()
 	return p, nil
@@ -78,7 +78,7 @@ func (f *flags) planResumed() (*plan, error) {
 	if p.net, err = f.vary(p.net); err != nil {
 		return nil, err
 	}
-	p.config.Init, p.config.InitWeights = own.Init, own.InitWeights
+	p.config.Init, p.config.InitWeights, p.config.InitExcept = own.Init, own.InitWeights, own.InitExcept
 	p.config.Settings, p.config.Limits = own.Settings, own.Limits
 	if err := f.apply(&p.config.Settings, &p.config.Limits); err != nil {
 		return nil, err
@@ -88,8 +88,7 @@ func (f *flags) planResumed() (*plan, error) {
 	case errors.Is(err, checkpoint.ErrNone):
 		p.note("%s has no checkpoint yet: starting from the beginning", p.config.Run)
 		if own.Init != "" {
-			p.first, err = initialWeights(own.Init, own.InitWeights, p.net)
-			return p, err
+			return p, p.initialize()
 		}
 		return p, nil
 	case err != nil:
@@ -103,16 +102,26 @@ func (f *flags) planResumed() (*plan, error) {
 	return p, nil
 }
 
-// initialWeights reads the weights for --init; no name means the file's own.
-func initialWeights(file string, which checkpoint.Weights, net *model.Net) ([]model.Tensor, error) {
-	weights, err := checkpoint.ReadWeights(file, or(which, checkpoint.Own))
+// initialize reads the first weights for --init; where it is not said which, the file's
+// own.
+func (p *plan) initialize() error {
+	file, which := p.config.Init, or(p.config.InitWeights, checkpoint.Own)
+	weights, err := checkpoint.ReadWeights(file, which)
 	if err == nil {
-		err = net.CheckTensors(weights)
+		p.first, err = p.net.Graft(weights, p.config.Settings.Seed, p.config.InitExcept...)
+	}
+	var mismatch *model.MismatchError
+	if misfits := p.net.Misfits(weights); errors.As(err, &mismatch) && len(misfits) == 1 && misfits[0] == p.net.Classifier() {
+		err = fmt.Errorf("%w: give its classifier new weights with --init-except %s", err, misfits[0])
 	}
 	if err != nil {
-		return nil, fmt.Errorf("--init %s: %w", file, err)
+		return fmt.Errorf("--init %s: %w", file, err)
 	}
-	return weights, nil
+	p.note("first weights: %s of %s", which, file)
+	if fresh := p.config.InitExcept; len(fresh) > 0 {
+		p.note("first weights of %s: drawn from seed %d", strings.Join(fresh, ", "), p.config.Settings.Seed)
+	}
+	return nil
 }
 
 // adapt changes the net's recipe where the records do not allow it, unless a flag

@@ -88,6 +88,8 @@ func TestTrainOfAChangedNet(t *testing.T) {
 		{[]string{"--dropout", "0.25"}, "layers.drop6.rate: 0.5 in the checkpoint, 0.25 here"},
 		{[]string{"--dropout", "0"}, "has other net: layers: drop6 drop7 in the checkpoint, nothing here; resume with"},
 		{[]string{"--crops", "exclusive"}, "inclusive_crops: true in the checkpoint, nothing here"},
+		{[]string{"--crops", "center"}, "center_crops: nothing in the checkpoint, true here"},
+		{[]string{"--half-tower"}, "has other net: layers.conv1.out: 32 in the checkpoint, 16 here"},
 		{[]string{"--warmup-steps", "3"}, "schedule.warmup_steps: 2 in the checkpoint, 3 here"},
 	} {
 		status, _, errs := command(t.Context(), append([]string{"--resume", "--run", run}, tc.flags...)...)
@@ -182,6 +184,57 @@ func TestInitWithTheAverage(t *testing.T) {
 	}
 }
 
+// A net for other classes takes all of a run's weights but its classifier's, if it is
+// told to, and says what does not fit if not; a run without a checkpoint begins with
+// the same weights again.
+func TestInitExcept(t *testing.T) {
+	other := small
+	other.Classes = 6
+	old, dir := filepath.Join(t.TempDir(), "old"), makeRecords(t, small)
+	if status, _, errs := command(t.Context(), base(makeRecords(t, other), old, "--max-steps", "1")...); status != cli.Done {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	c, _, err := checkpoint.Latest(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := func(run string, more ...string) []string {
+		return base(dir, run, append([]string{"--seed", "9", "--init", c.File, "--max-steps", "1"}, more...)...)
+	}
+	run := filepath.Join(t.TempDir(), "run")
+	status, _, errs := command(t.Context(), args(run)...)
+	for _, want := range []string{"fc8.weight is [6 256], the net needs [4 256]; fc8.bias is [6], the net needs [4]", "give its classifier new weights with --init-except fc8"} {
+		if status != cli.Failed || !strings.Contains(errs, want) {
+			t.Errorf("status %d, %s; want %s", status, errs, want)
+		}
+	}
+	if status, _, errs := command(t.Context(), args(run, "--init-except", "fc8,fc9")...); status != cli.Failed || !strings.Contains(errs, `has no layer "fc9"`) {
+		t.Errorf("a layer that there is not: status %d, %s", status, errs)
+	}
+	status, _, errs = command(t.Context(), args(run, "--init-except", "fc8")...)
+	if own, err := loop.ReadConfig(run); status != cli.Done || err != nil || !reflect.DeepEqual(own.InitExcept, []string{"fc8"}) ||
+		!strings.Contains(errs, "first weights of fc8: drawn from seed 9") {
+		t.Fatalf("status %d, error %v, %+v: %s", status, err, own, errs)
+	}
+	if err := os.RemoveAll(filepath.Join(run, checkpoint.Folder)); err != nil {
+		t.Fatal(err)
+	}
+	p, err := (&flags{Resume: true, RunDir: run}).plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh := p.net.Init(9)
+	for i, got := range p.first {
+		want := c.State.Weights[i]
+		if strings.HasPrefix(got.Name, "fc8.") {
+			want = fresh[i]
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s is neither that of the run nor drawn from the seed", got.Name)
+		}
+	}
+}
+
 // A rate that is far too high ends the run with step, rate and layer, and the
 // checkpoint from before stands.
 func TestDivergence(t *testing.T) {
@@ -207,6 +260,8 @@ func TestWrongUsageOfPresets(t *testing.T) {
 		{base(dir, "r", "--activation", "swish"), `must be one of "relu","tanh"`},
 		{base(dir, "r", "--dropout", "1"), "drop6: rate 1 is not in [0, 1)"},
 		{base(dir, "r", "--crops", "all"), "--crops"},
+		{base(dir, "r", "--single-tower", "--half-tower"), "--single-tower and --half-tower are two nets"},
+		{base(dir, "r", "--init-except", "fc8"), "--init-except names layers that do not take the weights of --init"},
 		{base(dir, "r", "--color-epochs=-1"), "-1 epochs with shifts of colour: must not be negative"},
 		{base(dir, "r", "--crop-group=-1"), "-1 images that share a crop: must lie between"},
 		{base(dir, "r", "--color-divisor=-1"), "a divisor of -1 for images with shifted colours: must be"},

@@ -72,6 +72,8 @@ type Settings struct {
 	// InclusiveCrops widens the random crops by the last offset: 33x33 places for
 	// 224 of 256 and not the paper's 32x32, as in the program of 2012.
 	InclusiveCrops bool `json:"inclusive_crops,omitempty"`
+	// CenterCrops takes the central crop of every image, never a random one.
+	CenterCrops bool `json:"center_crops,omitempty"`
 	// NoFlip leaves mirror images out.
 	NoFlip bool `json:"no_flip,omitempty"`
 	// Shuffle is how the records of an epoch are permuted. Runs of programs that
@@ -161,9 +163,11 @@ type RunConfig struct {
 	// which weights of it; empty means its own.
 	Init        string             `json:"init,omitempty"`
 	InitWeights checkpoint.Weights `json:"init_weights,omitempty"`
-	Settings    Settings           `json:"settings"`
-	Limits      Limits             `json:"limits"`
-	Net         *model.Net         `json:"net"`
+	// InitExcept names the layers whose first weights were drawn nevertheless.
+	InitExcept []string   `json:"init_except,omitempty"`
+	Settings   Settings   `json:"settings"`
+	Limits     Limits     `json:"limits"`
+	Net        *model.Net `json:"net"`
 }
 
 // ReadConfig reads the config.json of a run's folder.
@@ -212,6 +216,8 @@ func (s Settings) Check() error {
 		return fmt.Errorf("a divisor of %g for images with shifted colours: must be a positive number, or 0 for none", s.ColorDivisor)
 	case s.CropGroup < 0 || int64(s.CropGroup) > math.MaxInt32:
 		return fmt.Errorf("%d images that share a crop: must lie between 1 and %d", s.CropGroup, math.MaxInt32)
+	case s.CenterCrops && s.InclusiveCrops:
+		return errors.New("crops cannot be both the central ones and random ones with the last offset")
 	case !(s.Momentum >= 0 && s.Momentum < 1):
 		return fmt.Errorf("momentum %g: must be at least 0 and less than 1", s.Momentum)
 	case !(s.WeightDecay >= 0 && s.WeightDecay < 1):

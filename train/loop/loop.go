@@ -35,10 +35,11 @@ type Config struct {
 	Run      string
 	Settings Settings
 	Limits   Limits
-	// Init is the file that the engine's weights came from, and InitWeights which
-	// weights of it; they are only noted.
+	// Init is the file that the engine's weights came from, InitWeights which weights of
+	// it, and InitExcept the layers that have others; they are only noted.
 	Init        string
 	InitWeights checkpoint.Weights
+	InitExcept  []string
 	// Resume is the checkpoint to go on from; nil begins with the engine's weights,
 	// and then the folder must hold no checkpoints.
 	Resume *checkpoint.Checkpoint
@@ -319,7 +320,7 @@ func (t *trainer) openRun() (err error) {
 		folder = abs
 	}
 	return report.WriteJSON(filepath.Join(t.cfg.Run, ConfigFile), RunConfig{
-		Records: folder, Digest: t.ds.Manifest.Digest, Init: t.cfg.Init, InitWeights: t.cfg.InitWeights,
+		Records: folder, Digest: t.ds.Manifest.Digest, Init: t.cfg.Init, InitWeights: t.cfg.InitWeights, InitExcept: t.cfg.InitExcept,
 		Settings: t.cfg.Settings, Limits: t.cfg.Limits, Net: t.eng.Net(),
 	})
 }

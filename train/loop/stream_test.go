@@ -186,6 +186,10 @@ func TestOptionsOfTheStream(t *testing.T) {
 	ds := dataset(t, data)
 	cfg := variant(config(t.TempDir()), "colors accumulate")
 	cfg.Settings.InclusiveCrops, cfg.Settings.NoFlip = true, true
+	both := cfg.Settings
+	if both.CenterCrops = true; both.Check() == nil {
+		t.Error("crops that are central and random are taken")
+	}
 	var opened []pipeline.Options
 	cfg.openStream = func(ctx context.Context, ds *records.Dataset, split *records.Split, o pipeline.Options) (stream, error) {
 		opened = append(opened, o)
@@ -219,6 +223,20 @@ func TestOptionsOfTheStream(t *testing.T) {
 	train(t, cfg, ds, Hooks{})
 	if len(opened) != 1 || opened[0].Skip != 2*2 || opened[0].Color != nil || opened[0].Epoch != epochs {
 		t.Errorf("resumed after two steps of two batches: %+v", opened)
+	}
+}
+
+// Central crops are asked of the stream.
+func TestCentralCrops(t *testing.T) {
+	cfg := config(t.TempDir())
+	cfg.Settings.CenterCrops, cfg.Limits.MaxSteps = true, 1
+	asked := false
+	cfg.openStream = func(ctx context.Context, ds *records.Dataset, split *records.Split, o pipeline.Options) (stream, error) {
+		asked = o.Centered
+		return openStream(ctx, ds, split, o)
+	}
+	if train(t, cfg, dataset(t, data), Hooks{}); !asked {
+		t.Error("the stream has random crops")
 	}
 }
 
