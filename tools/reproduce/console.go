@@ -1,0 +1,104 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"alexnet/model"
+	"alexnet/model/cpu"
+	"alexnet/train/checkpoint"
+	"alexnet/train/loop"
+	"alexnet/train/report"
+	"alexnet/train/reproduce"
+)
+
+// engines makes engines on the processor, and says once which.
+type engines struct {
+	threads int
+	said    func(name, hint string)
+}
+
+// Train makes the engine of a run.
+func (e engines) Train(net *model.Net, weights []model.Tensor, s loop.Settings) (model.Engine, error) {
+	return e.make(net, weights, cpu.Options{Batch: s.Batch, Threads: e.threads, Seed: s.Seed, Precision: cpu.Precision(s.Precision)})
+}
+
+// Predict makes the engine of a trained net, with the arithmetic of its run.
+func (e engines) Predict(c *checkpoint.Checkpoint, batch int) (model.Engine, error) {
+	var run struct {
+		Precision loop.Precision `json:"precision"`
+	}
+	if err := json.Unmarshal(c.Settings, &run); err != nil {
+		return nil, &checkpoint.DamagedError{File: c.File, Err: fmt.Errorf("its settings: %w", err)}
+	}
+	return e.make(c.Net, c.State.Weights, cpu.Options{Batch: batch, Threads: e.threads, Precision: cpu.Precision(run.Precision)})
+}
+
+func (e engines) make(net *model.Net, weights []model.Tensor, o cpu.Options) (model.Engine, error) {
+	engine, err := cpu.New(net, model.State{Weights: weights}, o)
+	if err != nil {
+		return nil, err
+	}
+	e.said(engine.Name(), engine.Hint())
+	return engine, nil
+}
+
+// console tells on standard error how it goes.
+type console struct {
+	stderr   io.Writer
+	progress *report.Progress
+	engine   string // the last that was named
+}
+
+func newConsole(stderr io.Writer) *console {
+	return &console{stderr: stderr, progress: report.NewProgress(stderr)}
+}
+
+// say names an engine that is another than the last.
+func (c *console) say(name, hint string) {
+	if name == c.engine {
+		return
+	}
+	c.engine = name
+	c.progress.Print("engine: " + name)
+	if hint != "" {
+		c.progress.Print("note: " + hint)
+	}
+}
+
+// work trains with engines of so many threads.
+func (c *console) work(threads int) *reproduce.Work {
+	return &reproduce.Work{
+		Engines: engines{threads, c.say},
+		Begin: func(j *reproduce.Job, step int) loop.Hooks {
+			from := "from the beginning"
+			switch {
+			case step > 0:
+				from = fmt.Sprintf("from step %d", step)
+			case j.Init != "":
+				from = "with the weights of " + j.Init
+			}
+			s := j.Settings
+			c.progress.Print(fmt.Sprintf("== %s: %s, %d epochs of batches of %d, learning rate %g (%s), seed %d; %s",
+				j.Run, j.Net.Name, j.Limits.Epochs, s.Batch, s.Schedule.Base, s.Schedule.Kind, s.Seed, from))
+			return loop.Hooks{
+				Progress: func(s report.Status, keep bool) { c.progress.Show(s, keep) },
+				Message:  c.progress.Print,
+			}
+		},
+		Warn: func(err error) { c.progress.Print(fmt.Sprintf("warning: %v", err)) },
+	}
+}
+
+// measure measures as the flags say.
+func (c *console) measure(f *common) reproduce.Measure {
+	return reproduce.Measure{Engines: engines{f.Threads, c.say}, Split: f.Split, Workers: f.Workers,
+		Progress: func(done, total int) { c.progress.Show(measured{done, total}, false) }}
+}
+
+// measured is how many images are measured, of how many.
+type measured struct{ done, total int }
+
+// String returns the progress line.
+func (m measured) String() string { return fmt.Sprintf("measured %d of %d images", m.done, m.total) }

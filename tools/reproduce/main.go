@@ -1,0 +1,40 @@
+// Command reproduce makes the rows of the paper's results tables from records: it
+// trains the nets of a row, averages them, and prints the row beside the paper's. It
+// also compares the net with what the paper compares it with.
+package main
+
+import (
+	"io"
+	"os"
+
+	"alexnet/tools/cli"
+)
+
+const description = `Makes the rows of the paper's results tables, each beside the paper's own.
+
+Examples:
+  reproduce 1cnn --records out/ --out runs/table
+  reproduce 5cnns --records out/ --out runs/table        # trains the four that are missing
+  reproduce 1cnn-star --records out/ --pretrain-records fall11/ --out runs/table
+  reproduce 7cnns-star --records out/ --pretrain-records fall11/ --out runs/table
+  reproduce table runs/
+  reproduce ablate --records small/ --net alexnet-small --epochs 4 --out runs/ablation
+
+The nets are those of the paper with its recipe, in ten views; flags make it smaller.
+Killed, or stopped by Ctrl-C? The same command goes on where it was. Each net is an
+ordinary run in a folder of --out, which train --resume and evaluate understand, and
+what is trained already is not trained again.`
+
+// flags are the command's commands.
+type flags struct {
+	OneCNN    oneCNN       `cmd:"" name:"1cnn" help:"\"1 CNN\": one net with five convolutions."`
+	FiveCNNs  fiveCNNs     `cmd:"" name:"5cnns" help:"\"5 CNNs\": five of them, with five seeds, averaged."`
+	OneStar   oneStar      `cmd:"" name:"1cnn-star" aliases:"1cnn*" help:"\"1 CNN*\": one with a sixth convolution, trained on other records with more classes, then fine-tuned."`
+	SevenStar sevenStar    `cmd:"" name:"7cnns-star" aliases:"7cnns*" help:"\"7 CNNs*\": two such and the five, averaged."`
+	Table     tableCommand `cmd:"" help:"All rows in a folder and below it, beside the paper's tables 1 and 2."`
+	Ablate    ablate       `cmd:"" help:"What normalisation, overlapping pooling, two towers, dropout, crops, mirror images, colour and ReLUs are worth."`
+
+	stderr io.Writer
+}
+
+func main() { cli.Main("reproduce", description, &flags{stderr: os.Stderr}) }
