@@ -11,7 +11,7 @@ import (
 // net has it.
 type common struct {
 	Records         string  `required:"" placeholder:"DIR" help:"Records that ingest made."`
-	Out             string  `required:"" placeholder:"DIR" help:"Folder for the runs, one a net, and for the results."`
+	Out             string  `default:"runs/reproduce" placeholder:"DIR" help:"Folder for the runs, one a net, and for the results (${default})."`
 	Net             string  `placeholder:"PRESET" help:"Net, with its recipe (default: alexnet)."`
 	Epochs          int     `placeholder:"N" help:"Passes over the training split; steps of the rate move along (default: the recipe's)."`
 	Batch           int     `placeholder:"N" help:"Images of a batch (default: the recipe's)."`

@@ -189,7 +189,7 @@ func TestSystemsShareNets(t *testing.T) {
 	records, out := noise(t, traintest.Data{Classes: 4, Train: 16, Val: 6, Size: 72, Seed: 1}), filepath.Join(t.TempDir(), "out")
 	status, text, errs := command(t.Context(), tiny("1cnn", records, out)...)
 	for _, want := range []string{"1 CNN: error, %", "paper: ILSVRC-2012 ", " 40.7 ", " 18.2", "here: noise, 4 classes, 16 images, 2 epochs, 1 x alexnet-small ",
-		"here: 6 images of split val, 10 views; in brackets: 95 %, Wilson score", "cnn-1"} {
+		"here: 6 images of split val, 10 views, each net as it was after its best validation; in brackets: 95 %, Wilson score", "cnn-1"} {
 		if status != cli.Done || !strings.Contains(text, want) {
 			t.Fatalf("status %d, the text lacks %q:\n%s%s", status, want, text, errs)
 		}
@@ -251,7 +251,7 @@ func TestWrongUsage(t *testing.T) {
 		status int
 		want   string
 	}{
-		{[]string{"1cnn", "--records", records}, cli.Usage, "missing flags: --out"},
+		{[]string{"1cnn", "--out", out}, cli.Usage, "missing flags: --records"},
 		{[]string{"1cnn-star", "--records", records, "--out", out}, cli.Usage, "missing flags: --pretrain-records"},
 		{tiny("9cnns", records, out), cli.Usage, "unexpected argument"},
 		{tiny("1cnn", records, out, "--seed", "0"), cli.Usage, "--seed not 0"},
@@ -272,25 +272,39 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
-// The row of an ensemble is what evaluate says of its runs.
-func TestRowIsThatOfEvaluate(t *testing.T) {
+// The runs are those of train, which goes on with one that was interrupted, and the row
+// of an ensemble is what evaluate says of them.
+func TestTrainAndEvaluateKnowTheRuns(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds evaluate")
+		t.Skip("builds train and evaluate")
 	}
 	records, out := noise(t, traintest.Data{Classes: 4, Train: 16, Val: 14, Size: 72, Seed: 1}), filepath.Join(t.TempDir(), "out")
-	status, text, errs := command(t.Context(), tiny("5cnns", records, out, "--json")...)
-	if status != cli.Done {
-		t.Fatalf("status %d: %s", status, errs)
+	programs := t.TempDir()
+	for _, name := range []string{"train", "tools/evaluate"} {
+		build := exec.Command("go", "build", "-o", filepath.Join(programs, filepath.Base(name)+".exe"), "alexnet/"+name)
+		if text, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
 	}
-	program := filepath.Join(t.TempDir(), "evaluate.exe")
-	if text, err := exec.Command("go", "build", "-o", program, "alexnet/tools/evaluate").CombinedOutput(); err != nil {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	first := filepath.Join(out, "cnn-1")
+	if status, _, errs := command(ctx, tiny("5cnns", records, out)...); status != cli.Failed || !strings.Contains(errs, first+" is saved at step 0") {
+		t.Fatalf("interrupted: status %d: %s", status, errs)
+	}
+	train := exec.Command(filepath.Join(programs, "train.exe"), "--resume", "--run", first, "--threads", "1")
+	if text, err := train.CombinedOutput(); err != nil || !bytes.Contains(text, []byte("4 steps, 2 epochs; all epochs are done")) {
 		t.Fatalf("%v: %s", err, text)
+	}
+	status, text, errs := command(t.Context(), tiny("5cnns", records, out, "--json")...)
+	if status != cli.Done || strings.Contains(errs, "== "+first+":") {
+		t.Fatalf("status %d: %s", status, errs)
 	}
 	args := []string{"--records", records, "--views", "10", "--threads", "1", "--json"}
 	for k := 1; k <= 5; k++ {
 		args = append(args, "--checkpoint", filepath.Join(out, fmt.Sprintf("cnn-%d", k)))
 	}
-	answer, err := exec.Command(program, args...).Output()
+	answer, err := exec.Command(filepath.Join(programs, "evaluate.exe"), args...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,14 +29,18 @@ func rowText(r reproduce.Row) string {
 		fmt.Fprintf(w, "paper: %s\t%s\t%s\t%s\n", r.Paper.DataSet, percent(r.Paper.Top1, 1), percent(r.Paper.Top5, 1), percent(r.Paper.TestTop5, 1))
 		fmt.Fprintf(w, "here: %s\t%s\t%s\t\n", hereText(h), bracketed(h.Errors.Top1Error, h.Errors.Top1Interval), bracketed(h.Errors.Top5Error, h.Errors.Top5Interval))
 	})
-	fmt.Fprintf(&b, "\nhere: %s images of split %s, %d views; in brackets: %s\n", count(h.Images), h.Split, h.Views, eval.Confidence)
+	fmt.Fprintf(&b, "\nhere: %s images of split %s, %d views, each net as it was after its best validation; in brackets: %s\n", count(h.Images), h.Split, h.Views, eval.Confidence)
 	if n := len(h.Averaged); n < h.NetsOfPaper {
 		fmt.Fprintf(&b, "here %d of the paper's %d nets are averaged\n", n, h.NetsOfPaper)
 	}
 	for _, n := range h.Averaged {
 		if n.Pretrained != nil {
-			fmt.Fprintf(&b, "%s was pre-trained on %s: %s classes, %s images, %d epochs (paper: Fall 2011, 22 thousand classes, 15 million images)\n",
-				n.Run, n.Pretrained.DataSet, count(n.Pretrained.Classes), count(n.Pretrained.TrainImages), n.PretrainedEpochs)
+			epochs := ""
+			if n.PretrainedEpochs > 0 { // its folder may be gone
+				epochs = fmt.Sprintf(", %d epochs", n.PretrainedEpochs)
+			}
+			fmt.Fprintf(&b, "%s was pre-trained on %s: %s classes, %s images%s (paper: Fall 2011, 22 thousand classes, 15 million images)\n",
+				n.Run, n.Pretrained.DataSet, count(n.Pretrained.Classes), count(n.Pretrained.TrainImages), epochs)
 		}
 	}
 	b.WriteByte('\n')
