@@ -188,7 +188,7 @@ func killedIn(t *testing.T, run string, args ...string) bool {
 func TestSystemsShareNets(t *testing.T) {
 	records, out := noise(t, traintest.Data{Classes: 4, Train: 16, Val: 6, Size: 72, Seed: 1}), filepath.Join(t.TempDir(), "out")
 	status, text, errs := command(t.Context(), tiny("1cnn", records, out)...)
-	for _, want := range []string{"1 CNN: error, %", "paper: ILSVRC-2012 ", " 40.7 ", " 18.2", "here: noise, 4 classes, 16 images, 2 epochs, 1 x alexnet-small ",
+	for _, want := range []string{"1 CNN: error, %", "paper: ILSVRC-2012, 1,000 classes, 1.2 million images, about 90 epochs ", " 40.7 ", " 18.2", "here: noise, 4 classes, 16 images, 2 epochs, 1 x alexnet-small ",
 		"here: 6 images of split val, 10 views, each net as it was after its best validation; in brackets: 95 %, Wilson score", "cnn-1"} {
 		if status != cli.Done || !strings.Contains(text, want) {
 			t.Fatalf("status %d, the text lacks %q:\n%s%s", status, want, text, errs)
@@ -204,7 +204,7 @@ func TestSystemsShareNets(t *testing.T) {
 		t.Errorf("config %+v, error %v", c, err)
 	}
 	status, text, errs = command(t.Context(), "table", filepath.Dir(out))
-	for _, want := range []string{"Sparse coding  47.1   28.2   paper: ILSVRC-2010", "SIFT + FVs ", "1 CNN ", "7 CNNs* ", "here: noise, 4 classes, 16 images, 2 epochs, 2 x alexnet-small"} {
+	for _, want := range []string{"Sparse coding  47.1   28.2   paper: ILSVRC-2010", "SIFT + FVs ", "1 CNN ", "7 CNNs* ", "here: noise, 4 classes, 16 images, 2 epochs, 2 (of 5) x alexnet-small"} {
 		if status != cli.Done || !strings.Contains(text, want) {
 			t.Errorf("status %d, the table lacks %q:\n%s%s", status, want, text, errs)
 		}

@@ -26,7 +26,7 @@ func rowText(r reproduce.Row) string {
 	h := r.Here
 	table(&b, func(w io.Writer) {
 		fmt.Fprintf(w, "\ttop-1\ttop-5\ttop-5 of the test split\n")
-		fmt.Fprintf(w, "paper: %s\t%s\t%s\t%s\n", r.Paper.DataSet, percent(r.Paper.Top1, 1), percent(r.Paper.Top5, 1), percent(r.Paper.TestTop5, 1))
+		fmt.Fprintf(w, "paper: %s, %s\t%s\t%s\t%s\n", r.Paper.DataSet, paperTraining, percent(r.Paper.Top1, 1), percent(r.Paper.Top5, 1), percent(r.Paper.TestTop5, 1))
 		fmt.Fprintf(w, "here: %s\t%s\t%s\t\n", hereText(h), bracketed(h.Errors.Top1Error, h.Errors.Top1Interval), bracketed(h.Errors.Top5Error, h.Errors.Top5Interval))
 	})
 	fmt.Fprintf(&b, "\nhere: %s images of split %s, %d views, each net as it was after its best validation; in brackets: %s\n", count(h.Images), h.Split, h.Views, eval.Confidence)
@@ -54,6 +54,9 @@ func rowText(r reproduce.Row) string {
 	return b.String()
 }
 
+// paperTraining says what the paper's nets were trained on.
+const paperTraining = "1,000 classes, 1.2 million images, about 90 epochs"
+
 // hereText says what a row was made of.
 func hereText(h reproduce.Here) string {
 	var nets []string
@@ -68,7 +71,11 @@ func hereText(h reproduce.Here) string {
 	if to > from {
 		epochs += "-" + strconv.Itoa(to)
 	}
-	return fmt.Sprintf("%s, %s classes, %s images, %s epochs, %d x %s", h.DataSet, count(h.Classes), count(h.TrainImages), epochs, len(h.Averaged), strings.Join(nets, " and "))
+	number := strconv.Itoa(len(h.Averaged))
+	if len(h.Averaged) < h.NetsOfPaper {
+		number += fmt.Sprintf(" (of %d)", h.NetsOfPaper)
+	}
+	return fmt.Sprintf("%s, %s classes, %s images, %s epochs, %s x %s", h.DataSet, count(h.Classes), count(h.TrainImages), epochs, number, strings.Join(nets, " and "))
 }
 
 // tableText shows rows as the paper's tables, with the paper's own beside them.
