@@ -1,5 +1,6 @@
 // Command inspect looks into records and networks: what a data set holds, whether
-// its files are sound, what the network will see, how a network is built.
+// its files are sound, what the network will see, how a network is built and what it
+// has learned.
 package main
 
 import "alexnet/tools/cli"
@@ -11,7 +12,8 @@ Examples:
   inspect verify out/
   inspect sheet out/ --crop 224 --png sheet.png
   inspect net alexnet
-  inspect net --preset list`
+  inspect net --preset list
+  inspect kernels runs/alexnet --out kernels.png`
 
 // flags are inspect's commands.
 type flags struct {
@@ -20,6 +22,7 @@ type flags struct {
 	Verify  verifyCommand  `cmd:"" help:"Check the digests of all files and the checksums of all rows."`
 	Sheet   sheetCommand   `cmd:"" help:"A PNG of pictures and their augmented crops, as the network sees them."`
 	Net     netCommand     `cmd:"" help:"A network's layers: output, groups, parameters, multiply-adds."`
+	Kernels kernelsCommand `cmd:"" help:"A PNG of the kernels of a trained net's first convolution."`
 }
 
 func main() {
