@@ -114,3 +114,14 @@ type ArithmeticEngine interface {
 	// rounded. Engines of the same net of which it is the same compute the same bits.
 	Arithmetic() string
 }
+
+// FeatureEngine is an Engine that gives what a layer in the middle of its net computes.
+type FeatureEngine interface {
+	Engine
+
+	// Features writes the features called layer (Net.FeatureLayer) of n <= Batch()
+	// images to features, n x the size of their shape, each in the order [channel][row]
+	// [column], without dropout. What is computed is what Predict computes on its way.
+	// It returns a *LayerError for a layer that the net does not have.
+	Features(layer string, images []float32, n int, features []float32) error
+}

@@ -13,6 +13,8 @@
 // and loss.go, on top of the micro-kernels of package gemm; layout.go says how
 // feature maps lie in memory, workers.go runs work on several threads.
 //
+// features.go stops a program at a layer in the middle.
+//
 // Where the machine has oneDNN, it computes the layers (package dnnl; native.go and
 // native_layers.go); what else there is is the twin that it is tested against, and
 // what runs elsewhere: see Options.Backend.
@@ -71,6 +73,7 @@ type Engine struct {
 	input    []float32 // the memory of shared.images, for batches that must be copied
 	train    *program  // nil until the first Backward
 	predict  *program  // nil until the first Predict
+	features *program  // nil until the first Features
 	graded   bool      // a Backward has succeeded since the last change of the weights
 	// badImages says that those of the last Backward were not all finite.
 	badImages bool
@@ -141,7 +144,7 @@ func (e *Engine) Memory() int64 {
 	if e.lib != nil {
 		bytes += e.lib.Bytes()
 	}
-	for _, p := range []*program{e.train, e.predict} {
+	for _, p := range []*program{e.train, e.predict, e.features} {
 		if p != nil {
 			bytes += p.arena.bytes
 		}
@@ -357,7 +360,7 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	var errs []error
-	for _, p := range []*program{e.train, e.predict} {
+	for _, p := range []*program{e.train, e.predict, e.features} {
 		if p != nil {
 			errs = append(errs, p.machine.Close())
 		}

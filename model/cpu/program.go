@@ -23,9 +23,9 @@ type program struct {
 	call    *call
 	machine G.VM
 	layers  []*layerNodes
-	loss    *lossKernel
-	probs   []float32 // the output, batch x classes
-	grads   G.Nodes   // when training, in the order of the parameters
+	loss    *lossKernel // nil where the program ends before it
+	probs   []float32   // the output, batch x classes, or x features
+	grads   G.Nodes     // when training, in the order of the parameters
 	arena   *arena
 	profile *profiler
 }
@@ -49,13 +49,20 @@ type builder struct {
 	*shared
 	p      *program
 	m      *machinery
+	layers int // of the net that are wanted
 	shapes []model.Shape
 	plans  []*layerPlan
 }
 
-// compile makes the program for training, or for prediction. gorgonia panics on
-// some faults; they come out as errors.
-func compile(s *shared, train bool) (p *program, err error) {
+// compile makes the program for training, or for prediction.
+func compile(s *shared, train bool) (*program, error) {
+	return compileLayers(s, train, len(s.net.Layers))
+}
+
+// compileLayers makes the program for the first so many layers of the net. Unless they
+// are all, it is one for prediction, and its output is that of the last of them. gorgonia
+// panics on some faults; they come out as errors.
+func compileLayers(s *shared, train bool, layers int) (p *program, err error) {
 	buildLock.Lock()
 	defer buildLock.Unlock()
 	defer func() {
@@ -68,7 +75,7 @@ func compile(s *shared, train bool) (p *program, err error) {
 		return nil, err
 	}
 	p = &program{call: &call{}, arena: &arena{}, profile: s.profile}
-	b := &builder{shared: s, p: p, shapes: shapes, m: &machinery{workers: &workers{s.threads}, arena: p.arena,
+	b := &builder{shared: s, p: p, layers: layers, shapes: shapes, m: &machinery{workers: &workers{s.threads}, arena: p.arena,
 		scratch: &scratch{}, common: &scratch{}, batch: s.batch, train: train, seed: s.seed, lib: s.lib, gemm: gemm.Best(), half: s.half}}
 	if err := b.planLayers(); err != nil {
 		return nil, err
@@ -89,7 +96,7 @@ func compile(s *shared, train bool) (p *program, err error) {
 func (b *builder) planLayers() error {
 	at := layout{shape: b.net.Input, chunk: 1}
 	trained := false
-	for i := range b.net.Layers {
+	for i := range b.layers {
 		l := &b.net.Layers[i]
 		plan, err := b.m.plan(b.net, i, at, b.shapes[i])
 		if err != nil {
@@ -100,6 +107,9 @@ func (b *builder) planLayers() error {
 		trained = trained || n.trained
 		b.plans, b.p.layers = append(b.plans, plan), append(b.p.layers, n)
 		at = plan.out
+	}
+	if b.layers < len(b.net.Layers) {
+		return b.planRows(at)
 	}
 	loss := b.p.layers[len(b.p.layers)-1]
 	b.p.loss = loss.plan.kernel.(*lossKernel)

@@ -151,6 +151,12 @@ func refPool(l *model.Layer, in, out model.Shape, x []float64) []float64 {
 // refLogits runs one image through a net. params are in the order of net.Params;
 // masks are by layer index.
 func refLogits(net *model.Net, params [][]float64, image []float64, masks map[int][]float64) []float64 {
+	outputs := refOutputs(net, params, image, masks)
+	return outputs[len(outputs)-1]
+}
+
+// refOutputs is refLogits, and returns the output of every layer.
+func refOutputs(net *model.Net, params [][]float64, image []float64, masks map[int][]float64) (outputs [][]float64) {
 	shapes, err := net.Shapes()
 	if err != nil {
 		panic(err)
@@ -165,8 +171,9 @@ func refLogits(net *model.Net, params [][]float64, image []float64, masks map[in
 		}
 		x = refLayer(l, in, shapes[i], x, w, b, masks[i])
 		in = shapes[i]
+		outputs = append(outputs, x)
 	}
-	return x
+	return outputs
 }
 
 // refProbs is the softmax.
