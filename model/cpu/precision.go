@@ -22,6 +22,14 @@ const (
 	BF16 Precision = "bf16" // needs oneDNN, and a processor that multiplies bfloat16
 )
 
+// Precision returns what the engine computes with.
+func (e *Engine) Precision() Precision {
+	if e.half {
+		return BF16
+	}
+	return FP32
+}
+
 // PrecisionError says that this machine cannot compute in a precision, and why.
 type PrecisionError struct {
 	Precision Precision

@@ -13,7 +13,8 @@ Examples:
   inspect sheet out/ --crop 224 --png sheet.png
   inspect net alexnet
   inspect net --preset list
-  inspect kernels runs/alexnet --out kernels.png`
+  inspect kernels runs/alexnet --out kernels.png
+  inspect neighbours out/ --checkpoint runs/alexnet --png neighbours.png`
 
 // flags are inspect's commands.
 type flags struct {
@@ -23,6 +24,8 @@ type flags struct {
 	Sheet   sheetCommand   `cmd:"" help:"A PNG of pictures and their augmented crops, as the network sees them."`
 	Net     netCommand     `cmd:"" help:"A network's layers: output, groups, parameters, multiply-adds."`
 	Kernels kernelsCommand `cmd:"" help:"A PNG of the kernels of a trained net's first convolution."`
+
+	Neighbours neighboursCommand `cmd:"" help:"Pictures and the training pictures that are nearest by a net's features, as JSON and PNG."`
 }
 
 func main() {
