@@ -40,6 +40,7 @@ type answer struct {
 	Confusion   [][3]int   `json:"confusion,omitempty"`
 	Confused    []confused `json:"confused,omitempty"`
 	Predictions string     `json:"predictions,omitempty"`
+	Report      string     `json:"report,omitempty"` // the page
 	Speed       eval.Speed `json:"speed"`
 }
 

@@ -23,7 +23,7 @@ func (f *flags) evaluate(ctx context.Context) (a answer, err error) {
 	if f.Batch < 1 || f.Threads < 0 || f.Workers < 0 {
 		return a, cli.Usagef("--batch must be at least 1, --threads and --workers not negative")
 	}
-	if err := f.check(); err != nil {
+	if err := errors.Join(f.outputFlags.check(), f.reportFlags.check()); err != nil {
 		return a, err
 	}
 	ds, err := records.Open(f.Records)
@@ -53,7 +53,7 @@ func (f *flags) evaluate(ctx context.Context) (a answer, err error) {
 		defer func() { err = errors.Join(err, file.Abort()) }()
 	}
 	f.Batch = wholeBatch(f.Batch, f.Views, split.Len())
-	engines, files, err := f.open(ds)
+	engines, checkpoints, err := f.open(ds)
 	defer func() {
 		for _, e := range engines {
 			err = errors.Join(err, e.Close())
@@ -62,20 +62,55 @@ func (f *flags) evaluate(ctx context.Context) (a answer, err error) {
 	if err != nil {
 		return a, err
 	}
-	r, err := f.measure(ctx, engines, ds, split, file, &behind)
+	shown := newGallery(split, f.Pictures)
+	r, err := f.measure(ctx, engines, ds, split, f.takers(file, shown), &behind)
 	if err == nil {
 		err = f.commit(file, f.stderr)
 	}
 	if err != nil {
 		return a, err
 	}
-	var nets []string
-	for _, e := range engines {
-		nets = append(nets, e.Net().Name)
+	var nets, files []string
+	for _, c := range checkpoints {
+		nets, files = append(nets, c.Net.Name), append(files, c.File)
 	}
 	a = answerOf(r, ds.Manifest, nets, files, cmp.Or(f.Confused, usualPairs))
 	a.Predictions, a.Weights = f.Predictions, f.Weights
-	return a, nil
+	if f.Report != "" {
+		a.Report, err = f.report(ctx, engines[0], ds, a, checkpoints, shown)
+	}
+	return a, err
+}
+
+// report writes the report and returns its file.
+func (f *flags) report(ctx context.Context, engine model.Engine, ds *records.Dataset, a answer, checkpoints []*checkpoint.Checkpoint, shown *gallery) (string, error) {
+	p, err := newPage(ds, a, checkpoints, shown)
+	if err != nil {
+		return "", err
+	}
+	if f.Neighbours > 0 {
+		if err := f.findNeighbours(ctx, p, engine, ds, shown); err != nil {
+			return "", err
+		}
+	}
+	path, err := p.write(f.Report)
+	if err == nil {
+		fmt.Fprintf(f.stderr, "report: %s\n", path)
+	}
+	return path, err
+}
+
+// takers returns what takes the predictions, nil if nobody does.
+func (f *flags) takers(file *eval.PredictionFile, shown *gallery) func(eval.Prediction) error {
+	switch {
+	case f.Report == "" && file == nil:
+		return nil
+	case f.Report == "":
+		return file.Add
+	case file == nil:
+		return shown.add
+	}
+	return func(p eval.Prediction) error { return errors.Join(file.Add(p), shown.add(p)) }
 }
 
 // wholeBatch returns how many images an engine is made for: those of whole records,
@@ -86,13 +121,10 @@ func wholeBatch(batch, views, records int) int {
 }
 
 // measure runs the nets, shows how far it is, and says how fast it was.
-func (f *flags) measure(ctx context.Context, engines []model.Engine, ds *records.Dataset, split *records.Split, file *eval.PredictionFile, behind *sync.WaitGroup) (*eval.Report, error) {
+func (f *flags) measure(ctx context.Context, engines []model.Engine, ds *records.Dataset, split *records.Split, take func(eval.Prediction) error, behind *sync.WaitGroup) (*eval.Report, error) {
 	line := report.NewProgress(f.stderr)
-	o := eval.Options{Views: f.Views, Workers: f.Workers, OnCorrupt: f.OnCorrupt, Background: behind, Skipped: skipping(line),
+	o := eval.Options{Views: f.Views, Workers: f.Workers, OnCorrupt: f.OnCorrupt, Background: behind, Skipped: skipping(line), Predictions: take,
 		Progress: func(done, total int) { line.Show(progress{done, total}, false) }}
-	if file != nil {
-		o.Predictions = file.Add
-	}
 	r, err := eval.Measure(ctx, engines, ds, split, o)
 	line.Done()
 	if err != nil {
@@ -104,8 +136,9 @@ func (f *flags) measure(ctx context.Context, engines []model.Engine, ds *records
 }
 
 // open makes an engine of each checkpoint. Those that it has made are returned with
-// an error too.
-func (f *flags) open(ds *records.Dataset) (engines []model.Engine, files []string, err error) {
+// an error too. Of the checkpoints' tensors only the weights of the first layer are
+// left, those that were asked for.
+func (f *flags) open(ds *records.Dataset) (engines []model.Engine, checkpoints []*checkpoint.Checkpoint, err error) {
 	for _, path := range f.Checkpoint {
 		c, warnings, err := checkpoint.Find(path)
 		for _, w := range warnings {
@@ -133,9 +166,11 @@ func (f *flags) open(ds *records.Dataset) (engines []model.Engine, files []strin
 			return engines, nil, fmt.Errorf("%s: %w", c.File, err)
 		}
 		fmt.Fprintf(f.stderr, "%s: %s after step %d%s; %s\n", c.File, c.Net.Name, c.Progress.Step, f.which(c), e.Name())
-		engines, files = append(engines, e), append(files, c.File)
+		// Of what is not needed any more there may be gigabytes in an ensemble.
+		c.State, c.Average = model.State{Weights: weights[:1]}, nil
+		engines, checkpoints = append(engines, e), append(checkpoints, c)
 	}
-	return engines, files, nil
+	return engines, checkpoints, nil
 }
 
 // precision returns the arithmetic for a checkpoint.

@@ -1,7 +1,8 @@
 // Command evaluate measures trained nets: top-1 and top-5 error on a split of the
 // records, in the central crop or averaged over ten views, of one net or of several
 // averaged, with what each says alone, by class and by confusion. It writes their
-// predictions too, in the form of a submission to ILSVRC.
+// predictions too, in the form of a submission to ILSVRC, and a report with the paper's
+// figures as a page for a browser.
 package main
 
 import (
@@ -20,6 +21,7 @@ Examples:
   evaluate --records out/ --checkpoint runs/a --checkpoint runs/b --per-class
   evaluate --records out/ --checkpoint runs/a --split test --predictions test.txt
   evaluate --records out/ --checkpoint runs/ema --weights average
+  evaluate --records out/ --checkpoint runs/alexnet --views 10 --report report/
 
 A run's folder stands for its best checkpoint, by its own weights. The probabilities
 of several checkpoints are averaged, as in the paper's section 6, and each net's own row is
@@ -40,6 +42,7 @@ type flags struct {
 	Threads    int      `placeholder:"N" help:"Threads of the CPU engine (default: one a processor)."`
 	JSON       bool     `name:"json" help:"All results as a JSON object."`
 	outputFlags
+	reportFlags
 
 	stdout, stderr io.Writer
 }

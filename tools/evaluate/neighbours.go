@@ -1,0 +1,84 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"alexnet/model"
+	"alexnet/model/cpu"
+	"alexnet/records"
+	"alexnet/train/features"
+	"alexnet/train/report"
+)
+
+// nearest is how many neighbours a picture has, as in the paper's Figure 4.
+const nearest = 6
+
+// featuresFolder is where a report keeps the features of a split.
+const featuresFolder = "features"
+
+// findNeighbours adds some of the pictures that are shown with their neighbours.
+func (f *flags) findNeighbours(ctx context.Context, p *page, e model.Engine, ds *records.Dataset, shown *gallery) (err error) {
+	engine, ok := e.(model.FeatureEngine)
+	layer := cmp.Or(f.Layer, e.Net().LastHidden())
+	if !ok || layer == "" {
+		return fmt.Errorf("neighbours: net %s has no hidden layer whose features could be compared, or this engine cannot show it", e.Net().Name)
+	}
+	from, err := ds.OpenSplit(f.From)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	var rows []int
+	for _, q := range shown.chosen() {
+		if len(rows) < f.Neighbours {
+			rows = append(rows, q.Row)
+		}
+	}
+	line := report.NewProgress(f.stderr)
+	queries, _, err := features.Neighbours(ctx, engine, ds, from, shown.split, rows, nearest, filepath.Join(f.Report, featuresFolder),
+		features.Options{Layer: layer, Precision: precisionOf(e), Workers: f.Workers,
+			Progress: func(done, total int) { line.Show(featureProgress{done, total}, false) }},
+		features.SearchOptions{Threads: f.Threads})
+	line.Done()
+	if err != nil {
+		return err
+	}
+	p.neighbourhood = neighbourhood{From: f.From, Layer: layer, FeatureNet: e.Net().Name, Nearest: nearest}
+	for _, q := range queries {
+		own, err := picture(ds, shown.split, q.Row)
+		if err != nil {
+			return err
+		}
+		row := []pictured{own}
+		for _, m := range q.Neighbours {
+			neighbour, err := picture(ds, from, m.Row)
+			if err != nil {
+				return err
+			}
+			neighbour.Distance = fmt.Sprintf("%.4g", m.Distance)
+			row = append(row, neighbour)
+		}
+		p.Queries = append(p.Queries, row)
+	}
+	return nil
+}
+
+// precisionOf returns what a store of features notes of an engine's arithmetic.
+func precisionOf(e model.Engine) string {
+	if p, ok := e.(interface{ Precision() cpu.Precision }); ok {
+		return string(p.Precision())
+	}
+	return ""
+}
+
+// featureProgress is how many pictures' features are there, of how many.
+type featureProgress struct{ done, total int }
+
+// String returns the progress line.
+func (p featureProgress) String() string {
+	return fmt.Sprintf("features of %d of %d images", p.done, p.total)
+}
