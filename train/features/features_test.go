@@ -316,3 +316,87 @@ func TestDamage(t *testing.T) {
 		}
 	}
 }
+
+// A byte that is not as it was written is found, or makes no difference.
+func TestFlippedBytes(t *testing.T) {
+	s := testSource(5, 4)
+	dir := t.TempDir()
+	values := make([]float32, 20)
+	for i := range values {
+		values[i] = float32(i * i % 7)
+	}
+	save(t, s, dir, values)
+	name := s.part(dir, 0)
+	sound, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func() (text string, err error) {
+		r, err := s.openPart(dir, 0)
+		if err != nil {
+			return "", err
+		}
+		defer r.close()
+		b, err := r.batch(0)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprint(b.keys, b.labels, b.features), nil
+	}
+	want, err := read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for i := range sound {
+		data := slices.Clone(sound)
+		data[i] ^= 1 << (i % 8)
+		if err := os.WriteFile(name, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		got, err := read()
+		var damaged *DamagedError
+		var other *OtherError
+		switch {
+		case errors.As(err, &damaged), errors.As(err, &other):
+			found++
+		case err != nil:
+			t.Errorf("byte %d: %v", i, err)
+		case got != want:
+			t.Errorf("byte %d: %s, want %s", i, got, want)
+		}
+	}
+	if found < len(sound)/4 {
+		t.Errorf("%d of %d flipped bytes were found", found, len(sound))
+	}
+}
+
+// FuzzPart: whatever is in a file, reading it neither panics nor takes much memory.
+func FuzzPart(f *testing.F) {
+	s := testSource(5, 4)
+	dir := f.TempDir()
+	w := newWriter(s, dir, 0)
+	for row := range s.Rows {
+		if err := w.add("key", int32(row), make([]float32, 4)); err != nil {
+			f.Fatal(err)
+		}
+	}
+	sound, err := os.ReadFile(s.part(dir, 0))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(sound)
+	f.Add(sound[:len(sound)/2])
+	f.Fuzz(func(t *testing.T, data []byte) {
+		dir := t.TempDir()
+		if err := os.WriteFile(s.part(dir, 0), data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Nearest(t.Context(), dir, make([]float32, 4), 2, SearchOptions{Threads: 1})
+		var damaged *DamagedError
+		var other *OtherError
+		if err != nil && !errors.As(err, &damaged) && !errors.As(err, &other) {
+			t.Error(err)
+		}
+	})
+}

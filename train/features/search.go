@@ -137,13 +137,13 @@ func (f *finder) packQueries(u int) {
 }
 
 // part compares all queries with the rows of a file.
-func (f *finder) part(ctx context.Context, s Source, dir string, first int) error {
+func (f *finder) part(ctx context.Context, s Source, dir string, first int) (err error) {
 	r, err := s.openPart(dir, first)
 	if err != nil {
 		return err
 	}
-	defer r.close()
-	for k := range r.arrow.NumRecords() {
+	defer func() { err = errors.Join(err, r.close()) }()
+	for k := range r.batches() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -152,7 +152,6 @@ func (f *finder) part(ctx context.Context, s Source, dir string, first int) erro
 			return err
 		}
 		f.compare(&b, first+k*batchRows)
-		b.record.Release()
 	}
 	return nil
 }
@@ -219,8 +218,7 @@ func (f *finder) sift(q int, b *block, norms []float64, first int) {
 		for at > 0 && d < best[at-1].Distance {
 			at--
 		}
-		m := Match{Row: first + j, Key: b.keys.Value(j), Label: b.labels[j], Distance: d}
-		m.Key = string([]byte(m.Key)) // the block's memory is not kept
+		m := Match{Row: first + j, Key: b.keys[j], Label: b.labels[j], Distance: d}
 		if best = slices.Insert(best, at, m); len(best) > f.k {
 			best = best[:f.k]
 		}

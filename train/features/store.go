@@ -9,21 +9,23 @@
 //	train-00016384.arrow    from row 16384
 //	...
 //
-// with the columns key (utf8), label (int32) and features (fixed_size_list of
-// float32), record batches of 256 rows, and in the schema's metadata what the features
-// are of (Source). A file appears whole or not at all, so that a store that was
+// with the columns key (utf8), label (int32), features (fixed_size_list of float32) and
+// crc32c (uint32, of the bytes of the other three, little-endian), record batches of 256
+// rows, and in the schema's metadata what the features are of (Source). A file appears whole or not at all, so that a store that was
 // interrupted goes on at the first row that is in no file.
 package features
 
 import (
 	"bufio"
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -31,6 +33,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	"alexnet/records"
 	"alexnet/records/atomicfile"
 )
 
@@ -72,6 +75,7 @@ func (s Source) schema(first int) *arrow.Schema {
 		{Name: "key", Type: arrow.BinaryTypes.String},
 		{Name: "label", Type: arrow.PrimitiveTypes.Int32},
 		{Name: "features", Type: arrow.FixedSizeListOf(int32(s.Size), arrow.PrimitiveTypes.Float32)},
+		{Name: "crc32c", Type: arrow.PrimitiveTypes.Uint32},
 	}, &meta)
 }
 
@@ -121,7 +125,9 @@ func (s Source) Missing(dir string) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		r.close()
+		if err := r.close(); err != nil {
+			return 0, err
+		}
 	}
 	return s.Rows, nil
 }
@@ -154,6 +160,7 @@ func (w *writer) add(key string, label int32, features []float32) error {
 	list := w.build.Field(2).(*array.FixedSizeListBuilder)
 	list.Append(true)
 	list.ValueBuilder().(*array.Float32Builder).AppendValues(features, nil)
+	w.build.Field(3).(*array.Uint32Builder).Append(checksum(key, label, features))
 	w.next++
 	last := w.next%w.source.step() == 0 || w.next == w.source.Rows
 	if w.next%batchRows == 0 || last {
@@ -179,6 +186,13 @@ func (w *writer) begin() (err error) {
 	}
 	w.build = array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	return nil
+}
+
+// checksum returns the CRC-32C of a row.
+func checksum(key string, label int32, features []float32) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	sum := crc32.Update(crc32.Checksum([]byte(key), table), table, binary.LittleEndian.AppendUint32(nil, uint32(label)))
+	return crc32.Update(sum, table, arrow.Float32Traits.CastToBytes(features))
 }
 
 // counted is an io.WriteSeeker that tells where it is, all that the Arrow library asks.
@@ -239,86 +253,119 @@ func (w *writer) release() {
 	}
 }
 
+// columns describes the columns of a file, as records.ColumnFile does.
+func (s Source) columns() []string {
+	return []string{"key utf8", "label int32", fmt.Sprintf("features fixed_size_list[%d] float32", s.Size), "crc32c uint32"}
+}
+
 // reader reads a file.
 type reader struct {
-	path   string
-	source Source
-	file   *os.File
-	arrow  *ipc.FileReader
-	rows   int
+	path     string
+	source   Source
+	file     *records.ColumnFile
+	rows     int
+	features []float32 // of the block in hand
 }
 
 // openPart opens the file that begins at a row, and checks that it is of the source.
 func (s Source) openPart(dir string, first int) (r *reader, err error) {
 	path := s.part(dir, first)
-	file, err := os.Open(path)
+	r = &reader{path: path, source: s, rows: s.partLen(first)}
+	file, err := records.OpenColumns(path)
 	if err != nil {
-		return nil, fmt.Errorf("features: %w", err)
+		return nil, r.fault(err)
 	}
-	r = &reader{path: path, source: s, file: file, rows: s.partLen(first)}
 	defer func() {
 		if err != nil {
-			file.Close()
+			err = errors.Join(err, file.Close())
 		}
 	}()
-	if r.arrow, err = guard(path, func() (*ipc.FileReader, error) { return ipc.NewFileReader(file) }); err != nil {
-		return nil, err
-	}
-	schema := r.arrow.Schema()
-	meta, want := schema.Metadata().ToMap(), s.metadata()
+	r.file = file
+	meta, want := r.file.Metadata(), s.metadata()
 	for _, key := range []string{"format", "version", "records", "split", "net", "layer", "precision", "rows"} {
 		if meta[key] != want[key] {
 			return nil, &OtherError{path, key, meta[key], want[key]}
 		}
 	}
-	if expected := s.schema(first); !schema.Equal(expected) || meta["first"] != strconv.Itoa(first) {
-		return nil, &DamagedError{path, fmt.Errorf("its columns are %v, from row %s", schema.Fields(), meta["first"])}
+	if columns := r.file.Columns(); !slices.Equal(columns, s.columns()) || meta["first"] != strconv.Itoa(first) {
+		return nil, &DamagedError{path, fmt.Errorf("its columns are %q, from row %.20q", columns, meta["first"])}
 	}
-	if batches := (r.rows + batchRows - 1) / batchRows; r.arrow.NumRecords() != batches {
-		return nil, &DamagedError{path, fmt.Errorf("it has %d record batches, not %d", r.arrow.NumRecords(), batches)}
+	if batches := r.file.Batches(); batches != r.batches() {
+		return nil, &DamagedError{path, fmt.Errorf("it has %d record batches, not %d", batches, r.batches())}
 	}
 	return r, nil
 }
 
-// guard calls what reads an Arrow file, whose library panics on some damages.
-func guard[T any](path string, read func() (T, error)) (v T, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &DamagedError{path, fmt.Errorf("%v", p)}
-		}
-	}()
-	v, err = read()
-	var failed *fs.PathError
-	if err != nil && !errors.As(err, &failed) {
-		err = &DamagedError{path, err}
+// fault makes damage a *DamagedError.
+func (r *reader) fault(err error) error {
+	var corrupt *records.CorruptError
+	if errors.As(err, &corrupt) {
+		return &DamagedError{r.path, corrupt.Cause}
 	}
-	return v, err
+	return fmt.Errorf("features: %w", err)
 }
 
-func (r *reader) close() { r.file.Close() }
+// close closes the file.
+func (r *reader) close() error { return r.file.Close() }
+
+// batches returns the number of record batches.
+func (r *reader) batches() int { return (r.rows + batchRows - 1) / batchRows }
 
 // block is some rows of a store.
 type block struct {
-	keys     *array.String
+	keys     []string
 	labels   []int32
-	features []float32
-	record   arrow.Record
+	features []float32 // borrowed until the next block
 }
 
-// batch reads record batch k. The caller releases its record.
+// batch reads record batch k.
 func (r *reader) batch(k int) (b block, err error) {
-	want := min(batchRows, r.rows-k*batchRows)
-	return guard(r.path, func() (block, error) {
-		record, err := r.arrow.RecordAt(k)
-		if err != nil {
-			return block{}, err
+	n := min(batchRows, r.rows-k*batchRows)
+	err = r.file.Batch(k, func(in records.ColumnBatch) error {
+		if err := r.copy(&b, n, in); err != nil {
+			return &DamagedError{r.path, fmt.Errorf("record batch %d: %w", k, err)}
 		}
-		list := record.Column(2).(*array.FixedSizeList)
-		values := list.ListValues().(*array.Float32)
-		b := block{record.Column(0).(*array.String), record.Column(1).(*array.Int32).Int32Values(), values.Float32Values(), record}
-		if int(record.NumRows()) != want || len(b.features) != want*r.source.Size || len(b.labels) != want || record.Column(0).NullN()+record.Column(1).NullN()+list.NullN()+values.NullN() > 0 {
-			return block{}, fmt.Errorf("record batch %d has %d rows and %d values, not %d of %d", k, record.NumRows(), len(b.features), want, r.source.Size)
-		}
-		return b, nil
+		return nil
 	})
+	var damaged *DamagedError
+	if err != nil && !errors.As(err, &damaged) {
+		err = r.fault(err)
+	}
+	return b, err
+}
+
+// The buffers and the columns of a file, as Arrow counts them.
+const (
+	bufEnds, bufBytes, bufLabel, bufFeatures, bufSum = 1, 2, 4, 7, 9
+	buffers                                          = 10
+)
+
+// copy sets a block to n rows of a record batch, and checks them.
+func (r *reader) copy(b *block, n int, in records.ColumnBatch) error {
+	rows, size := int64(n), r.source.Size
+	if in.Rows != rows || !slices.Equal(in.Lengths, []int64{rows, rows, rows, rows * int64(size), rows}) || len(in.Buffers) != buffers {
+		return fmt.Errorf("it has %d rows, and columns of %d", in.Rows, in.Lengths)
+	}
+	if len(in.Buffers[bufEnds]) < 4*(n+1) || len(in.Buffers[bufLabel]) < 4*n || len(in.Buffers[bufFeatures]) < 4*n*size || len(in.Buffers[bufSum]) < 4*n {
+		return errors.New("a column is cut off")
+	}
+	if cap(r.features) < n*size {
+		r.features = make([]float32, n*size)
+	}
+	b.features = r.features[:n*size]
+	copy(arrow.Float32Traits.CastToBytes(b.features), in.Buffers[bufFeatures])
+	number := func(buffer, i int) uint32 { return binary.LittleEndian.Uint32(in.Buffers[buffer][4*i:]) }
+	text := in.Buffers[bufBytes]
+	for i := range n {
+		from, to := number(bufEnds, i), number(bufEnds, i+1)
+		if from > to || int64(to) > int64(len(text)) {
+			return fmt.Errorf("the key of row %d lies from %d to %d of %d bytes", i, from, to, len(text))
+		}
+		b.keys = append(b.keys, string(text[from:to]))
+		b.labels = append(b.labels, int32(number(bufLabel, i)))
+		if checksum(b.keys[i], b.labels[i], b.features[i*size:][:size]) != number(bufSum, i) {
+			return fmt.Errorf("the checksum of row %d is not that of its contents", i)
+		}
+	}
+	return nil
 }
