@@ -8,7 +8,7 @@ import (
 // BenchmarkNearest compares queries with rows of the paper's 4096 values. Its time,
 // but for the queries' packing, is in proportion to the number of pairs.
 func BenchmarkNearest(b *testing.B) {
-	const queries, rows, size = 2048, 4096, 4096
+	const queries, rows, size = 2048, 16384, 4096
 	r := rand.New(rand.NewPCG(1, 2))
 	values := func(n int) []float32 {
 		v := make([]float32, n*size)

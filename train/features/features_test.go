@@ -14,6 +14,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
+
 	"alexnet/model"
 	"alexnet/model/cpu"
 	"alexnet/model/cpu/gemm"
@@ -314,6 +317,42 @@ func TestDamage(t *testing.T) {
 		if !errors.As(err, &damaged) && !errors.As(err, &different) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+// Other programs read the files: here the Arrow library does.
+func TestArrowReads(t *testing.T) {
+	s := testSource(300, 4)
+	dir := t.TempDir()
+	values := make([]float32, 1200)
+	for i := range values {
+		values[i] = float32(i)
+	}
+	save(t, s, dir, values)
+	file, err := os.Open(s.part(dir, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	r, err := ipc.NewFileReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if meta := r.Schema().Metadata().ToMap(); meta["layer"] != "fc7" || meta["rows"] != "300" || r.NumRecords() != 2 {
+		t.Errorf("metadata %v, %d record batches", meta, r.NumRecords())
+	}
+	record, err := r.RecordAt(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer record.Release()
+	keys, labels := record.Column(0).(*array.String), record.Column(1).(*array.Int32)
+	list := record.Column(2).(*array.FixedSizeList)
+	from, to := list.ValueOffsets(40)
+	got := list.ListValues().(*array.Float32).Float32Values()[from:to]
+	if keys.Value(40) != "key 296" || labels.Value(40) != 296%7 || !slices.Equal(got, values[4*296:4*297]) {
+		t.Errorf("row 296 is %s, %d, %v", keys.Value(40), labels.Value(40), got)
 	}
 }
 
