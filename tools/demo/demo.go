@@ -90,7 +90,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.evaluate(ctx, &center, records, run, 1); err != nil {
 		return err
 	}
-	if err := d.evaluate(ctx, &ten, records, run, 10); err != nil {
+	if err := d.evaluate(ctx, &ten, records, run, 10, "--report", path("report"), "--neighbours", "4"); err != nil {
 		return err
 	}
 	d.report(center, ten)
@@ -157,9 +157,10 @@ func (a accuracy) String() string {
 }
 
 // evaluate measures the trained net and reads the answer into a.
-func (d *demo) evaluate(ctx context.Context, a *accuracy, records, run string, views int) error {
+func (d *demo) evaluate(ctx context.Context, a *accuracy, records, run string, views int, more ...string) error {
 	var output bytes.Buffer
-	err := d.command(ctx, &output, "evaluate", "--records", records, "--checkpoint", run, "--views", text(views), "--json")
+	args := append([]string{"evaluate", "--records", records, "--checkpoint", run, "--views", text(views), "--json"}, more...)
+	err := d.command(ctx, &output, args...)
 	if err != nil {
 		return err
 	}
@@ -184,16 +185,17 @@ Where everything is
   %-22s Arrow shards, mean image, manifest
   %-22s what the network saw: open it
   %-22s metrics.jsonl, checkpoints, summary.json
+  %-22s what it has learned: open it in a browser
 
 All of it took %s. On real photographs:
   go install ./ingest ./train ./tools/...
   ingest --src ILSVRC2012 --out out          # the folders, or the archives as downloaded
   inspect sheet out --crop 224 --png sheet.png
   train --records out --run runs/alexnet
-  evaluate --records out --checkpoint runs/alexnet --views 10
+  evaluate --records out --checkpoint runs/alexnet --views 10 --report report
 `, f.Classes, 100/float64(f.Classes), center, ten,
 		filepath.Join(f.Out, "pictures"), filepath.Join(f.Out, "records"), filepath.Join(f.Out, "sheet.png"), filepath.Join(f.Out, "run"),
-		time.Since(d.began).Round(time.Second))
+		filepath.Join(f.Out, "report", "index.html"), time.Since(d.began).Round(time.Second))
 }
 
 // text writes a flag's value.

@@ -36,7 +36,7 @@ func TestDemo(t *testing.T) {
 				t.Errorf("lacks %q:\n%s", want, stdout)
 			}
 		}
-		for _, file := range []string{"pictures/ILSVRC2012_img_train.tar", "records/manifest.json", "run/summary.json", "sheet.png"} {
+		for _, file := range []string{"pictures/ILSVRC2012_img_train.tar", "records/manifest.json", "run/summary.json", "sheet.png", "report/index.html"} {
 			if _, err := os.Stat(filepath.Join(out, file)); err != nil {
 				t.Error(err)
 			}
