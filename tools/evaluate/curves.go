@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"alexnet/tools/figure"
 	"alexnet/train/checkpoint"
@@ -23,19 +24,20 @@ type runCurves struct {
 const metricsName = "metrics.jsonl"
 
 // addRun adds the curves of the run that a checkpoint is of, if its metrics are there.
-func (p *page) addRun(c *checkpoint.Checkpoint) error {
-	run := filepath.Dir(filepath.Dir(c.File))
-	for _, r := range p.Runs {
-		if r.Name == run {
-			return nil // another checkpoint of the same run
-		}
+func (p *page) addRun(c *checkpoint.Checkpoint) {
+	folder := filepath.Dir(c.File)
+	run := filepath.Dir(folder)
+	known := slices.ContainsFunc(p.Runs, func(r runCurves) bool { return r.Name == run })
+	if filepath.Base(folder) != checkpoint.Folder || known {
+		return // a file that was taken out of its run, or one more of the same run
 	}
 	lines, err := report.ReadMetrics(filepath.Join(run, metricsName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // a file that was taken out of its run
-	}
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return
+	case err != nil:
+		p.Runs = append(p.Runs, runCurves{Name: run, Note: err.Error()})
+		return
 	}
 	r := runCurves{Name: run}
 	errorsOf, losses := curves(lines)
@@ -54,7 +56,6 @@ func (p *page) addRun(c *checkpoint.Checkpoint) error {
 		r.Note = "no epoch is over yet"
 	}
 	p.Runs = append(p.Runs, r)
-	return nil
 }
 
 // maxPoints is the number of points of a curve that a reader can tell apart.

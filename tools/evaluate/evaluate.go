@@ -59,6 +59,9 @@ func (f *flags) evaluate(ctx context.Context) (a answer, err error) {
 			err = errors.Join(err, e.Close())
 		}
 	}()
+	if err == nil {
+		err = f.prepare(ds, engines[0].Net())
+	}
 	if err != nil {
 		return a, err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,9 +22,8 @@ const featuresFolder = "features"
 // findNeighbours adds some of the pictures that are shown with their neighbours.
 func (f *flags) findNeighbours(ctx context.Context, p *page, e model.Engine, ds *records.Dataset, shown *gallery) (err error) {
 	engine, ok := e.(model.FeatureEngine)
-	layer := cmp.Or(f.Layer, e.Net().LastHidden())
-	if !ok || layer == "" {
-		return fmt.Errorf("neighbours: net %s has no hidden layer whose features could be compared, or this engine cannot show it", e.Net().Name)
+	if !ok {
+		return fmt.Errorf("neighbours: the engine of net %s does not give the features of a layer", e.Net().Name)
 	}
 	from, err := ds.OpenSplit(f.From)
 	if err != nil {
@@ -40,14 +38,14 @@ func (f *flags) findNeighbours(ctx context.Context, p *page, e model.Engine, ds 
 	}
 	line := report.NewProgress(f.stderr)
 	queries, _, err := features.Neighbours(ctx, engine, ds, from, shown.split, rows, nearest, filepath.Join(f.Report, featuresFolder),
-		features.Options{Layer: layer, Precision: precisionOf(e), Workers: f.Workers,
+		features.Options{Layer: f.Layer, Precision: precisionOf(e), Workers: f.Workers,
 			Progress: func(done, total int) { line.Show(featureProgress{done, total}, false) }},
 		features.SearchOptions{Threads: f.Threads})
 	line.Done()
 	if err != nil {
 		return err
 	}
-	p.neighbourhood = neighbourhood{From: f.From, Layer: layer, FeatureNet: e.Net().Name, Nearest: nearest}
+	p.neighbourhood = neighbourhood{From: f.From, Layer: f.Layer, FeatureNet: e.Net().Name, Nearest: nearest}
 	for _, q := range queries {
 		own, err := picture(ds, shown.split, q.Row)
 		if err != nil {

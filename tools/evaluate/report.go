@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 
@@ -42,6 +43,35 @@ func (f *reportFlags) check() error {
 		return cli.Usagef("--neighbours is for a report: name its folder with --report, or use `inspect neighbours`")
 	}
 	return nil
+}
+
+// prepare makes the folder, and finds what would make the report impossible before
+// anything is computed.
+func (f *reportFlags) prepare(ds *records.Dataset, net *model.Net) error {
+	if f.Report == "" {
+		return nil
+	}
+	if err := os.MkdirAll(f.Report, 0o777); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	if f.Neighbours == 0 {
+		return nil
+	}
+	from, err := ds.OpenSplit(f.From)
+	if err != nil {
+		return err
+	}
+	if err := from.Close(); err != nil {
+		return err
+	}
+	if f.Layer == "" {
+		f.Layer = net.LastHidden()
+	}
+	if f.Layer == "" {
+		return fmt.Errorf("net %s has no hidden layer whose features could be compared: leave out --neighbours", net.Name)
+	}
+	_, _, err = net.FeatureLayer(f.Layer)
+	return err
 }
 
 //go:embed page.html
@@ -105,12 +135,10 @@ type kernels struct {
 func newPage(ds *records.Dataset, a answer, checkpoints []*checkpoint.Checkpoint, shown *gallery) (*page, error) {
 	p := &page{Title: title(a), Records: ds.Dir, Answer: a}
 	for _, c := range checkpoints {
-		if !slices.ContainsFunc(p.Nets, func(n *model.Net) bool { return n.Name == c.Net.Name }) {
+		if !slices.ContainsFunc(p.Nets, func(n *model.Net) bool { return reflect.DeepEqual(n, c.Net) }) {
 			p.Nets = append(p.Nets, c.Net)
 		}
-		if err := p.addRun(c); err != nil {
-			return nil, err
-		}
+		p.addRun(c)
 		img, grid, err := figure.Kernels(c.Net, c.State.Weights, figure.KernelOptions{})
 		if err != nil {
 			continue // a net whose first layer has no kernels to show

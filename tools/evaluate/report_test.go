@@ -167,6 +167,47 @@ func TestReportRefused(t *testing.T) {
 	}
 }
 
+// Metrics that cannot be read are no reason to lose what was measured; those beside a
+// file that was taken out of its run are of another.
+func TestReportWithoutMetrics(t *testing.T) {
+	ds := dataset(t, data)
+	run, files := checkpoints(t, ds, 0, 11)
+	curves := func(file string) (there bool, page string) {
+		t.Helper()
+		dir := t.TempDir()
+		if status, _, errs := command(t, "--records", ds.Dir, "--checkpoint", file, "--report", dir); status != cli.Done {
+			t.Fatal(errs)
+		}
+		text, err := os.ReadFile(filepath.Join(dir, "index.html"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(string(text), `id="curves"`), string(text)
+	}
+	if err := os.WriteFile(filepath.Join(run, metricsName), []byte("nonsense\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if there, page := curves(files[0]); !there || !strings.Contains(page, "line 1 is not a line of metrics") {
+		t.Errorf("damaged metrics: curves %t, or no word about it", there)
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := t.TempDir()
+	taken := filepath.Join(other, "folder", "taken.safetensors")
+	if err := os.Mkdir(filepath.Dir(taken), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(taken, text, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	addMetrics(t, other)
+	if there, _ := curves(taken); there {
+		t.Error("curves of another run")
+	}
+}
+
 // Curves are over epochs, and those of long runs thinned out.
 func TestCurves(t *testing.T) {
 	var lines []report.Line
