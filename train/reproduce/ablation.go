@@ -90,7 +90,7 @@ type Outcome struct {
 	Top1OfSeeds []float64 `json:"top1_errors"`
 	Top5OfSeeds []float64 `json:"top5_errors"`
 
-	wrong1, wrong5 []float64 // of each image: the share of seeds that have it wrong
+	wrong1, wrong5 []float64 // of each image: the number of seeds that have it wrong
 }
 
 // Change is the outcome of a variant and its difference from the base's: positive where
@@ -229,7 +229,6 @@ func namesOf(all []Variant) string {
 func outcome(ctx context.Context, m Measure, jobs []Job) (Outcome, error) {
 	var o Outcome
 	var sum eval.Result
-	share := 1 / float64(len(jobs))
 	for k := range jobs {
 		at := 0
 		m.Predictions = func(p eval.Prediction) error {
@@ -240,10 +239,10 @@ func outcome(ctx context.Context, m Measure, jobs []Job) (Outcome, error) {
 				o.wrong1, o.wrong5 = append(o.wrong1, 0), append(o.wrong5, 0)
 			}
 			if p.Classes[0] != int(p.Label) {
-				o.wrong1[at] += share
+				o.wrong1[at]++
 			}
 			if !slices.Contains(p.Classes, int(p.Label)) {
-				o.wrong5[at] += share
+				o.wrong5[at]++
 			}
 			at++
 			return nil
@@ -270,7 +269,8 @@ func outcome(ctx context.Context, m Measure, jobs []Job) (Outcome, error) {
 	return o, nil
 }
 
-// delta compares the images that two outcomes have wrong, and their errors seed by seed.
+// delta compares how many of the seeds have each image wrong in two outcomes, and their
+// errors seed by seed.
 func delta(wrong, base, seeds, baseSeeds []float64) Delta {
 	differences := func(a, b []float64) []float64 {
 		d := make([]float64, len(a))
@@ -280,7 +280,8 @@ func delta(wrong, base, seeds, baseSeeds []float64) Delta {
 		return d
 	}
 	mean, deviation := moments(differences(wrong, base))
-	half := 1.959963984540054 * deviation / math.Sqrt(float64(len(wrong)))
+	mean /= float64(len(seeds))
+	half := 1.959963984540054 * deviation / float64(len(seeds)) / math.Sqrt(float64(len(wrong)))
 	_, over := moments(differences(seeds, baseSeeds))
 	return Delta{Mean: mean, Interval: [2]float64{mean - half, mean + half}, Deviation: over}
 }
@@ -288,8 +289,9 @@ func delta(wrong, base, seeds, baseSeeds []float64) Delta {
 // moments returns the mean and the standard deviation, which is 0 for a single number.
 func moments(x []float64) (mean, deviation float64) {
 	for _, v := range x {
-		mean += v / float64(len(x))
+		mean += v
 	}
+	mean /= float64(len(x))
 	if len(x) < 2 {
 		return mean, 0
 	}

@@ -151,8 +151,8 @@ func TestScaled(t *testing.T) {
 
 // A difference has the mean of all images, and an interval that a paired test has.
 func TestDelta(t *testing.T) {
-	d := delta([]float64{1, 1, 0, 1, 0}, []float64{1, 0, 0, 0, 1}, []float64{0.6, 0.5}, []float64{0.4, 0.5})
-	// Differences 0 1 0 1 -1: mean 0.2, variance 0.7; of the seeds 0.2 and 0.
+	d := delta([]float64{2, 2, 0, 2, 0}, []float64{2, 0, 0, 0, 2}, []float64{0.6, 0.5}, []float64{0.4, 0.5})
+	// Differences of two seeds 0 2 0 2 -2, as shares 0 1 0 1 -1: mean 0.2, variance 0.7; of the seeds 0.2 and 0.
 	want := Delta{Mean: 0.2, Interval: [2]float64{0.2 - 0.7334, 0.2 + 0.7334}, Deviation: 0.141421}
 	near := func(a, b float64) bool { return a-b < 1e-4 && b-a < 1e-4 }
 	if !near(d.Mean, want.Mean) || !near(d.Interval[0], want.Interval[0]) || !near(d.Interval[1], want.Interval[1]) || !near(d.Deviation, want.Deviation) {
