@@ -268,6 +268,8 @@ func (g *onnxGraph) layer(l *model.Layer, in, out model.Shape) error {
 		g.node("Mul", name, nil, g.constant(l.Name+":scale", 1-l.Rate))
 	case model.FC:
 		g.node("Gemm", name, [][]byte{intAttr("transB", 1)}, l.Name+".weight", l.Name+".bias")
+	case model.Local:
+		return &UnsupportedError{Format: onnxFormat, Where: "layer " + l.Name, Problem: "it has no operator for a locally connected layer"}
 	default:
 		return &UnsupportedError{Format: onnxFormat, Where: "layer " + l.Name, Problem: fmt.Sprintf("the kind %q cannot be written", l.Kind)}
 	}
