@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -60,8 +61,12 @@ func missingHalf(t *testing.T) error {
 		t.Fatal(err)
 	}
 	e, err := cpu.New(net, model.State{}, cpu.Options{Batch: 1, Precision: cpu.BF16})
-	if err != nil {
+	var missing *cpu.PrecisionError
+	if errors.As(err, &missing) {
 		return err
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)

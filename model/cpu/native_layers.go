@@ -237,7 +237,7 @@ type nativeWindow struct {
 	readsX    bool      // backward needs the input
 }
 
-// finish makes what both have in common.
+// plan makes what both have in common.
 func (k *nativeWindow) plan(in layout, out model.Shape) (*layerPlan, error) {
 	if d := k.fwd.Desc(dnnl.Workspace); d != nil {
 		k.workspace = k.m.arena.floats(d.Floats())

@@ -6,14 +6,12 @@ import (
 	"fmt"
 
 	"alexnet/augment"
-	"alexnet/model"
-	"alexnet/model/cpu"
 )
 
 // predict computes the probabilities of a batch of noise, over and over.
 func (b *bench) predict() stage {
 	run := func(ctx context.Context, c *clock) (err error) {
-		engine, err := cpu.New(b.net, model.State{}, cpu.Options{Batch: b.Batch, Threads: b.Threads, Seed: b.Seed, Precision: cpu.Precision(b.Precision), Profile: b.Profile})
+		engine, err := b.newEngine()
 		if err != nil {
 			return err
 		}

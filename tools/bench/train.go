@@ -16,7 +16,7 @@ import (
 // on one batch of noise without.
 func (b *bench) train() stage {
 	run := func(ctx context.Context, c *clock) (err error) {
-		engine, err := cpu.New(b.net, model.State{}, cpu.Options{Batch: b.Batch, Threads: b.Threads, Seed: b.Seed, Precision: cpu.Precision(b.Precision), Profile: b.Profile})
+		engine, err := b.newEngine()
 		if err != nil {
 			return err
 		}
@@ -50,6 +50,11 @@ func (b *bench) train() stage {
 		name: "train", dtype: b.computes().String(), layout: augment.NCHW.String(), batch: b.Batch, threads: orAll(b.Threads), run: run,
 		note: fmt.Sprintf("%s, %s of %d", b.net.Name, what, b.Batch),
 	}
+}
+
+// newEngine makes the engine that the flags ask for.
+func (b *bench) newEngine() (*cpu.Engine, error) {
+	return cpu.New(b.net, model.State{}, cpu.Options{Batch: b.Batch, Threads: b.Threads, Seed: b.Seed, Precision: cpu.Precision(b.Precision), Profile: b.Profile})
 }
 
 // computes is the type of numbers that the engine multiplies.
