@@ -125,3 +125,55 @@ type FeatureEngine interface {
 	// It returns a *LayerError for a layer that the net does not have.
 	Features(layer string, images []float32, n int, features []float32) error
 }
+
+// Placement says what remains to be done with an image that travels as it was stored, cut
+// and mirrored: where it lay in its picture, whose mean is to be subtracted there, and
+// what is to be added.
+type Placement struct {
+	Top, Left int        // of the crop, in pixels
+	Flip      bool       // it is mirrored left to right
+	Shift     [3]float32 // added to channel 0, 1 and 2, on the scale of pixels (0 to 255)
+}
+
+// Form is what the values of a staged image are.
+type Form int
+
+// The forms. All are planar, C x H x W.
+const (
+	FormFloat32  Form = iota // finished: what Backward takes
+	FormBFloat16             // finished, the upper halves of float32, rounded to nearest even
+	FormStored               // as they are in the records, cut and mirrored: a Placement says what remains to be done
+)
+
+// Staged is a batch on its way to an engine, or there.
+type Staged interface {
+	// Copied waits until the memory that the batch came from may be written again.
+	Copied() error
+
+	// Drop waits likewise and forgets the batch. It has no effect on one that was used.
+	Drop() error
+}
+
+// StagingEngine is an Engine that fetches the batches of the next steps while it computes
+// one.
+type StagingEngine interface {
+	Engine
+
+	// Alloc and Free give memory that batches can be fetched from at full speed. It must
+	// not be freed while a batch in it is not copied.
+	Alloc(bytes int) ([]byte, error)
+	Free([]byte) error
+
+	// Stages returns how many batches may be staged at a time, at least 1, and Form what
+	// their images must be.
+	Stages() int
+	Form() Form
+
+	// Stage begins to fetch a batch: images in memory of Alloc, which must stay as it is
+	// until Copied returns; a label for each, as for Backward; and, for FormStored, the
+	// placement of each.
+	Stage(images []byte, labels []int32, placements []Placement) (Staged, error)
+
+	// BackwardStaged is Backward for a staged batch, which is used up.
+	BackwardStaged(batch Staged, step uint64) (Score, error)
+}

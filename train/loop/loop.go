@@ -149,6 +149,7 @@ type trainer struct {
 	began         time.Time
 	steps         int // taken since began
 
+	staging staging
 	sum     [][]float32    // of the gradients of a step's batches
 	average []model.Tensor // of the weights, nil without Settings.EMA
 }
@@ -249,6 +250,7 @@ func (t *trainer) prepare() error {
 	if err := t.checkEngine(); err != nil {
 		return err
 	}
+	t.staging.engine, _ = t.eng.(model.StagingEngine)
 	var err error
 	if t.color, err = t.cfg.Settings.color(t.ds.Manifest); err != nil {
 		return err

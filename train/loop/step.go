@@ -7,7 +7,6 @@ import (
 	"math"
 
 	"alexnet/model"
-	"alexnet/pipeline"
 )
 
 // accumulate returns the number of batches of a step.
@@ -48,20 +47,18 @@ func (t *trainer) step(ctx context.Context) (done bool, err error) {
 	first := t.p.StepInEpoch * k
 	var g gathered
 	for i := range min(k, t.batchesPerEpoch()-first) {
-		batch, ok, err := t.next(ctx)
+		l, ok, err := t.nextLesson(ctx)
 		if err != nil {
-			return false, t.dataFailed(t.advise(err))
+			return false, err
 		}
 		if ok && i > 0 && cancelled(ctx) { // one that is ready may come even then
-			batch.Release()
-			ok = false
+			return false, l.release()
 		}
 		if !ok {
 			return false, nil
 		}
-		err = t.learn(&batch, &g, uint64(t.p.Step*k+i))
-		batch.Release() // from now on the stream knows how long its training took
-		if err != nil {
+		err = t.learn(&l, &g, uint64(t.p.Step*k+i))
+		if err = errors.Join(err, l.release()); err != nil {
 			return false, err
 		}
 	}
@@ -90,8 +87,8 @@ func (t *trainer) finish(g *gathered) error {
 // learn computes the gradient of one batch; pass is the number of such computations
 // before it, which the masks of dropout depend on. When no record of it can be read, a
 // short one at the end of an epoch is passed over; a full one is more than bad luck.
-func (t *trainer) learn(batch *pipeline.Batch, g *gathered, pass uint64) error {
-	t.tellHoles(batch)
+func (t *trainer) learn(batch *lesson, g *gathered, pass uint64) error {
+	t.tellHoles(&batch.Batch)
 	g.skipped += len(batch.Skipped)
 	g.images += batch.N - len(batch.Skipped)
 	if len(batch.Skipped) == batch.N {
@@ -100,7 +97,7 @@ func (t *trainer) learn(batch *pipeline.Batch, g *gathered, pass uint64) error {
 		}
 		return nil
 	}
-	score, err := t.eng.Backward(batch.Images, batch.Labels, pass)
+	score, err := t.backward(batch, pass)
 	if err != nil {
 		return fmt.Errorf("step %d: %w", t.p.Step, err)
 	}

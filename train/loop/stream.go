@@ -14,6 +14,7 @@ import (
 // stream is what the loop needs of a pipeline.Pipeline.
 type stream interface {
 	Next(context.Context) (pipeline.Batch, bool)
+	Batches() <-chan pipeline.Batch
 	Err() error
 	Stats() pipeline.Stats
 	Diagnose(pipeline.Stats) pipeline.Diagnosis
@@ -112,12 +113,14 @@ func (t *trainer) open(ctx context.Context) (err error) {
 		open = openStream
 	}
 	// Cancelling is this loop's affair: the stream must not drop the batch in hand.
-	t.stream, err = open(context.WithoutCancel(ctx), t.ds, t.train, pipeline.Options{
+	o := pipeline.Options{
 		Batch: s.Batch, Crop: t.eng.Net().Input.H, Seed: s.Seed, Train: true, Color: color, Inclusive: s.InclusiveCrops, NoFlip: s.NoFlip, Centered: s.CenterCrops, CropGroup: s.CropGroup,
 		Shuffle: s.Shuffle, Window: s.Window,
 		OnCorrupt: t.cfg.Limits.OnCorrupt, Cache: t.cfg.Limits.Cache, Workers: t.cfg.Limits.Workers,
 		Epoch: t.p.Epoch, Skip: t.p.StepInEpoch * s.accumulate(), Epochs: t.until - t.p.Epoch,
-	})
+	}
+	t.staging.options(&o)
+	t.stream, err = open(context.WithoutCancel(ctx), t.ds, t.train, o)
 	if err != nil {
 		t.stream = nil
 	}
@@ -140,7 +143,8 @@ func (t *trainer) close(ctx context.Context) error {
 	closed := make(chan error, 1)
 	go func() { closed <- t.closeData() }()
 	late := make(<-chan time.Time)
-	if ctx.Err() != nil {
+	// An engine's memory must not go while the stream writes to it.
+	if ctx.Err() != nil && t.staging.engine == nil {
 		timer := time.NewTimer(patience)
 		defer timer.Stop()
 		late = timer.C
@@ -155,7 +159,7 @@ func (t *trainer) close(ctx context.Context) error {
 
 // closeData closes the streams, and then the splits that they read.
 func (t *trainer) closeData() error {
-	var errs []error
+	errs := []error{t.staging.drop()}
 	if t.stream != nil {
 		errs = append(errs, t.stream.Close())
 	}

@@ -176,7 +176,7 @@ func TestNothingLeftOfAShortBatch(t *testing.T) {
 	lost := errors.New("lost")
 	short := pipeline.Batch{N: 2, Indices: []int64{0, 1}, Skipped: []pipeline.Skipped{{Slot: 0, Err: lost}, {Slot: 1, Err: lost}}}
 	var g gathered
-	if err := errors.Join(tr.learn(&short, &g, 0), tr.finish(&g)); err != nil || tr.p.Step != 1 || tr.p.StepInEpoch != 1 || tr.p.Skipped != 2 || tr.p.Totals.N != 0 {
+	if err := errors.Join(tr.learn(&lesson{Batch: short}, &g, 0), tr.finish(&g)); err != nil || tr.p.Step != 1 || tr.p.StepInEpoch != 1 || tr.p.Skipped != 2 || tr.p.Totals.N != 0 {
 		t.Errorf("progress %+v, error %v", tr.p, err)
 	}
 }

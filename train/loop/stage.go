@@ -1,0 +1,132 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"alexnet/augment"
+	"alexnet/model"
+	"alexnet/pipeline"
+)
+
+// lesson is a batch, and where it is for an engine that fetches its batches ahead.
+type lesson struct {
+	pipeline.Batch
+	staged model.Staged // nil for other engines
+}
+
+// release gives the batch's memory back. From then on the stream knows how long its
+// training took.
+func (l *lesson) release() error {
+	var err error
+	if l.staged != nil {
+		err = l.staged.Drop()
+	}
+	l.Batch.Release()
+	return err
+}
+
+// staging is what a trainer needs for an engine that fetches its batches ahead.
+type staging struct {
+	engine     model.StagingEngine // nil for other engines
+	queue      []lesson            // staged, in order
+	placements []model.Placement
+}
+
+// streamAhead is how many batches the stream has in hand beside those that are staged:
+// one that is being filled while another waits.
+const streamAhead = 4
+
+// options adapts the options of the stream to the engine.
+func (s *staging) options(o *pipeline.Options) {
+	if s.engine == nil {
+		return
+	}
+	o.Allocator, o.Depth = s.engine, s.engine.Stages()+streamAhead
+	switch s.engine.Form() {
+	case model.FormFloat32:
+		o.Type = augment.Float32
+	case model.FormBFloat16:
+		o.Type = augment.BFloat16
+	case model.FormStored:
+		o.Type = augment.Stored
+	}
+}
+
+// nextLesson waits for the next batch. Those that the stream has ready behind it are sent
+// on their way as well, as many as the engine takes: they travel while it computes. It
+// reports false when the context is cancelled.
+func (t *trainer) nextLesson(ctx context.Context) (l lesson, ok bool, err error) {
+	s := &t.staging
+	if len(s.queue) == 0 {
+		batch, ok, err := t.next(ctx)
+		if err != nil {
+			return l, false, t.dataFailed(t.advise(err))
+		}
+		if !ok {
+			return l, false, nil
+		}
+		if s.engine == nil {
+			return lesson{Batch: batch}, true, nil
+		}
+		if err := t.stage(batch); err != nil {
+			return l, false, err
+		}
+	}
+	for len(s.queue) < s.engine.Stages() {
+		batch, ok := t.ready()
+		if !ok {
+			break
+		}
+		if err := t.stage(batch); err != nil {
+			return l, false, err
+		}
+	}
+	l = s.queue[0]
+	s.queue = append(s.queue[:0], s.queue[1:]...)
+	return l, true, nil
+}
+
+// ready returns a batch if the stream has one.
+func (t *trainer) ready() (batch pipeline.Batch, ok bool) {
+	select {
+	case batch, ok = <-t.stream.Batches():
+	default:
+	}
+	return batch, ok
+}
+
+// stage sends a batch on its way.
+func (t *trainer) stage(batch pipeline.Batch) error {
+	s := &t.staging
+	s.placements = s.placements[:0]
+	for _, p := range batch.Params {
+		s.placements = append(s.placements, model.Placement(p))
+	}
+	staged, err := s.engine.Stage(batch.Bytes, batch.Labels, s.placements)
+	if err != nil {
+		batch.Release()
+		return fmt.Errorf("step %d: %w", t.p.Step, err)
+	}
+	s.queue = append(s.queue, lesson{batch, staged})
+	return nil
+}
+
+// drop forgets the batches that were staged and not trained on.
+func (s *staging) drop() error {
+	var errs []error
+	for i := range s.queue {
+		errs = append(errs, s.queue[i].release())
+	}
+	s.queue = nil
+	return errors.Join(errs...)
+}
+
+// backward computes the gradient of a batch.
+func (t *trainer) backward(l *lesson, pass uint64) (model.Score, error) {
+	if l.staged != nil {
+		return t.staging.engine.BackwardStaged(l.staged, pass)
+	}
+	return t.eng.Backward(l.Images, l.Labels, pass)
+}
