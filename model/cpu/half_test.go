@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"alexnet/model"
 	"alexnet/model/cpu/dnnl"
 	"alexnet/model/cpu/half"
+	"alexnet/model/golden"
 )
 
 // A bfloat16 has 8 bits of significand: rounding is off by at most 2^-8 of the value,
@@ -207,22 +207,25 @@ func TestHalfNets(t *testing.T) {
 func TestHalfGolden(t *testing.T) {
 	needHalf(t)
 	const logits, first, mean = 2e-2, 5e-3, 0.15
-	for _, g := range smallGoldens(t) {
-		t.Run(g.Net.Name, func(t *testing.T) {
-			e := g.engine(t, halfOptions(0, 2))
-			d := g.logitDistance(t, e)
-			if !(d <= logits) {
-				t.Errorf("logits are off by %.2g", d)
+	for _, c := range smallGoldens(t) {
+		t.Run(c.Net.Name, func(t *testing.T) {
+			e := goldenEngine(t, c, halfOptions(0, 2))
+			d, err := c.LogitDistance(e)
+			if err != nil || !(d <= logits) {
+				t.Errorf("logits are off by %.2g (%v)", d, err)
+			}
+			losses, err := c.LossErrors(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !(losses[0] <= first) {
+				t.Errorf("the first loss is off by %.2g", losses[0])
 			}
 			total := 0.0
-			for s, loss := range g.train(t, e) {
-				off := relative(loss, g.Losses[s])
-				if s == 0 && !(off <= first) {
-					t.Errorf("the first loss is off by %.2g", off)
-				}
+			for _, off := range losses {
 				total += off
 			}
-			if total /= float64(len(g.Losses)); !(total <= mean) {
+			if total /= float64(len(losses)); !(total <= mean) {
 				t.Errorf("losses are off by %.2g", total)
 			}
 			t.Logf("logits off by %.2g, losses by %.2g", d, total)
@@ -236,33 +239,17 @@ func TestHalfGoldenAlexNet(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a gigabyte")
 	}
-	g := readGolden(t, filepath.Join("testdata", "golden", "alexnet.json"))
-	e := g.engine(t, halfOptions(0, 2))
-	d := g.logitDistance(t, e)
-	off := relative(backward(t, e, g.images(0), g.Labels[0], g.Step).Loss, g.Loss)
+	c := loadGolden(t, golden.AlexNet)
+	e := goldenEngine(t, c, halfOptions(0, 2))
+	d, err := c.LogitDistance(e)
+	off, lossErr := c.LossError(e)
+	if err := errors.Join(err, lossErr); err != nil {
+		t.Fatal(err)
+	}
 	t.Logf("logits off by %.2g, loss by %.2g", d, off)
 	if !(d <= 2e-2 && off <= 5e-3) {
 		t.Error("that is too much")
 	}
-}
-
-// logitDistance returns the distance of all logits from the golden's over their length.
-func (g *golden) logitDistance(t *testing.T, e *Engine) float64 {
-	t.Helper()
-	n, classes := len(g.Logits), g.Net.Classes
-	probs := make([]float32, n*classes)
-	if err := e.Predict(g.images(0), n, probs); err != nil {
-		t.Fatal(err)
-	}
-	var square, of float64
-	for i, want := range g.Logits {
-		p := probs[i*classes : (i+1)*classes]
-		for j, z := range want {
-			off := math.Log(float64(p[j])/float64(p[0])) - z
-			square, of = square+off*off, of+z*z
-		}
-	}
-	return math.Sqrt(square / of)
 }
 
 // TestHalfAgain: the same run gives the same bits, also from the middle on.

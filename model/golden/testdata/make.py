@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the goldens of this folder, which the tests of package cpu compare with.
+"""Makes the goldens of this folder, which package golden compares engines with.
 
 PyTorch computes them, in float64, so that their own rounding does not count. Only
 the layers are PyTorch's: the update rule is the paper's, written out below, and
@@ -54,7 +54,7 @@ import torch.nn.functional as F
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FULL_VALUES = 600  # a gradient with more values is sketched
-BUCKETS = 128      # of a sketch; golden_test.go has the same number
+BUCKETS = 128      # of a sketch
 NEAREST = 2e-6     # from a kink: float32's own rounding is about a tenth of that
 GOLDEN_KEY = 0x676F6C64
 
@@ -204,7 +204,7 @@ def go_params(case):
     with tempfile.TemporaryDirectory() as tmp:
         path = os.path.join(tmp, "init.safetensors")
         subprocess.run(["go", "test", "-count=1", "-run", "^TestGoldenExport$", ".", "-golden-export", path],
-                       cwd=os.path.join(HERE, "..", ".."), check=True)
+                       cwd=os.path.join(HERE, ".."), check=True)
         with open(path, "rb") as f:
             header = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
             data = np.fromfile(f, "<f4")
