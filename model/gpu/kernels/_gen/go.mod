@@ -1,0 +1,3 @@
+module alexnet/model/gpu/kernels/gen
+
+go 1.26.0

@@ -1,0 +1,185 @@
+// Local response normalisation over the channels of each position, the paper's section 3.3:
+//
+//	s[c] = k + alpha * sum of x[j]^2 over the channels j around c, of c's group
+//	y[c] = x[c] * s[c]^-beta
+//	dx[c] = dy[c]*s[c]^-beta - 2*alpha*beta * x[c] * sum of dy[j]*x[j]*s[j]^(-beta-1)
+//
+// There are two of each kernel. The first is for the paper's windows of five channels and
+// its beta of 3/4, with V channels a thread; the other is for anything.
+#include "device.cuh"
+#include "window.cuh"
+
+// squares sets q to the squares of the V channels at x and of the two on either side.
+template <class T, int V>
+DEVICE void squares(float (&q)[V + 4], const float (&v)[V], const T *x, bool before, bool after) {
+  float left[2] = {0, 0}, right[2] = {0, 0};
+  if (before) load(left, x - 2);
+  if (after) load(right, x + V);
+  q[0] = left[0] * left[0], q[1] = left[1] * left[1];
+#pragma unroll
+  for (int i = 0; i < V; i++) q[i + 2] = v[i] * v[i];
+  q[V + 2] = right[0] * right[0], q[V + 3] = right[1] * right[1];
+}
+
+// lrnForward reads x from memory once (the two neighbours on either side come from the
+// nearest cache) and writes y. Threads stand along the channels; y counts rows, and each
+// has two in flight.
+template <class T, int V>
+DEVICE void lrnForward(T *y, const T *x, int rows, int units, Divisor group, float alpha, float k) {
+  const int ahead = 2;
+  int unit = blockY * threadsX + threadX;
+  if (unit >= units) return;
+  int place = unit - group.divide(unit) * (int)group.by;
+  bool before = place > 0, after = place < (int)group.by - 1;
+  int row = blockX * (ahead * threadsY) + threadY;
+  long long at = ((long long)row * units + unit) * V, step = (long long)threadsY * units * V;
+  float v[ahead][V], q[ahead][V + 4];
+#pragma unroll
+  for (int j = 0; j < ahead; j++) {
+    if (row + j * threadsY >= rows) continue;
+    load(v[j], x + at + j * step);
+    squares<T, V>(q[j], v[j], x + at + j * step, before, after);
+  }
+#pragma unroll
+  for (int j = 0; j < ahead; j++) {
+    if (row + j * threadsY >= rows) return;
+#pragma unroll
+    for (int i = 0; i < V; i++) {
+      float s = q[j][i] + q[j][i + 1] + q[j][i + 2] + q[j][i + 3] + q[j][i + 4];
+      float r = rootInverse(fma(alpha, s, k));
+      v[j][i] *= r * root(r);
+    }
+    store(y + at + j * step, v[j]);
+  }
+}
+
+// lrnBackward reads x and dy from memory once and writes dx. A row's threads stand side by
+// side in one block, and hand each other the outer terms of their sums in shared memory.
+template <class T, int V>
+DEVICE void lrnBackward(T *dx, const T *dy, const T *x, int rows, int units, Divisor group,
+                        float alpha, float k, float factor, int relu) {
+  static SHARED floats4 edges[256]; // the first two and the last two terms
+  int unit = threadX, row = blockX * threadsY + threadY, me = threadY * threadsX + threadX;
+  int place = unit - group.divide(unit) * (int)group.by;
+  bool before = place > 0, after = place < (int)group.by - 1;
+  long long at = ((long long)row * units + unit) * V;
+  float v[V], d[V], term[V + 4];
+  if (row < rows) {
+    float q[V + 4];
+    load(v, x + at);
+    load(d, dy + at);
+    squares<T, V>(q, v, x + at, before, after);
+#pragma unroll
+    for (int i = 0; i < V; i++) {
+      float s = q[i] + q[i + 1] + q[i + 2] + q[i + 3] + q[i + 4];
+      float r = rootInverse(fma(alpha, s, k));
+      d[i] *= r * root(r);
+      term[i + 2] = d[i] * v[i] * (r * r);
+    }
+    edges[me] = floats4{term[2], term[3], term[V], term[V + 1]};
+  }
+  __syncthreads();
+  if (row >= rows) return;
+  term[0] = term[1] = term[V + 2] = term[V + 3] = 0;
+  if (before) term[0] = edges[me - 1].z, term[1] = edges[me - 1].w;
+  if (after) term[V + 2] = edges[me + 1].x, term[V + 3] = edges[me + 1].y;
+#pragma unroll
+  for (int i = 0; i < V; i++) {
+    float s = term[i] + term[i + 1] + term[i + 2] + term[i + 3] + term[i + 4];
+    d[i] = fma(-factor * v[i], s, d[i]);
+    if (relu && !(v[i] > 0)) d[i] = 0;
+  }
+  store(dx + at, d);
+}
+
+#define LRN(NAME, T, V)                                                                            \
+  KERNEL lrn_forward_##NAME(T *y, const T *x, int rows, int units, uint32 by, uint32 factor,       \
+                            uint32 shift, float alpha, float k) {                                  \
+    lrnForward<T, V>(y, x, rows, units, Divisor{by, factor, shift}, alpha, k);                     \
+  }                                                                                                \
+  KERNEL lrn_backward_##NAME(T *dx, const T *dy, const T *x, int rows, int units, uint32 by,       \
+                             uint32 factor, uint32 shift, float alpha, float k, float twice,       \
+                             int relu) {                                                           \
+    lrnBackward<T, V>(dx, dy, x, rows, units, Divisor{by, factor, shift}, alpha, k, twice, relu);  \
+  }
+LRN(f32v, float, 4)
+LRN(bf16v, bfloat16, 8)
+
+// around adds the terms of the channels around c, of its group.
+DEVICE float around(const float *terms, int c, int half, const Divisor &group) {
+  int first = group.divide(c) * (int)group.by, last = first + (int)group.by - 1;
+  if (first < c - half) first = c - half;
+  last = least(last, c + half);
+  float sum = 0;
+  for (int j = first; j <= last; j++) sum += terms[j];
+  return sum;
+}
+
+// lrnAnyForward has the squares of its rows in shared memory: a float32 a channel. Reads x
+// twice, the second time from cache, and writes y.
+template <class T>
+DEVICE void lrnAnyForward(T *y, const T *x, int rows, int channels, Divisor group, Window w) {
+  int row = blockX * threadsY + threadY;
+  float *q = line + threadY * channels, v[1];
+  x += (long long)row * channels, y += (long long)row * channels;
+  if (row < rows)
+    for (int c = threadX; c < channels; c += threadsX) {
+      load(v, x + c);
+      q[c] = v[0] * v[0];
+    }
+  __syncthreads();
+  if (row >= rows) return;
+  for (int c = threadX; c < channels; c += threadsX) {
+    load(v, x + c);
+    v[0] *= w.power(w.base(around(q, c, w.half, group)));
+    store(y + c, v);
+  }
+}
+
+// lrnAnyBackward has three float32 a channel in shared memory: the squares, the powers of
+// s, and the terms of the sums. Reads x and dy from memory once and writes dx.
+template <class T>
+DEVICE void lrnAnyBackward(T *dx, const T *dy, const T *x, int rows, int channels, Divisor group,
+                           Window w, float factor, int relu) {
+  int row = blockX * threadsY + threadY;
+  float *q = line + 3 * threadY * channels, *power = q + channels, *term = power + channels;
+  float v[1], d[1];
+  x += (long long)row * channels, dy += (long long)row * channels, dx += (long long)row * channels;
+  if (row < rows)
+    for (int c = threadX; c < channels; c += threadsX) {
+      load(v, x + c);
+      q[c] = v[0] * v[0];
+    }
+  __syncthreads();
+  if (row < rows)
+    for (int c = threadX; c < channels; c += threadsX) {
+      load(v, x + c);
+      load(d, dy + c);
+      float s = w.base(around(q, c, w.half, group));
+      power[c] = w.power(s);
+      term[c] = d[0] * v[0] * power[c] * inverse(s);
+    }
+  __syncthreads();
+  if (row >= rows) return;
+  for (int c = threadX; c < channels; c += threadsX) {
+    load(v, x + c);
+    load(d, dy + c);
+    d[0] = fma(-factor * v[0], around(term, c, w.half, group), d[0] * power[c]);
+    if (relu && !(v[0] > 0)) d[0] = 0;
+    store(dx + c, d);
+  }
+}
+
+#define LRN_ANY(NAME, T)                                                                           \
+  KERNEL lrn_any_forward_##NAME(T *y, const T *x, int rows, int channels, uint32 by, uint32 factor, \
+                                uint32 shift, int half, float alpha, float beta, float k) {        \
+    lrnAnyForward<T>(y, x, rows, channels, Divisor{by, factor, shift}, Window{half, alpha, beta, k}); \
+  }                                                                                                \
+  KERNEL lrn_any_backward_##NAME(T *dx, const T *dy, const T *x, int rows, int channels, uint32 by, \
+                                 uint32 factor, uint32 shift, int half, float alpha, float beta,   \
+                                 float k, float twice, int relu) {                                 \
+    lrnAnyBackward<T>(dx, dy, x, rows, channels, Divisor{by, factor, shift},                       \
+                      Window{half, alpha, beta, k}, twice, relu);                                  \
+  }
+LRN_ANY(f32, float)
+LRN_ANY(bf16, bfloat16)
