@@ -70,7 +70,7 @@ func (c *compiler) shuffle() {
 	if a[0].pair != nil {
 		p = c.out(*a[0].pair, scalarTable["pred"])
 	}
-	s, by, clamp := c.in(a[1], t), c.in(a[2], u32), c.in(a[3], u32)
+	s, by, clamp, st := c.in(a[1], t), c.in(a[2], u32), c.in(a[3], u32), c.st
 	c.emit(op{kind: collective, index: c.in(a[4], u32), run: func(w *warp, m uint32) *trouble {
 		if t := w.need(by, m, "the lane"); t != nil {
 			return t
@@ -85,6 +85,9 @@ func (c *compiler) shuffle() {
 			w.rows[d][i] = from[j]
 			// What a thread has that does not take part is not defined.
 			w.init[d] = w.init[d]&^(1<<i) | (in&m)>>j&1<<i
+			if (in&m)>>j&1 == 0 {
+				w.origin = st
+			}
 			if p >= 0 {
 				w.rows[p][i] = truth(ok)
 				w.set(p, 1<<i)

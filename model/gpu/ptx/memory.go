@@ -247,7 +247,7 @@ func (c *compiler) load() {
 		}
 		extend = append(extend, to)
 	}
-	unit := t.bytes
+	unit, st := t.bytes, c.st
 	c.emit(op{run: func(w *warp, m uint32) *trouble {
 		if t := w.need(from.row, m, "the address"); t != nil {
 			return t
@@ -273,6 +273,9 @@ func (c *compiler) load() {
 		}
 		for _, d := range d {
 			w.init[d] = (w.init[d] | m) &^ w.poison
+		}
+		if w.poison != 0 {
+			w.origin = st
 		}
 		return nil
 	}})
@@ -427,5 +430,9 @@ func (w *warp) need(r int, m uint32, what string) *trouble {
 	if w.init[r]&m == m {
 		return nil
 	}
-	return &trouble{first(m &^ w.init[r]), Uninitialised, what + " was never written", nil}
+	msg := what + " was never written"
+	if w.origin != nil {
+		msg += fmt.Sprintf(", or made of what was not; line %d, %s, was the last to find such a value", w.origin.line, w.origin.text)
+	}
+	return &trouble{first(m &^ w.init[r]), Uninitialised, msg, nil}
 }

@@ -37,6 +37,7 @@ type runner struct {
 	pages             map[uint64][]cell
 	pageKey           uint64
 	page              []cell
+	count             *int64 // of threads' instructions, for benchmarks; or nil
 }
 
 // warp is 32 threads of a block, or what is left of them.
@@ -55,6 +56,7 @@ type warp struct {
 	local   []byte
 	written []bool        // of local
 	poison  uint32        // threads whose last load found memory that was never written
+	origin  *statement    // the last that gave a thread what was never written
 	arrived [barriers]int // by bar.arrive
 }
 
@@ -234,6 +236,7 @@ func (w *warp) reset() {
 	clear(w.written)
 	clear(w.pcs[:])
 	clear(w.arrived[:])
+	w.origin = nil
 	w.live, w.ready, w.steps, w.sync = w.all, w.all, 0, w.block.start
 }
 
@@ -324,7 +327,7 @@ func (w *warp) guarded(o *op, m uint32) uint32 {
 // runTogether executes threads that are at the same instruction until they part, wait,
 // or reach stop. A negative stop is a number of instructions.
 func (w *warp) runTogether(m uint32, stop int) error {
-	ops, budget := w.block.code.ops, w.block.l.Budget
+	ops, budget, counted := w.block.code.ops, w.block.l.Budget, w.block.count
 	pc := w.pcs[first(m)]
 	last := math.MaxInt
 	if stop < 0 {
@@ -341,6 +344,9 @@ func (w *warp) runTogether(m uint32, stop int) error {
 				return w.fault(o, t)
 			}
 			em = w.guarded(o, m)
+		}
+		if counted != nil {
+			*counted += int64(bits.OnesCount32(m))
 		}
 		if em == 0 {
 			pc++
