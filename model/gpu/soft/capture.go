@@ -25,6 +25,13 @@ func (c *capture) fail(err error) {
 	}
 }
 
+// forbid lets the capture fail for a call that it does not allow, and returns why.
+func (c *capture) forbid(call string) error {
+	err := fmt.Errorf("soft: %s during a capture (by %s)", call, caller())
+	c.fail(err)
+	return err
+}
+
 // enter makes a stream part of the capture.
 func (c *capture) enter(s *Stream) {
 	s.capture, s.branch = c, len(c.streams)
@@ -182,14 +189,19 @@ func (s *Stream) Run(graph device.Graph) error {
 		}
 	}
 	o := s.push(&operation{label: l, pieces: pieces, graph: g})
-	g.runs = append(slices.DeleteFunc(g.runs, func(r *operation) bool { return r.stream == s }), o)
+	g.runs = ran(g.runs, o)
 	count(&d.counters.Queued, Run)
 	return d.queued(o)
 }
 
 // stillThere returns an error when memory that a piece of work of a graph uses was
-// released since.
+// released since, or its module was unloaded.
 func (d *Device) stillThere(p *piece) error {
+	if p.kernel != nil {
+		if err := p.kernel.module.handle.usable(p.label.String()); err != nil {
+			return err
+		}
+	}
 	for _, u := range p.uses {
 		if u.bytes == 0 {
 			continue
@@ -215,10 +227,8 @@ func (g *Graph) Close() error {
 	if err := d.ready("Close"); err != nil {
 		return err
 	}
-	for _, r := range g.runs {
-		if !d.known.has(r.stream.number, r.seq) {
-			return fmt.Errorf("soft: Close of the %v: nobody has waited for %v", g.handle, r)
-		}
+	if err := d.ended(g.runs, "Close", g.handle); err != nil {
+		return err
 	}
 	return d.close(g.handle)
 }

@@ -105,6 +105,6 @@ func (c *Counters) add(p *piece) {
 	case Clear:
 		c.BytesCleared += int64(p.uses[0].bytes)
 	case Launch:
-		count(&c.Launches, p.kernel)
+		count(&c.Launches, p.kernel.Name())
 	}
 }

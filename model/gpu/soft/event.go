@@ -49,10 +49,10 @@ func (e *Event) ready(call string) error {
 
 // comes returns an error when nobody can wait for the event.
 func (e *Event) comes(call string) error {
-	if err := e.d.unsafeNow(call + " of an event"); err != nil {
-		return err
-	}
 	if e.last != nil && e.last.capture != nil {
+		if !e.last.capture.ended {
+			return e.last.capture.forbid(call)
+		}
 		return fmt.Errorf("soft: %s of the %v: it was recorded in a capture (%v)", call, e.handle, e.last)
 	}
 	return nil

@@ -344,3 +344,40 @@ func BenchmarkConvolution(b *testing.B) {
 		})
 	}
 }
+
+// The library's work can be captured, on branches too.
+func TestTheLibraryInAGraph(t *testing.T) {
+	k := newDesk(t, Options{})
+	r, e, f := newStream(t, k.d), newEvent(t, k.d), newEvent(t, k.d)
+	two := k.put(encode(device.Float32, []float64{2}))
+	p := k.put(encode(device.Float32, make([]float64, 3)))
+	one := device.Product{M: 1, N: 1, K: 1}
+	g := must[device.Graph](t)(k.s.Capture(func() error {
+		return errors.Join(k.s.Record(e), r.Wait(e), k.l.Product(k.s, one, p, two, two), k.l.Product(r, one, p.Add(4), two, two),
+			r.Record(f), k.s.Wait(f), k.l.Product(k.s, one, p.Add(8), p, p.Add(4)))
+	}))
+	ok(t, k.s.Run(g))
+	same(t, "products", decode(device.Float32, k.take(p, 12)), []float64{4, 4, 16})
+	if c := k.d.Counters(); c.Queued[Product] != 0 || c.Done[Product] != 3 || c.Queued[Run] != 1 {
+		t.Errorf("counted %+v", c)
+	}
+	ok(t, errors.Join(g.Close(), e.Close(), f.Close(), r.Close(), k.close()))
+}
+
+// NaNs of memory that nobody wrote go through all that is computed.
+func TestWhatNobodyWroteShows(t *testing.T) {
+	k := newDesk(t, Options{})
+	for _, a := range []device.Arithmetic{device.Float32, device.TensorFloat32, device.BFloat16} {
+		v := must[device.Convolver](t)(k.l.Convolution(device.Convolution{Arithmetic: a, N: 1, H: 2, W: 2, C: 1, Out: 1, Kernel: 1, Stride: 1, Groups: 1}))
+		x, y := alloc(t, k.d, 16), alloc(t, k.d, 16)
+		w := k.put(make([]byte, 4))
+		ok(t, v.Forward(k.s, y, x, w, 0))
+		for i, f := range decode(a, k.take(y, 4*a.Bytes())) {
+			if f == f {
+				t.Errorf("value %d, of memory that nobody wrote, is %v", i, f)
+			}
+		}
+		ok(t, errors.Join(v.Close(), k.d.Release(x), k.d.Release(y)))
+	}
+	ok(t, k.close())
+}

@@ -49,8 +49,8 @@ type checksum struct {
 // piece is work that is done at once.
 type piece struct {
 	label  *label
-	kind   string // counts it
-	kernel string // of a launch
+	kind   string  // counts it
+	kernel *Kernel // of a launch
 	uses   []use
 	host   []hostUse
 	do     func(x *execution) error

@@ -110,6 +110,11 @@ func (s *Stream) put(p piece) error {
 
 // check looks at what a piece of work says it uses, and finds the host's memory.
 func (d *Device) check(p *piece) error {
+	if p.kernel != nil {
+		if err := p.kernel.module.handle.usable(Launch); err != nil {
+			return err
+		}
+	}
 	for i, u := range p.uses {
 		if u.bytes < 0 {
 			return &UseError{Work: p.label.String(), What: fmt.Sprintf("%d bytes", u.bytes)}
@@ -149,6 +154,11 @@ func (s *Stream) push(o *operation) *operation {
 	}
 	o.stream, o.seq, o.clock = s, s.seq, append(clock(nil), s.clock...)
 	s.queue = append(s.queue, o)
+	for i := range o.pieces {
+		if k := o.pieces[i].kernel; k != nil {
+			k.module.runs = ran(k.module.runs, o)
+		}
+	}
 	return o
 }
 
@@ -188,8 +198,8 @@ func (s *Stream) Sync() error {
 	if err := s.ready("Sync"); err != nil {
 		return err
 	}
-	if err := d.unsafeNow("Sync of a stream"); err != nil {
-		return err
+	if s.capture != nil {
+		return s.capture.forbid("Sync")
 	}
 	d.counters.Syncs++
 	d.force(s.lastQueued())
@@ -237,7 +247,7 @@ func (s *Stream) Wait(event device.Event) error {
 }
 
 // Close frees the stream. It is an error when the host does not know that its work is
-// done.
+// done. Its events come all the same.
 func (s *Stream) Close() error {
 	d := s.d
 	d.mu.Lock()
@@ -246,12 +256,11 @@ func (s *Stream) Close() error {
 		return err
 	}
 	if s.capture != nil {
-		return d.unsafeNow("Close of a stream")
+		return s.capture.forbid("Close")
 	}
 	if err := s.idle("Close"); err != nil {
 		return err
 	}
-	d.force(s.lastQueued()) // markers, if anything
 	for i := range d.streams {
 		if d.streams[i] == s {
 			d.streams = append(d.streams[:i], d.streams[i+1:]...)

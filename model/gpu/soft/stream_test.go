@@ -9,7 +9,7 @@ import (
 	"alexnet/model/gpu/device"
 )
 
-// bench is a device with two streams, an event, and memory of both sides.
+// rig is a device with two streams, an event, and memory of both sides.
 type rig struct {
 	d    *Device
 	s, r *Stream
@@ -272,4 +272,106 @@ func TestTheDeviceIsLost(t *testing.T) {
 	if _, err := d.NewStream(); !errors.As(err, new(*device.LostError)) {
 		t.Errorf("NewStream: %v", err)
 	}
+}
+
+func TestEventsOutliveTheirStream(t *testing.T) {
+	r := newRig(t, Options{})
+	s := newStream(t, r.d)
+	ok(t, r.s.Clear(r.a, 4))
+	ok(t, r.s.Record(r.f))
+	ok(t, s.Wait(r.f))
+	ok(t, s.Record(r.e))
+	ok(t, s.Close())
+	ok(t, r.r.Wait(r.e))
+	ok(t, r.r.Clear(r.a, 4))
+	ok(t, r.r.Sync())
+	if n := r.d.Counters().Done[Clear]; n != 2 {
+		t.Errorf("%d pieces of work were done", n)
+	}
+	ok(t, r.close())
+}
+
+// A ring of slots as a trainer has: one goroutine fills slots and queues their copies,
+// another takes what comes. Each slot is filled again when its copy is done.
+func TestARingBetweenGoroutines(t *testing.T) {
+	for _, o := range policies() {
+		d := Open(o)
+		in, out := newStream(t, d), newStream(t, d)
+		const slots, rounds = 3, 20
+		var host, results [slots][]byte
+		var memory [slots]device.Ptr
+		var came, used [slots]*Event
+		for i := range slots {
+			host[i], results[i], memory[i] = allocHost(t, d, 64), allocHost(t, d, 64), alloc(t, d, 64)
+			came[i], used[i] = newEvent(t, d), newEvent(t, d)
+		}
+		ready, free := make(chan int, slots), make(chan int, slots)
+		for i := range slots {
+			free <- i
+		}
+		failed := make(chan error, 1)
+		go func() {
+			defer close(ready)
+			for n := range rounds {
+				i := <-free
+				if err := came[i].Sync(); err != nil {
+					failed <- err
+					return
+				}
+				fill(host[i], byte(n))
+				if err := errors.Join(in.Wait(used[i]), in.CopyIn(memory[i], host[i]), in.Record(came[i])); err != nil {
+					failed <- err
+					return
+				}
+				ready <- i
+			}
+		}()
+		n := 0
+		for i := range ready {
+			ok(t, errors.Join(out.Wait(came[i]), out.CopyOut(results[i], memory[i]), out.Record(used[i])))
+			for done := false; !done; {
+				done = must[bool](t)(used[i].Done())
+			}
+			if results[i][0] != byte(n) || results[i][63] != byte(n) {
+				t.Errorf("%+v: round %d has %v", o, n, results[i])
+			}
+			n++
+			free <- i
+		}
+		select {
+		case err := <-failed:
+			t.Fatal(err)
+		default:
+		}
+		ok(t, errors.Join(in.Sync(), out.Sync(), in.Close(), out.Close()))
+		for i := range slots {
+			ok(t, errors.Join(d.Release(memory[i]), d.ReleaseHost(host[i]), d.ReleaseHost(results[i]), came[i].Close(), used[i].Close()))
+		}
+		ok(t, d.Close())
+	}
+}
+
+func TestManyProblemsAreCutShort(t *testing.T) {
+	r := newRig(t, Options{Policy: Eager})
+	for range 30 {
+		ok(t, r.s.Clear(r.a, 4))
+		ok(t, r.r.Clear(r.a, 4))
+	}
+	fails(t, r.s.Sync(), "a race", "more")
+	if n := len(r.d.Problems()); n != maxProblems {
+		t.Errorf("%d problems", n)
+	}
+	fails(t, r.close(), "more")
+}
+
+func TestWhatADeviceSaysOfItself(t *testing.T) {
+	d := Open(Options{Memory: 1 << 20})
+	if i := d.Info(); i.Name != "software device" || i.Major != 8 || i.Memory != 1<<20 {
+		t.Errorf("Info: %+v", i)
+	}
+	s, r := newStream(t, d), newStream(t, d)
+	if s.Handle() == r.Handle() || s.Handle() == 0 {
+		t.Errorf("handles %d and %d", s.Handle(), r.Handle())
+	}
+	ok(t, errors.Join(s.Close(), r.Close(), d.Close()))
 }
