@@ -76,6 +76,36 @@ func TestARaceNamesBothAndWhere(t *testing.T) {
 	fails(t, r.close(), "a race")
 }
 
+// Only what uses all that an earlier access does stands for it.
+func TestWhatStandsForAnAccess(t *testing.T) {
+	earlier := access{seq: 1, spans: []span{{4, 8}, {12, 16}}}
+	for name, c := range map[string]struct {
+		a    access
+		want bool
+	}{
+		"the same":          {access{clock: clock{1}, spans: []span{{4, 8}, {12, 16}}}, true},
+		"all around":        {access{clock: clock{1}, spans: []span{{4, 16}}}, true},
+		"the first only":    {access{clock: clock{1}, spans: []span{{4, 12}}}, false},
+		"the last only":     {access{clock: clock{1}, spans: []span{{5, 16}}}, false},
+		"others":            {access{clock: clock{1}, spans: []span{{4, 8}, {13, 16}}}, false},
+		"in no order":       {access{clock: clock{0}, spans: []span{{4, 16}}}, false},
+		"of another thread": {access{spans: []span{{4, 16}}}, false},
+	} {
+		if got := c.a.stands(&earlier); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	earlier.write = true
+	read := access{clock: clock{1}, spans: []span{{4, 16}}}
+	if read.stands(&earlier) {
+		t.Error("a read stands for a write")
+	}
+	read.write = true
+	if !read.stands(&earlier) {
+		t.Error("a write does not stand for a write")
+	}
+}
+
 // Logs must not grow for ever, and what they forget must not matter.
 func TestLogsStaySmall(t *testing.T) {
 	r := newRig(t, Options{Policy: Eager})
@@ -165,15 +195,22 @@ func TestAGraphOfReleasedMemory(t *testing.T) {
 
 func TestWhatACaptureForbids(t *testing.T) {
 	for name, f := range map[string]func(r *rig) error{
-		"Sync":                func(r *rig) error { return r.s.Sync() },
-		"Sync of an event":    func(r *rig) error { return errors.Join(r.s.Record(r.e), r.e.Sync()) },
-		"Done":                func(r *rig) error { return errors.Join(r.s.Record(r.e), second(r.e.Done())) },
-		"Alloc":               func(r *rig) error { _, err := r.d.Alloc(4); return err },
-		"AllocHost":           func(r *rig) error { _, err := r.d.AllocHost(4); return err },
-		"Release":             func(r *rig) error { return r.d.Release(r.a) },
-		"ReleaseHost":         func(r *rig) error { return r.d.ReleaseHost(r.h) },
-		"Close":               func(r *rig) error { return r.s.Close() },
-		"Wait for outside":    func(r *rig) error { return errors.Join(r.r.Record(r.e), r.s.Wait(r.e)) },
+		"Sync":             func(r *rig) error { return r.s.Sync() },
+		"Sync of an event": func(r *rig) error { return errors.Join(r.s.Record(r.e), r.e.Sync()) },
+		"Done":             func(r *rig) error { return errors.Join(r.s.Record(r.e), second(r.e.Done())) },
+		"Alloc":            func(r *rig) error { _, err := r.d.Alloc(4); return err },
+		"AllocHost":        func(r *rig) error { _, err := r.d.AllocHost(4); return err },
+		"Release":          func(r *rig) error { return r.d.Release(r.a) },
+		"ReleaseHost":      func(r *rig) error { return r.d.ReleaseHost(r.h) },
+		"Close":            func(r *rig) error { return r.s.Close() },
+		"Wait for outside": func(r *rig) error { return errors.Join(r.r.Record(r.e), r.s.Wait(r.e)) },
+		"Run": func(r *rig) error {
+			g, err := r.r.Capture(func() error { return nil })
+			if err != nil {
+				return err
+			}
+			return errors.Join(r.s.Run(g), g.Close())
+		},
 		"other memory":        func(r *rig) error { return r.s.CopyIn(r.a, make([]byte, 4)) },
 		"a capture within":    func(r *rig) error { _, err := r.s.Capture(func() error { return nil }); return err },
 		"work that is failed": func(r *rig) error { return errors.New("no") },

@@ -132,6 +132,10 @@ func (d *Device) check(p *piece) error {
 		}
 	}
 	for i := range p.host {
+		if len(p.host[i].data) == 0 {
+			p.host[i].block = &block{what: "nothing", at: address(p.host[i].data), data: []byte{}}
+			continue
+		}
 		b, err := d.host.lookup(p.host[i].data)
 		if err != nil {
 			return &UseError{Work: p.label.String(), What: err.Error()}

@@ -351,6 +351,14 @@ func TestARingBetweenGoroutines(t *testing.T) {
 	}
 }
 
+func TestCopiesOfNothing(t *testing.T) {
+	for _, o := range policies() {
+		r := newRig(t, o)
+		ok(t, errors.Join(r.s.CopyIn(r.a, nil), r.s.CopyOut(r.h[:0], r.a), r.s.Copy(r.a, r.a, 0), r.s.Clear(0, 0)))
+		ok(t, r.close())
+	}
+}
+
 func TestManyProblemsAreCutShort(t *testing.T) {
 	r := newRig(t, Options{Policy: Eager})
 	for range 30 {
