@@ -1,0 +1,147 @@
+package nvidia
+
+import "alexnet/model/gpu/device"
+
+// The libraries' names in messages.
+const (
+	labelDNN  = "cuDNN"
+	labelBLAS = "cuBLAS"
+)
+
+// The values of cuDNN's enumerations, release 9 (cudnn_graph.h, cudnn_ops.h, cudnn_cnn.h).
+const (
+	dnnFloat    = 0 // cudnnDataType_t: CUDNN_DATA_FLOAT
+	dnnBFloat16 = 9 // CUDNN_DATA_BFLOAT16
+
+	dnnNHWC = 1 // cudnnTensorFormat_t: CUDNN_TENSOR_NHWC
+
+	dnnCrossCorrelation = 1 // cudnnConvolutionMode_t: CUDNN_CROSS_CORRELATION
+
+	dnnDefaultMath  = 0 // cudnnMathType_t: CUDNN_DEFAULT_MATH, TF32 for float32
+	dnnTensorOpMath = 1 // CUDNN_TENSOR_OP_MATH
+	dnnConversion   = 2 // CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION, float16 for float32
+	dnnFMAMath      = 3 // CUDNN_FMA_MATH, float32 as it is
+
+	dnnDeterministic = 1 // cudnnDeterminism_t: CUDNN_DETERMINISTIC
+
+	// cudnnStatus_t: its thousands say the kind.
+	dnnNotSupported           = 3 // CUDNN_STATUS_NOT_SUPPORTED...
+	dnnInternalError          = 4
+	dnnExecutionFailed        = 5
+	dnnCompilationFailed      = 4001 // CUDNN_STATUS_INTERNAL_ERROR_COMPILATION_FAILED
+	dnnHostAllocationFailed   = 4003 // CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED
+	dnnDeviceAllocationFailed = 4004 // CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
+)
+
+// The values of cuBLAS's enumerations, the same in releases 11 to 13 (cublas_api.h,
+// library_types.h).
+const (
+	blasNone      = 0 // cublasOperation_t: CUBLAS_OP_N
+	blasTranspose = 1 // CUBLAS_OP_T
+
+	blasFloat    = 0  // cudaDataType: CUDA_R_32F
+	blasBFloat16 = 14 // CUDA_R_16BF
+
+	blasCompute32F     = 68 // cublasComputeType_t: CUBLAS_COMPUTE_32F
+	blasComputeTF32    = 77 // CUBLAS_COMPUTE_32F_FAST_TF32
+	blasDefaultGemm    = -1 // cublasGemmAlgo_t: CUBLAS_GEMM_DEFAULT
+	blasDefaultMath    = 0  // cublasMath_t: CUBLAS_DEFAULT_MATH
+	blasWideReductions = 16 // CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION
+
+	blasAllocFailed     = 3 // cublasStatus_t
+	blasMappingError    = 11
+	blasExecutionFailed = 13
+	blasInternalError   = 14
+	blasNotSupported    = 15
+)
+
+// dnnMath returns the kind of multiplications that an arithmetic asks cuDNN for. The
+// default one may use TF32 for float32 and is what TF32 wants; for bfloat16 tensor cores
+// are asked for by name.
+func dnnMath(a device.Arithmetic) int32 {
+	switch a {
+	case device.Float32:
+		return dnnFMAMath
+	case device.BFloat16:
+		return dnnTensorOpMath
+	}
+	return dnnDefaultMath
+}
+
+// dnnType returns the type of values.
+func dnnType(a device.Arithmetic) int32 {
+	if a == device.BFloat16 {
+		return dnnBFloat16
+	}
+	return dnnFloat
+}
+
+// blasType is dnnType for cuBLAS.
+func blasType(a device.Arithmetic) int32 {
+	if a == device.BFloat16 {
+		return blasBFloat16
+	}
+	return blasFloat
+}
+
+// blasCompute returns how cuBLAS is to compute. Without its FAST modes it takes values as
+// they are.
+func blasCompute(a device.Arithmetic) int32 {
+	if a == device.TensorFloat32 {
+		return blasComputeTF32
+	}
+	return blasCompute32F
+}
+
+// direction is one of the three computations of a convolution: what its functions are
+// called and what its algorithms. All of them take the descriptors of two operands and of
+// a result in the same places.
+type direction struct {
+	name       string
+	heuristic  string // ranks algorithms without running them
+	measure    string // ranks them by running them
+	workspace  string
+	execute    string
+	algorithms []string // by number
+	// fallback is tried when nothing that was ranked will do: the algorithm that the
+	// manual calls deterministic and that takes most shapes.
+	fallback int32
+}
+
+// The directions.
+const (
+	forward = iota
+	backwardWeights
+	backwardData
+)
+
+var directionTable = [3]direction{
+	forward: {
+		name:      "forward",
+		heuristic: "cudnnGetConvolutionForwardAlgorithm_v7",
+		measure:   "cudnnFindConvolutionForwardAlgorithm",
+		workspace: "cudnnGetConvolutionForwardWorkspaceSize",
+		execute:   "cudnnConvolutionForward",
+		algorithms: []string{"IMPLICIT_GEMM", "IMPLICIT_PRECOMP_GEMM", "GEMM", "DIRECT", "FFT", "FFT_TILING",
+			"WINOGRAD", "WINOGRAD_NONFUSED"},
+		fallback: 1,
+	},
+	backwardWeights: {
+		name:       "weights",
+		heuristic:  "cudnnGetConvolutionBackwardFilterAlgorithm_v7",
+		measure:    "cudnnFindConvolutionBackwardFilterAlgorithm",
+		workspace:  "cudnnGetConvolutionBackwardFilterWorkspaceSize",
+		execute:    "cudnnConvolutionBackwardFilter",
+		algorithms: []string{"ALGO_0", "ALGO_1", "FFT", "ALGO_3", "WINOGRAD", "WINOGRAD_NONFUSED", "FFT_TILING"},
+		fallback:   1,
+	},
+	backwardData: {
+		name:       "data",
+		heuristic:  "cudnnGetConvolutionBackwardDataAlgorithm_v7",
+		measure:    "cudnnFindConvolutionBackwardDataAlgorithm",
+		workspace:  "cudnnGetConvolutionBackwardDataWorkspaceSize",
+		execute:    "cudnnConvolutionBackwardData",
+		algorithms: []string{"ALGO_0", "ALGO_1", "FFT", "FFT_TILING", "WINOGRAD", "WINOGRAD_NONFUSED"},
+		fallback:   1,
+	},
+}

@@ -1,0 +1,14 @@
+//go:build !(linux && (amd64 || arm64)) || static
+
+package nvidia
+
+import (
+	"errors"
+
+	"alexnet/model/gpu/device"
+)
+
+// Open returns an error: the libraries cannot be called here.
+func Open(Options) (device.Library, error) {
+	return nil, errors.New("nvidia: cuDNN and cuBLAS are not used on this system or by this build")
+}

@@ -1,0 +1,64 @@
+//go:build linux && (amd64 || arm64) && !static
+
+package nvidia
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestLoader opens the libraries in processes of their own: through the loader's path,
+// and out of pip's folders, where cuDNN's parts lie that it looks for by name alone.
+func TestLoader(t *testing.T) {
+	const site = "loader/venv/lib/python3.12/site-packages"
+	lt := build(t, "cublas.c", site+"/nvidia/cublas/lib/libcublasLt.so.12")
+	blas := build(t, "cublas.c", site+"/nvidia/cublas/lib/libcublas.so.12", lt)
+	graph := build(t, "part.c", site+"/nvidia/cudnn/lib/libcudnn_graph.so.9")
+	// Alphabetically cnn comes first, and needs all others.
+	ops := build(t, "part.c", site+"/nvidia/cudnn/lib/libcudnn_ops.so.9", "-Wl,--no-as-needed", graph, lt)
+	build(t, "part.c", site+"/nvidia/cudnn/lib/libcudnn_cnn.so.9", "-Wl,--no-as-needed", ops, graph)
+	dnn := build(t, "cudnn.c", site+"/nvidia/cudnn/lib/libcudnn.so.9", "-DSPLIT", "-DVERSION=91500", "-ldl")
+	root := filepath.Dir(filepath.Dir(build(t, "cudnn.c", "path/libcudnn.so.9")))
+	dir := filepath.Join(root, "path")
+	build(t, "cublas.c", "path/libcublas.so.13", "-DMAJOR=13")
+	build(t, "cublas.c", "path/libcublas.so.12")
+	venv := filepath.Join(root, "loader/venv")
+	empty := t.TempDir()
+
+	bare := runChild(t, empty, "HOME="+empty)
+	if !strings.Contains(bare, "is not here") {
+		t.Skip("this machine has the libraries: " + bare)
+	}
+	for _, want := range []string{"cuDNN is not here: ", "cuBLAS is not here: ", "libcudnn.so.9: cannot open shared object file", "pip install"} {
+		if !strings.Contains(bare, want) {
+			t.Errorf("%q is not in: %s", want, bare)
+		}
+	}
+	for _, test := range []struct {
+		name string
+		env  []string
+		want string
+	}{
+		// The path's cuDNN says that it is for CUDA 12, so cuBLAS 12 goes with it.
+		{"LD_LIBRARY_PATH", []string{"LD_LIBRARY_PATH=" + dir}, "cuDNN 9.10.2, cuBLAS 12.9.1 from libcudnn.so.9 and libcublas.so.12"},
+		{"virtual environment", []string{"VIRTUAL_ENV=" + venv}, "cuDNN 9.15.0, cuBLAS 12.9.1 from " + dnn + " and libcublas.so.12"},
+		{"path before pip", []string{"LD_LIBRARY_PATH=" + dir, "VIRTUAL_ENV=" + venv}, "cuDNN 9.10.2, cuBLAS 12.9.1 from libcudnn.so.9 and libcublas.so.12"},
+		{"variables", []string{"LD_LIBRARY_PATH=" + dir, VariableDNN + "=" + filepath.Dir(dnn), VariableBLAS + "=" + blas},
+			"cuDNN 9.15.0, cuBLAS 12.9.1 from " + dnn + " and " + blas},
+		{"none", []string{"LD_LIBRARY_PATH=" + dir, VariableDNN + "=none"}, "nvidia: cuDNN is not used: ALEXNET_CUDNN=none"},
+	} {
+		if got := runChild(t, empty, append(test.env, "HOME="+empty)...); got != test.want {
+			t.Errorf("%s:\n%s\ninstead of\n%s", test.name, got, test.want)
+		}
+	}
+	// Without one of its parts cuDNN loads and does not start: the error says which.
+	if err := os.Rename(graph, graph+".away"); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Rename(graph+".away", graph)
+	if got := runChild(t, empty, "VIRTUAL_ENV="+venv, "HOME="+empty); !strings.Contains(got, "cudnnCreate: CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED (1008): libcudnn_graph.so.9: cannot open") {
+		t.Errorf("a part is missing: %s", got)
+	}
+}
