@@ -55,7 +55,14 @@ func shortlist(ranks []algorithmRank, c *device.Convolution, d *direction) ([]ch
 			add(r.algorithm, multiply)
 		}
 	}
-	add(d.fallback, dnnMath(c.Arithmetic))
+	for _, algorithm := range d.fallbacks {
+		add(algorithm, dnnMath(c.Arithmetic))
+	}
+	for _, algorithm := range d.loose {
+		if !c.Repeatable {
+			add(algorithm, dnnMath(c.Arithmetic))
+		}
+	}
 	return list, errors.Join(why...)
 }
 

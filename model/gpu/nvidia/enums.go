@@ -103,9 +103,10 @@ type direction struct {
 	workspace  string
 	execute    string
 	algorithms []string // by number
-	// fallback is tried when nothing that was ranked will do: the algorithm that the
-	// manual calls deterministic and that takes most shapes.
-	fallback int32
+	// When nothing that was ranked will do, these are tried: those that the manual calls
+	// deterministic and that take most shapes, and, where that is allowed, others.
+	fallbacks []int32
+	loose     []int32
 }
 
 // The directions.
@@ -124,7 +125,7 @@ var directionTable = [3]direction{
 		execute:   "cudnnConvolutionForward",
 		algorithms: []string{"IMPLICIT_GEMM", "IMPLICIT_PRECOMP_GEMM", "GEMM", "DIRECT", "FFT", "FFT_TILING",
 			"WINOGRAD", "WINOGRAD_NONFUSED"},
-		fallback: 1,
+		fallbacks: []int32{1, 0},
 	},
 	backwardWeights: {
 		name:       "weights",
@@ -133,7 +134,8 @@ var directionTable = [3]direction{
 		workspace:  "cudnnGetConvolutionBackwardFilterWorkspaceSize",
 		execute:    "cudnnConvolutionBackwardFilter",
 		algorithms: []string{"ALGO_0", "ALGO_1", "FFT", "ALGO_3", "WINOGRAD", "WINOGRAD_NONFUSED", "FFT_TILING"},
-		fallback:   1,
+		fallbacks:  []int32{1},
+		loose:      []int32{0, 3},
 	},
 	backwardData: {
 		name:       "data",
@@ -142,6 +144,7 @@ var directionTable = [3]direction{
 		workspace:  "cudnnGetConvolutionBackwardDataWorkspaceSize",
 		execute:    "cudnnConvolutionBackwardData",
 		algorithms: []string{"ALGO_0", "ALGO_1", "FFT", "FFT_TILING", "WINOGRAD", "WINOGRAD_NONFUSED"},
-		fallback:   1,
+		fallbacks:  []int32{1},
+		loose:      []int32{0},
 	},
 }

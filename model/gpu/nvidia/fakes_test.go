@@ -3,6 +3,8 @@
 package nvidia
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -97,6 +99,52 @@ func build(t *testing.T, source, to string, flags ...string) string {
 	return to
 }
 
+// buildDNN makes a fake cuDNN in a folder, and the parts without which it is not used.
+// Bytes of the library are replaced by others of the same length.
+func buildDNN(t *testing.T, dir string, replace ...string) string {
+	t.Helper()
+	lib := variant(t, build(t, "cudnn.c", "cudnn/libcudnn.so.9", "-ldl"), dir+"/libcudnn.so.9", replace...)
+	for _, name := range partsTable {
+		part, link := build(t, "part.c", "parts/"+name), filepath.Join(filepath.Dir(lib), name)
+		if err := os.Symlink(part, link); err != nil && !errors.Is(err, os.ErrExist) {
+			t.Fatal(err)
+		}
+	}
+	return lib
+}
+
+// buildBLAS makes a fake cuBLAS.
+func buildBLAS(t *testing.T, to string, replace ...string) string {
+	t.Helper()
+	return variant(t, build(t, "cublas.c", "cublas/libcublas.so.12"), to, replace...)
+}
+
+// variant copies a library with some of its bytes replaced.
+func variant(t *testing.T, lib, to string, replace ...string) string {
+	t.Helper()
+	to = filepath.Join(built.dir, to)
+	if isFile(to) {
+		return to
+	}
+	b, err := os.ReadFile(lib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(replace); i += 2 {
+		if !bytes.Contains(b, []byte(replace[i])) || len(replace[i]) != len(replace[i+1]) {
+			t.Fatalf("%q cannot become %q", replace[i], replace[i+1])
+		}
+		b = bytes.ReplaceAll(b, []byte(replace[i]), []byte(replace[i+1]))
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
 // controls are the functions by which a test speaks with a fake.
 type controls struct {
 	fail       func(name string, status, skip int32)
@@ -150,7 +198,7 @@ func paths(dnn, blas string) places {
 // may be left.
 func open(t *testing.T, o Options) *fakes {
 	t.Helper()
-	dnn, blas := build(t, "cudnn.c", "default/libcudnn.so.9"), build(t, "cublas.c", "default/libcublas.so.12")
+	dnn, blas := buildDNN(t, "default"), buildBLAS(t, "default/libcublas.so.12")
 	l, err := openAt(paths(dnn, blas), o)
 	if err != nil {
 		t.Fatal(err)

@@ -116,6 +116,7 @@ func TestFallback(t *testing.T) {
 		{"all are refused", []rank{refused, {algorithm: 5, executes: 3008}}, "no way to compute forward of 2x4x4x4", "", -1},
 		{"another failure ends it", []rank{{algorithm: 6, executes: 5000}, good}, "CUDNN_STATUS_EXECUTION_FAILED", "", -1},
 		{"the heuristics know none", nil, "", "no way to compute forward", -1},
+		{"the last resort", []rank{{algorithm: 0, status: 3000}, {algorithm: 2, executes: 3000}}, "no way to compute forward", "", -1},
 		{"the fallback is there though not ranked for use", []rank{{algorithm: 1, memory: 64}}, "", "", 1},
 	} {
 		f.setRanks(forward, test.ranks...)
@@ -391,7 +392,7 @@ func TestBind(t *testing.T) {
 		jobs <- func() { inside++; result <- call() }
 		return <-result
 	}
-	l, err := openAt(paths(build(t, "cudnn.c", "default/libcudnn.so.9"), build(t, "cublas.c", "default/libcublas.so.12")), Options{Bind: bind})
+	l, err := openAt(paths(buildDNN(t, "default"), buildBLAS(t, "default/libcublas.so.12")), Options{Bind: bind})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -503,13 +504,14 @@ func TestLeak(t *testing.T) {
 
 // TestReleases: releases that will not do, and files that are not the libraries.
 func TestReleases(t *testing.T) {
-	dnn, blas := build(t, "cudnn.c", "default/libcudnn.so.9"), build(t, "cublas.c", "default/libcublas.so.12")
+	dnn, blas := buildDNN(t, "default"), buildBLAS(t, "default/libcublas.so.12")
 	for _, test := range []struct{ dnn, blas, want string }{
-		{build(t, "cudnn.c", "eight/libcudnn.so.9", "-DVERSION=8907"), blas, "is cuDNN 8.9.7: release 9 is needed"},
-		{build(t, "cudnn.c", "ten/libcudnn.so.9", "-DVERSION=100203"), blas, "is cuDNN 10.2.3: release 9 is needed"},
-		{dnn, build(t, "cublas.c", "eleven/libcublas.so.12", "-DMAJOR=11"), "is cuBLAS 11.9.1: release 12 or 13 is needed"},
-		{build(t, "cudnn.c", "lacking/libcudnn.so.9", "-DcudnnSetConvolutionGroupCount=fake_nothing"), blas, "is cuDNN 9.10.2, incomplete: "},
-		{dnn, build(t, "cublas.c", "lacking/libcublas.so.12", "-DcublasGemmEx=fake_nothing"), "undefined symbol: cublasGemmEx"},
+		{buildDNN(t, "eight", "version 091002", "version 008907"), blas, "is cuDNN 8.9.7: release 9 is needed"},
+		{buildDNN(t, "ten", "version 091002", "version 100203"), blas, "is cuDNN 10.2.3: release 9 is needed"},
+		{dnn, buildBLAS(t, "eleven/libcublas.so.12", "major 12", "major 11"), "is cuBLAS 11.9.1: release 12 or 13 is needed"},
+		{buildDNN(t, "lacking", "cudnnSetConvolutionGroupCount", "cudnnSetConvolutionGroupNoNum"), blas, "is cuDNN 9.10.2, incomplete: "},
+		{dnn, buildBLAS(t, "lacking/libcublas.so.12", "cublasGemmEx", "cublasGemmNo"), "undefined symbol: cublasGemmEx"},
+		{variant(t, dnn, "named/libcudnn.so.8"), blas, "libcudnn.so.8 is cuDNN 8: release 9 is needed"},
 		{blas, blas, "libcublas.so.12 is not cuDNN"},
 		{dnn, dnn, "libcudnn.so.9 is not cuBLAS"},
 		{"/nowhere/libcudnn.so.9", blas, "no such file"},
@@ -528,7 +530,7 @@ func TestReleases(t *testing.T) {
 	}
 	for _, test := range []struct{ dnn, blas, want string }{
 		{filepath.Dir(dnn), filepath.Dir(blas), "cuDNN 9.10.2, cuBLAS 12.9.1"},
-		{build(t, "cudnn.c", "new/lib/libcudnn.so.9", "-DVERSION=91903"), build(t, "cublas.c", "new/lib/libcublas.so.13", "-DMAJOR=13"), "cuDNN 9.19.3, cuBLAS 13.9.1"},
+		{buildDNN(t, "new/lib", "version 091002", "version 091903"), buildBLAS(t, "new/lib/libcublas.so.13", "major 12", "major 13"), "cuDNN 9.19.3, cuBLAS 13.9.1"},
 		{filepath.Join(filepath.Dir(dnn), "..", "new"), filepath.Join(filepath.Dir(dnn), "..", "new"), "cuDNN 9.19.3, cuBLAS 13.9.1"},
 	} {
 		l, err := openAt(paths(test.dnn, test.blas), Options{})

@@ -39,10 +39,18 @@ type functions struct {
 	number  int32                     // for cublasGetProperty
 }
 
+// partsTable are the parts of cuDNN 9 that convolutions cannot do without. The library
+// ends the process when one of them is wanted and cannot be loaded, so that is looked
+// into before anything in it is called.
+var partsTable = []string{"libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_cnn.so.9"}
+
 // load opens a library and what it needs. A library that will not do stays loaded: those
 // of NVIDIA's are not made to be unloaded.
 func load(c candidate) (uintptr, error) {
 	if strings.Contains(c.path, "/") {
+		if err := checkName(c.path); err != nil {
+			return 0, err
+		}
 		preload(companions(c))
 	}
 	lib, err := purego.Dlopen(c.path, purego.RTLD_LAZY|purego.RTLD_GLOBAL)
@@ -114,6 +122,11 @@ func bindDNN(lib uintptr, c candidate) (*functions, error) {
 	at, err := purego.Dlsym(lib, "cudnnGetVersion")
 	if err != nil {
 		return nil, fmt.Errorf("%s is not cuDNN: %w", c.path, err)
+	}
+	for _, part := range partsTable {
+		if _, err := purego.Dlopen(part, purego.RTLD_LAZY|purego.RTLD_GLOBAL); err != nil {
+			return nil, fmt.Errorf("%s lacks a part: %w", c.path, err)
+		}
 	}
 	n, _, _ := purego.SyscallN(at)
 	v := int(n)

@@ -3,7 +3,9 @@
 package nvidia
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,17 +15,17 @@ import (
 // and out of pip's folders, where cuDNN's parts lie that it looks for by name alone.
 func TestLoader(t *testing.T) {
 	const site = "loader/venv/lib/python3.12/site-packages"
-	lt := build(t, "cublas.c", site+"/nvidia/cublas/lib/libcublasLt.so.12")
-	blas := build(t, "cublas.c", site+"/nvidia/cublas/lib/libcublas.so.12", lt)
+	lt := build(t, "part.c", site+"/nvidia/cublas/lib/libcublasLt.so.12")
+	blas := buildBLAS(t, site+"/nvidia/cublas/lib/libcublas.so.12")
 	graph := build(t, "part.c", site+"/nvidia/cudnn/lib/libcudnn_graph.so.9")
 	// Alphabetically cnn comes first, and needs all others.
 	ops := build(t, "part.c", site+"/nvidia/cudnn/lib/libcudnn_ops.so.9", "-Wl,--no-as-needed", graph, lt)
 	build(t, "part.c", site+"/nvidia/cudnn/lib/libcudnn_cnn.so.9", "-Wl,--no-as-needed", ops, graph)
-	dnn := build(t, "cudnn.c", site+"/nvidia/cudnn/lib/libcudnn.so.9", "-DSPLIT", "-DVERSION=91500", "-ldl")
-	root := filepath.Dir(filepath.Dir(build(t, "cudnn.c", "path/libcudnn.so.9")))
-	dir := filepath.Join(root, "path")
-	build(t, "cublas.c", "path/libcublas.so.13", "-DMAJOR=13")
-	build(t, "cublas.c", "path/libcublas.so.12")
+	dnn := buildDNN(t, site+"/nvidia/cudnn/lib", "split 0", "split 1", "version 091002", "version 091500")
+	dir := filepath.Dir(buildDNN(t, "path"))
+	buildBLAS(t, "path/libcublas.so.13", "major 12", "major 13")
+	buildBLAS(t, "path/libcublas.so.12")
+	root := filepath.Dir(dir)
 	venv := filepath.Join(root, "loader/venv")
 	empty := t.TempDir()
 
@@ -53,12 +55,32 @@ func TestLoader(t *testing.T) {
 			t.Errorf("%s:\n%s\ninstead of\n%s", test.name, got, test.want)
 		}
 	}
-	// Without one of its parts cuDNN loads and does not start: the error says which.
+	// Without one of its parts cuDNN would end the process: it is not used.
 	if err := os.Rename(graph, graph+".away"); err != nil {
 		t.Fatal(err)
 	}
 	defer os.Rename(graph+".away", graph)
-	if got := runChild(t, empty, "VIRTUAL_ENV="+venv, "HOME="+empty); !strings.Contains(got, "cudnnCreate: CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED (1008): libcudnn_graph.so.9: cannot open") {
+	if got := runChild(t, empty, "VIRTUAL_ENV="+venv, "HOME="+empty); !strings.Contains(got, "libcudnn.so.9 lacks a part: libcudnn_graph.so.9: cannot open") {
 		t.Errorf("a part is missing: %s", got)
+	}
+}
+
+// TestHeaders compares the numbers with those of NVIDIA's headers, where they are here.
+func TestHeaders(t *testing.T) {
+	dir := os.Getenv(headersVariable)
+	if dir == "" {
+		t.Skip(headersVariable + " names no folder with cudnn.h and cublas_v2.h")
+	}
+	text := "#include <cudnn.h>\n#include <cublas_v2.h>\n"
+	for _, v := range numbers {
+		text += fmt.Sprintf("_Static_assert(%s == %d, \"%s\");\n", v.name, v.got, v.name)
+	}
+	text += "_Static_assert(sizeof(cudnnConvolutionFwdAlgoPerf_t) == 48 && offsetof(cudnnConvolutionFwdAlgoPerf_t, mathType) == 28, \"rank\");\n"
+	file := filepath.Join(t.TempDir(), "numbers.c")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("gcc", "-fsyntax-only", "-Wno-deprecated-declarations", "-I"+dir, file).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

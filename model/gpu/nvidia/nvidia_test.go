@@ -10,55 +10,57 @@ import (
 	"alexnet/model/gpu/device"
 )
 
-// TestNumbers compares what the package passes to the libraries with the values in
-// NVIDIA's headers.
+// numbers are what the package passes to the libraries, by their names in NVIDIA's headers.
+var numbers = []struct {
+	name      string
+	got, want int
+}{
+	// cudnn_graph.h (cuDNN 9): cudnnDataType_t, cudnnTensorFormat_t, cudnnMathType_t.
+	{"CUDNN_DATA_FLOAT", dnnFloat, 0},
+	{"CUDNN_DATA_BFLOAT16", dnnBFloat16, 9},
+	{"CUDNN_TENSOR_NHWC", dnnNHWC, 1},
+	{"CUDNN_DEFAULT_MATH", dnnDefaultMath, 0},
+	{"CUDNN_TENSOR_OP_MATH", dnnTensorOpMath, 1},
+	{"CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION", dnnConversion, 2},
+	{"CUDNN_FMA_MATH", dnnFMAMath, 3},
+	{"CUDNN_CROSS_CORRELATION", dnnCrossCorrelation, 1},
+	// cudnn_ops.h: cudnnDeterminism_t.
+	{"CUDNN_DETERMINISTIC", dnnDeterministic, 1},
+	// cudnn_graph.h: cudnnStatus_t.
+	{"CUDNN_STATUS_NOT_SUPPORTED", 1000 * dnnNotSupported, 3000},
+	{"CUDNN_STATUS_INTERNAL_ERROR", 1000 * dnnInternalError, 4000},
+	{"CUDNN_STATUS_EXECUTION_FAILED", 1000 * dnnExecutionFailed, 5000},
+	{"CUDNN_STATUS_INTERNAL_ERROR_COMPILATION_FAILED", dnnCompilationFailed, 4001},
+	{"CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED", dnnHostAllocationFailed, 4003},
+	{"CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", dnnDeviceAllocationFailed, 4004},
+	// library_types.h (CUDA 11 to 13): cudaDataType.
+	{"CUDA_R_32F", blasFloat, 0},
+	{"CUDA_R_16BF", blasBFloat16, 14},
+	// cublas_api.h (cuBLAS 11 to 13).
+	{"CUBLAS_OP_N", blasNone, 0},
+	{"CUBLAS_OP_T", blasTranspose, 1},
+	{"CUBLAS_COMPUTE_32F", blasCompute32F, 68},
+	{"CUBLAS_COMPUTE_32F_FAST_TF32", blasComputeTF32, 77},
+	{"CUBLAS_GEMM_DEFAULT", blasDefaultGemm, -1},
+	{"CUBLAS_DEFAULT_MATH", blasDefaultMath, 0},
+	{"CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION", blasWideReductions, 16},
+	{"CUBLAS_STATUS_ALLOC_FAILED", blasAllocFailed, 3},
+	{"CUBLAS_STATUS_MAPPING_ERROR", blasMappingError, 11},
+	{"CUBLAS_STATUS_EXECUTION_FAILED", blasExecutionFailed, 13},
+	{"CUBLAS_STATUS_INTERNAL_ERROR", blasInternalError, 14},
+	{"CUBLAS_STATUS_NOT_SUPPORTED", blasNotSupported, 15},
+	// cudnn_ops.h: the algorithms, in the order of their numbers, with COUNT.
+	{"CUDNN_CONVOLUTION_FWD_ALGO_COUNT", len(directionTable[forward].algorithms), 8},
+	{"CUDNN_CONVOLUTION_BWD_FILTER_ALGO_COUNT", len(directionTable[backwardWeights].algorithms), 7},
+	{"CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT", len(directionTable[backwardData].algorithms), 6},
+	{"CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM", int(directionTable[forward].fallbacks[0]), 1},
+	{"CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1", int(directionTable[backwardWeights].fallbacks[0]), 1},
+	{"CUDNN_CONVOLUTION_BWD_DATA_ALGO_1", int(directionTable[backwardData].fallbacks[0]), 1},
+}
+
+// TestNumbers compares them with the values there.
 func TestNumbers(t *testing.T) {
-	for _, v := range []struct {
-		name      string
-		got, want int
-	}{
-		// cudnn_graph.h (cuDNN 9): cudnnDataType_t, cudnnTensorFormat_t, cudnnMathType_t.
-		{"CUDNN_DATA_FLOAT", dnnFloat, 0},
-		{"CUDNN_DATA_BFLOAT16", dnnBFloat16, 9},
-		{"CUDNN_TENSOR_NHWC", dnnNHWC, 1},
-		{"CUDNN_DEFAULT_MATH", dnnDefaultMath, 0},
-		{"CUDNN_TENSOR_OP_MATH", dnnTensorOpMath, 1},
-		{"CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION", dnnConversion, 2},
-		{"CUDNN_FMA_MATH", dnnFMAMath, 3},
-		{"CUDNN_CROSS_CORRELATION", dnnCrossCorrelation, 1},
-		// cudnn_ops.h: cudnnDeterminism_t.
-		{"CUDNN_DETERMINISTIC", dnnDeterministic, 1},
-		// cudnn_graph.h: cudnnStatus_t.
-		{"CUDNN_STATUS_NOT_SUPPORTED", dnnNotSupported, 3000 / 1000},
-		{"CUDNN_STATUS_INTERNAL_ERROR", dnnInternalError, 4000 / 1000},
-		{"CUDNN_STATUS_EXECUTION_FAILED", dnnExecutionFailed, 5000 / 1000},
-		{"CUDNN_STATUS_INTERNAL_ERROR_COMPILATION_FAILED", dnnCompilationFailed, 4001},
-		{"CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED", dnnHostAllocationFailed, 4003},
-		{"CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", dnnDeviceAllocationFailed, 4004},
-		// library_types.h (CUDA 11 to 13): cudaDataType.
-		{"CUDA_R_32F", blasFloat, 0},
-		{"CUDA_R_16BF", blasBFloat16, 14},
-		// cublas_api.h (cuBLAS 11 to 13).
-		{"CUBLAS_OP_N", blasNone, 0},
-		{"CUBLAS_OP_T", blasTranspose, 1},
-		{"CUBLAS_COMPUTE_32F", blasCompute32F, 68},
-		{"CUBLAS_COMPUTE_32F_FAST_TF32", blasComputeTF32, 77},
-		{"CUBLAS_GEMM_DEFAULT", blasDefaultGemm, -1},
-		{"CUBLAS_DEFAULT_MATH", blasDefaultMath, 0},
-		{"CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION", blasWideReductions, 16},
-		{"CUBLAS_STATUS_ALLOC_FAILED", blasAllocFailed, 3},
-		{"CUBLAS_STATUS_MAPPING_ERROR", blasMappingError, 11},
-		{"CUBLAS_STATUS_EXECUTION_FAILED", blasExecutionFailed, 13},
-		{"CUBLAS_STATUS_INTERNAL_ERROR", blasInternalError, 14},
-		{"CUBLAS_STATUS_NOT_SUPPORTED", blasNotSupported, 15},
-		// cudnn_ops.h: the algorithms, in the order of their numbers, with COUNT.
-		{"CUDNN_CONVOLUTION_FWD_ALGO_COUNT", len(directionTable[forward].algorithms), 8},
-		{"CUDNN_CONVOLUTION_BWD_FILTER_ALGO_COUNT", len(directionTable[backwardWeights].algorithms), 7},
-		{"CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT", len(directionTable[backwardData].algorithms), 6},
-		{"CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM", int(directionTable[forward].fallback), 1},
-		{"CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1", int(directionTable[backwardWeights].fallback), 1},
-		{"CUDNN_CONVOLUTION_BWD_DATA_ALGO_1", int(directionTable[backwardData].fallback), 1},
-	} {
+	for _, v := range numbers {
 		if v.got != v.want {
 			t.Errorf("%s is %d instead of %d", v.name, v.got, v.want)
 		}

@@ -289,6 +289,19 @@ func cudaOf(site string) string {
 	return ""
 }
 
+// checkName refuses a cuDNN whose file is called another release: it need not be loaded
+// to be known.
+func checkName(path string) error {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	release, ok := strings.CutPrefix(filepath.Base(path), "libcudnn.so.")
+	if major, _, _ := strings.Cut(release, "."); ok && major != "9" {
+		return fmt.Errorf("%s is cuDNN %s: release 9 is needed", path, release)
+	}
+	return nil
+}
+
 // isFile reports whether there is a file.
 func isFile(path string) bool {
 	info, err := os.Stat(path)

@@ -2,16 +2,11 @@
 // computes plainly, on the host's memory.
 #include "cudnn_abi.h"
 #include "fake.h"
-#ifdef SPLIT
 #include <dlfcn.h>
-#endif
 
-#ifndef VERSION
-#define VERSION 91002
-#endif
-#ifndef CUDART
-#define CUDART 12090
-#endif
+// The tests make other releases, and one that looks for its parts, by changing these
+// bytes in the library's file.
+char fake_version[] = "version 091002", fake_cudart[] = "cudart 12090", fake_split[] = "split 0";
 
 enum { HANDLE = 0x1234, TENSOR, FILTER, CONVOLUTION };
 struct cudnnContext { int magic; cudaStream_t stream; };
@@ -54,8 +49,8 @@ int fake_last_math(int dir) { return last_math[dir]; }
 size_t fake_last_stream(void) { return last_stream; }
 size_t fake_last_work(void) { return last_work; }
 
-size_t cudnnGetVersion(void) { return VERSION; }
-size_t cudnnGetCudartVersion(void) { return CUDART; }
+size_t cudnnGetVersion(void) { return atoi(fake_version + 8); }
+size_t cudnnGetCudartVersion(void) { return atoi(fake_cudart + 7); }
 
 const char *cudnnGetErrorString(cudnnStatus_t status) {
   switch ((int)status) {
@@ -72,14 +67,12 @@ void cudnnGetLastErrorString(char *message, size_t max_size) { snprintf(message,
 cudnnStatus_t cudnnCreate(cudnnHandle_t *handle) {
   ENTER;
   NEED(handle);
-#ifdef SPLIT
   const char *parts[] = {"libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_cnn.so.9"};
-  for (int i = 0; i < 3; i++)
+  for (int i = 0; i < 3 && fake_split[6] == '1'; i++)
     if (!dlopen(parts[i], RTLD_LAZY)) {
       snprintf(last_error, sizeof last_error, "%s", dlerror());
       return CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED;
     }
-#endif
   *handle = calloc(1, sizeof **handle);
   (*handle)->magic = HANDLE;
   fake_objects++;
