@@ -37,17 +37,18 @@ func TestAlgorithms(t *testing.T) {
 		change     func(*device.Convolution)
 		algorithms string
 		workspace  int
+		ran        [3]int32 // the kinds of multiplications that then run: forward, weights, data
 	}{
 		{"free", func(*device.Convolution) {},
-			"forward WINOGRAD (FMA, 1 KiB), weights ALGO_0 (FMA, 0 KiB), data ALGO_0 (FMA, 1 KiB)", 1024},
+			"forward WINOGRAD (FMA, 1 KiB), weights ALGO_0 (FMA, 0 KiB), data ALGO_0 (FMA, 1 KiB)", 1024, [3]int32{3, 3, 3}},
 		{"repeatable", func(c *device.Convolution) { c.Repeatable = true },
-			"forward IMPLICIT_PRECOMP_GEMM (FMA, 4 KiB), weights ALGO_1 (FMA, 2 KiB), data ALGO_1 (FMA, 8 KiB)", 8192},
+			"forward IMPLICIT_PRECOMP_GEMM (FMA, 4 KiB), weights ALGO_1 (FMA, 2 KiB), data ALGO_1 (FMA, 8 KiB)", 8192, [3]int32{3, 3, 3}},
 		{"TF32", func(c *device.Convolution) { c.Arithmetic, c.Repeatable = device.TensorFloat32, true },
-			"forward IMPLICIT_PRECOMP_GEMM (tensor cores, 4 KiB), weights ALGO_1 (tensor cores, 2 KiB), data ALGO_1 (default, 8 KiB)", 8192},
+			"forward IMPLICIT_PRECOMP_GEMM (tensor cores, 4 KiB), weights ALGO_1 (tensor cores, 2 KiB), data ALGO_1 (default, 8 KiB)", 8192, [3]int32{1, 1, 0}},
 		{"small workspace", func(c *device.Convolution) { c.Workspace, c.NeedData = 100, false },
-			"forward IMPLICIT_GEMM (FMA, 0 KiB), weights ALGO_0 (FMA, 0 KiB)", 0},
+			"forward IMPLICIT_GEMM (FMA, 0 KiB), weights ALGO_0 (FMA, 0 KiB)", 0, [3]int32{}},
 		{"forward alone", func(c *device.Convolution) { c.NeedWeights, c.NeedData = false, false },
-			"forward WINOGRAD (FMA, 1 KiB)", 1024},
+			"forward WINOGRAD (FMA, 1 KiB)", 1024, [3]int32{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := open(t, Options{})
@@ -59,6 +60,14 @@ func TestAlgorithms(t *testing.T) {
 			}
 			if v.Algorithms() != test.algorithms || v.Workspace() != test.workspace {
 				t.Errorf("%s; %d bytes", v.Algorithms(), v.Workspace())
+			}
+			if test.ran != [3]int32{} {
+				if err := runAll(v); err != nil {
+					t.Error(err)
+				}
+				if got := [3]int32{f.dnn.math(0), f.dnn.math(1), f.dnn.math(2)}; got != test.ran {
+					t.Errorf("ran with math types %v instead of %v", got, test.ran)
+				}
 			}
 			if err := v.Close(); err != nil {
 				t.Error(err)
@@ -103,6 +112,7 @@ func TestFallback(t *testing.T) {
 	defer forget()
 	f := open(t, Options{})
 	refused := rank{algorithm: 6, determinism: 1, math: 3, executes: 3000, memory: 512}
+	another := rank{algorithm: 3, determinism: 1}
 	good := rank{algorithm: 0, determinism: 1, math: 0, memory: 256}
 	for _, test := range []struct {
 		name  string
@@ -111,7 +121,7 @@ func TestFallback(t *testing.T) {
 		plan  string // part of the error of planning it
 		last  int32
 	}{
-		{"the first is refused when it runs", []rank{refused, {algorithm: 4, executes: 4001, memory: 10}, good}, "", "", 0},
+		{"the first is refused when it runs", []rank{refused, {algorithm: 4, executes: 4001, memory: 10}, good, another}, "", "", 0},
 		{"what follows needs more workspace", []rank{refused, {algorithm: 2, memory: 513}, good}, "", "", 0},
 		{"all are refused", []rank{refused, {algorithm: 5, executes: 3008}}, "no way to compute forward of 2x4x4x4", "", -1},
 		{"another failure ends it", []rank{{algorithm: 6, executes: 5000}, good}, "CUDNN_STATUS_EXECUTION_FAILED", "", -1},
@@ -155,6 +165,23 @@ func TestFallback(t *testing.T) {
 		if err := v.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestRepeatable: what does not give the same bits each time is not even a last resort.
+func TestRepeatable(t *testing.T) {
+	f := open(t, Options{})
+	f.setRanks(backwardWeights, rank{algorithm: 0}, rank{algorithm: 3})
+	c := small()
+	v, err := f.Convolution(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Close()
+	c.Repeatable = true
+	var none *UnsupportedError
+	if _, err := f.Convolution(c); !errors.As(err, &none) || !strings.Contains(err.Error(), "weights of 2x4x4x4") || !strings.Contains(err.Error(), "ALGO_3 does not give the same bits") {
+		t.Error(err)
 	}
 }
 
