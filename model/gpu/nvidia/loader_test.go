@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -65,7 +66,8 @@ func TestLoader(t *testing.T) {
 	}
 }
 
-// TestHeaders compares the numbers with those of NVIDIA's headers, where they are here.
+// TestHeaders looks for the numbers and the functions in NVIDIA's headers, where they
+// are here.
 func TestHeaders(t *testing.T) {
 	dir := os.Getenv(headersVariable)
 	if dir == "" {
@@ -75,6 +77,11 @@ func TestHeaders(t *testing.T) {
 	for _, v := range numbers {
 		text += fmt.Sprintf("_Static_assert(%s == %d, \"%s\");\n", v.name, v.got, v.name)
 	}
+	names := slices.Concat(namesDNNTable, namesBLASTable, []string{"cudnnGetErrorString", "cublasGetStatusName", "cublasGetStatusString"})
+	for _, d := range directionTable {
+		names = append(names, d.heuristic, d.measure, d.workspace, d.execute)
+	}
+	text += "void *functions[] = {(void *)" + strings.Join(names, ", (void *)") + "};\n"
 	text += "_Static_assert(sizeof(cudnnConvolutionFwdAlgoPerf_t) == 48 && offsetof(cudnnConvolutionFwdAlgoPerf_t, mathType) == 28, \"rank\");\n"
 	file := filepath.Join(t.TempDir(), "numbers.c")
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
