@@ -52,6 +52,7 @@ type Options struct {
 	// Polls is after how many calls of Done that reported false a piece of the work
 	// that the event stands for is done; zero is 3.
 	Polls int
+	Code  *Code // keeps PTX that was read for the next device; nil: nothing does
 	// NoRaces leaves out the search for races between the threads of a kernel, which makes
 	// kernels faster.
 	NoRaces bool

@@ -3,6 +3,7 @@ package soft
 import (
 	"fmt"
 	"slices"
+	"sync"
 
 	"alexnet/model/gpu/device"
 	"alexnet/model/gpu/ptx"
@@ -28,6 +29,33 @@ var (
 	_ device.Kernel = (*Kernel)(nil)
 )
 
+// Code keeps what was read of PTX for several devices, to which it is the same. The zero
+// value is ready; it may be used by several goroutines.
+type Code struct {
+	mu      sync.Mutex
+	modules map[string]*ptx.Module
+}
+
+// parse returns the module of a text. Without a Code it is read anew.
+func (c *Code) parse(text string) (*ptx.Module, error) {
+	if c == nil {
+		return ptx.Parse(text)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m := c.modules[text]; m != nil {
+		return m, nil
+	}
+	m, err := ptx.Parse(text)
+	if err == nil {
+		if c.modules == nil {
+			c.modules = map[string]*ptx.Module{}
+		}
+		c.modules[text] = m
+	}
+	return m, err
+}
+
 // Load reads PTX. The errors are those of package ptx.
 func (d *Device) Load(code string) (device.Module, error) {
 	d.mu.Lock()
@@ -38,7 +66,7 @@ func (d *Device) Load(code string) (device.Module, error) {
 	if err := d.unsafeNow("Load"); err != nil {
 		return nil, err
 	}
-	m, err := ptx.Parse(code)
+	m, err := d.options.Code.parse(code)
 	if err != nil {
 		return nil, fmt.Errorf("soft: Load: %w", err)
 	}
