@@ -284,7 +284,7 @@ func testTime(t *testing.T, d *Device) {
 			t.Errorf("after Sync, Done is %v, %v", done, err)
 		}
 	}
-	if ms, err := last.Since(first); err != nil || !(ms > 0) || ms > 10_000 {
+	if ms, err := last.Since(first); err != nil || !(ms > 0) {
 		t.Errorf("20 x 16 MiB took %g ms, %v", ms, err)
 	}
 }
@@ -339,8 +339,8 @@ func testWrongLaunches(t *testing.T, d *Device) {
 }
 
 func testBadPTX(t *testing.T, d *Device) {
-	_, err := d.Load("this is not PTX")
-	if err == nil || !strings.Contains(err.Error(), "cuModuleLoadDataEx: CUDA_ERROR_INVALID_PTX") || !strings.Contains(err.Error(), "\nptxas fatal") {
+	_, err := d.Load(".version 7.0\n.target sm_80\n.address_size 64\nthis is not PTX\n")
+	if err == nil || !strings.Contains(err.Error(), "cuModuleLoadDataEx: CUDA_ERROR_INVALID_PTX") || !strings.Contains(err.Error(), "\nptxas application ptx input, line 4;") {
 		t.Errorf("the compiler said: %v", err)
 	}
 }
@@ -477,11 +477,16 @@ func TestIllegalAddress(t *testing.T) {
 	ok(t, err)
 	s, err := d.NewStream()
 	ok(t, err)
-	axpy := kernels(t, d.(*Device), "axpy")[0]
+	m, err := d.Load(testPTX)
+	ok(t, err)
+	axpy, err := m.Kernel("axpy")
+	ok(t, err)
 	err = errors.Join(s.Launch(axpy, device.Grid{}, device.Args(nil).Ptr(8, 8).Float(1).Int(1)), s.Sync())
 	var lost *device.LostError
 	if !errors.As(err, &lost) {
 		t.Fatalf("a write to nowhere: %v", err)
 	}
-	os.Exit(0) // what would be freed is gone
+	if err := d.Close(); !errors.As(err, &lost) {
+		t.Errorf("Close of a lost GPU: %v", err)
+	}
 }

@@ -116,7 +116,10 @@ func buildFake(t *testing.T) string {
 // TestFakeDriver runs the tests of a device on a driver that is made of C only.
 func TestFakeDriver(t *testing.T) {
 	if os.Getenv("ALEXNET_TEST_FAKE") == "" {
-		again(t, "TestFakeDriver", variable+"="+buildFake(t), "ALEXNET_TEST_FAKE=1")
+		fake := variable + "=" + buildFake(t)
+		again(t, "TestFakeDriver", fake, "ALEXNET_TEST_FAKE=1")
+		again(t, "TestDevice", fake)
+		again(t, "TestIllegalAddress", fake)
 		return
 	}
 	for _, ordinal := range []int{-1, 1} {
