@@ -8,12 +8,15 @@ DEVICE float expOf(float x) {
   float r = fma(k, -0.693145752f, x); // ln 2 in two parts, the first short
   r = fma(k, -1.42860677e-6f, r);
   float e = exp2(r * 1.44269504f);
-  if (k < -126) return x != x ? x : 0; // what is less than the least normal number counts as 0
-  return e * floatOf((uint32)((int)k + 127) << 23);
+  if (k < -150) return 0;
+  // In two steps, so that numbers below 2^-126 come out, too.
+  int whole = (int)k, first = whole >> 1;
+  float half = floatOf((uint32)(first + 127) << 23);
+  return e * half * floatOf((uint32)(whole - first + 127) << 23);
 }
 
-// larger is the larger number; a NaN is larger than all.
-DEVICE float larger(float a, float b) { return a != a || a > b ? a : b; }
+// larger is the larger number. A NaN needs no care: the sum becomes one.
+DEVICE float larger(float a, float b) { return a > b ? a : b; }
 
 // across combines a value of each of the 256 threads, always in the same order.
 template <class V, class F> DEVICE V across(V v, V (&all)[256], V (&some)[32], F f) {

@@ -9,7 +9,7 @@ struct Segment {
 // update is model.Hyper.Apply, with its roundings, on chunks of 1024 values, a block of 256
 // threads each: reads w, v and g, writes w and v, 20 bytes a value, and 2 more where half
 // is not 0. A parameter's flags get 1 if a gradient is not finite, 2 if a weight or a
-// velocity is not, before or after.
+// velocity is not afterwards: what was not before is not then.
 KERNEL update(float *w, float *v, const float *g, bfloat16 *half, const uint32 *owner,
               const Segment *segments, uint32 *flags, const Control *control) {
   long long at = (long long)blockX * 1024 + threadX * 4;
@@ -26,7 +26,6 @@ KERNEL update(float *w, float *v, const float *g, bfloat16 *half, const uint32 *
 #pragma unroll
   for (int i = 0; i < 4; i++) {
     if (!finite(z[i])) wrong |= 1;
-    if (!finite(x[i]) || !finite(y[i])) wrong |= 2;
     y[i] = momentum * y[i] - decay * x[i] - rate * z[i];
     x[i] = x[i] + y[i];
     if (!finite(x[i]) || !finite(y[i])) wrong |= 2;
