@@ -20,9 +20,9 @@ DEVICE float tanhOf(float x) {
   return a < 0.6f ? small : large;
 }
 
-// activate keeps a NaN one, as max(0, x) in Go does.
+// activate keeps a NaN one, as max(0, x) in Go does, and makes 0 of -0.
 template <int A> DEVICE float activate(float x) {
-  if constexpr (A == ReLU) return x < 0 ? 0 : x;
+  if constexpr (A == ReLU) return __nvvm_fmax_nan_f(x, 0);
   if constexpr (A == Tanh) return tanhOf(x);
   return x;
 }

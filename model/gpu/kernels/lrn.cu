@@ -21,6 +21,15 @@ DEVICE void squares(float (&q)[V + 4], const float (&v)[V], const T *x, bool bef
   q[V + 2] = right[0] * right[0], q[V + 3] = right[1] * right[1];
 }
 
+// five sets s to the sums of the five terms around each.
+template <int V> DEVICE void five(float (&s)[V], const float (&q)[V + 4]) {
+  float two[V + 2];
+#pragma unroll
+  for (int i = 0; i < V + 2; i++) two[i] = q[i] + q[i + 1];
+#pragma unroll
+  for (int i = 0; i < V; i++) s[i] = two[i] + (two[i + 2] + q[i + 4]);
+}
+
 // lrnForward reads x from memory once (the two neighbours on either side come from the
 // nearest cache) and writes y. Threads stand along the channels; y counts rows, and each
 // has two in flight.
@@ -43,10 +52,11 @@ DEVICE void lrnForward(T *y, const T *x, int rows, int units, Divisor group, flo
 #pragma unroll
   for (int j = 0; j < ahead; j++) {
     if (row + j * threadsY >= rows) return;
+    float s[V];
+    five(s, q[j]);
 #pragma unroll
     for (int i = 0; i < V; i++) {
-      float s = q[j][i] + q[j][i + 1] + q[j][i + 2] + q[j][i + 3] + q[j][i + 4];
-      float r = rootInverse(fma(alpha, s, k));
+      float r = rootInverse(fma(alpha, s[i], k));
       v[j][i] *= r * root(r);
     }
     store(y + at + j * step, v[j]);
@@ -63,16 +73,16 @@ DEVICE void lrnBackward(T *dx, const T *dy, const T *x, int rows, int units, Div
   int place = unit - group.divide(unit) * (int)group.by;
   bool before = place > 0, after = place < (int)group.by - 1;
   long long at = ((long long)row * units + unit) * V;
-  float v[V], d[V], term[V + 4];
+  float v[V], d[V], s[V], term[V + 4];
   if (row < rows) {
     float q[V + 4];
     load(v, x + at);
     load(d, dy + at);
     squares<T, V>(q, v, x + at, before, after);
+    five(s, q);
 #pragma unroll
     for (int i = 0; i < V; i++) {
-      float s = q[i] + q[i + 1] + q[i + 2] + q[i + 3] + q[i + 4];
-      float r = rootInverse(fma(alpha, s, k));
+      float r = rootInverse(fma(alpha, s[i], k));
       d[i] *= r * root(r);
       term[i + 2] = d[i] * v[i] * (r * r);
     }
@@ -83,10 +93,10 @@ DEVICE void lrnBackward(T *dx, const T *dy, const T *x, int rows, int units, Div
   term[0] = term[1] = term[V + 2] = term[V + 3] = 0;
   if (before) term[0] = edges[me - 1].z, term[1] = edges[me - 1].w;
   if (after) term[V + 2] = edges[me + 1].x, term[V + 3] = edges[me + 1].y;
+  five(s, term);
 #pragma unroll
   for (int i = 0; i < V; i++) {
-    float s = term[i] + term[i + 1] + term[i + 2] + term[i + 3] + term[i + 4];
-    d[i] = fma(-factor * v[i], s, d[i]);
+    d[i] = fma(-factor * v[i], s[i], d[i]);
     if (relu && !(v[i] > 0)) d[i] = 0;
   }
   store(dx + at, d);

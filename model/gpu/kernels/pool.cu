@@ -82,6 +82,59 @@ DEVICE void poolForward(T *y, uint8 *index, const T *x, Sides s, int units, int 
   }
 }
 
+// bytes4 packs the lowest bytes of four words.
+DEVICE uint32 bytes4(uint32 a, uint32 b, uint32 c, uint32 d) {
+  return __nvvm_prmt(__nvvm_prmt(a, b, 0x40), __nvvm_prmt(c, d, 0x40), 0x5410);
+}
+
+// ordered makes of two bfloat16 in a word two integers in the order of the values, and back:
+// it inverts all bits of the negative ones but the sign.
+DEVICE uint32 ordered(uint32 w) { return w ^ (__nvvm_prmt(w, 0, 0xbb99) & 0x7fff7fff); }
+
+// poolForward3 is poolForward for windows of three and bfloat16, in integers: a value and
+// its place make a key, as in model/cpu, and the greatest key has the maximum and its place.
+// That takes half the instructions of comparing the values, which would be more than the
+// memory leaves time for. +0 is greater than -0 here.
+DEVICE void poolForward3(bfloat16 *y, uint8 *index, const bfloat16 *x, Sides s, int units, int stride) {
+  // What ordered makes of -infinity; only NaNs are below, and they go above all so.
+  const uint32 lowest = 0x807f0000;
+  int ox = blockX * threadsY + threadY, oy = blockY;
+  if (ox >= s.outW) return;
+  long long image = blockZ;
+  const words4 *from = (const words4 *)x + image * s.inH * s.inW * units;
+  long long out = ((image * s.outH + oy) * s.outW + ox) * units;
+  int top = oy * stride, left = ox * stride;
+  for (int unit = threadX; unit < units; unit += threadsX) {
+    words4 v[9];
+#pragma unroll
+    for (int j = 0; j < 9; j++) {
+      int iy = least(top + j / 3, s.inH - 1), ix = least(left + j % 3, s.inW - 1);
+      v[j] = from[(iy * s.inW + ix) * units + unit];
+    }
+    uint32 best[8];
+#pragma unroll
+    for (int i = 0; i < 8; i++) best[i] = 0;
+#pragma unroll
+    for (int j = 0; j < 9; j++)
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        uint32 w = ordered(v[j][i]), place = (8 - j) - lowest; // earlier places are greater
+        uint32 low = (w << 16) + place, high = (w & 0xffff0000) + place;
+        best[2 * i] = low > best[2 * i] ? low : best[2 * i];
+        best[2 * i + 1] = high > best[2 * i + 1] ? high : best[2 * i + 1];
+      }
+    words4 r;
+#pragma unroll
+    for (int i = 0; i < 8; i++) best[i] += lowest;
+#pragma unroll
+    for (int i = 0; i < 4; i++) r[i] = ordered(__nvvm_prmt(best[2 * i], best[2 * i + 1], 0x7632));
+    ((words4 *)y)[out + unit] = r;
+    if (index)
+      ((words2 *)index)[out + unit] = words2{0x08080808 - bytes4(best[0], best[1], best[2], best[3]),
+                                             0x08080808 - bytes4(best[4], best[5], best[6], best[7])};
+  }
+}
+
 // Places are the places of maxima in their windows, four in a word.
 template <int V> struct Places {
   uint32 w[(V + 3) / 4];
@@ -95,7 +148,12 @@ template <int V> struct Places {
       w[0] = both.x, w[1] = both.y;
     }
   }
-  __attribute__((device)) int at(int i) const { return w[i / 4] >> (i % 4 * 8) & 0xff; }
+  // seek makes those bytes 0 that are place.
+  __attribute__((device)) void seek(int place) {
+#pragma unroll
+    for (int i = 0; i < (V + 3) / 4; i++) w[i] ^= (uint32)place * 0x01010101;
+  }
+  __attribute__((device)) bool found(int i) const { return (w[i / 4] & 0xffu << (i % 4 * 8)) == 0; }
 };
 
 // poolBackward: writes dx once, and reads dy and index once for each value of the window,
@@ -117,24 +175,24 @@ DEVICE void poolBackward(T *dx, const T *dy, const uint8 *index, Sides s, int un
 #pragma unroll
     for (int i = 0; i < V; i++) sum[i] = 0;
     if constexpr (Few) {
+      int at = ((top * s.outW + left) * units + unit) * V;
+      int place = (iy - top * step) * side + ix - left * step;
       float d[4][V];
       Places<V> p[4];
 #pragma unroll
       for (int j = 0; j < 4; j++) {
-        int oy = top + j / 2, ox = left + j % 2;
-        if (oy > bottom || ox > right) continue;
-        int at = ((oy * s.outW + ox) * units + unit) * V;
-        load(d[j], dy + at);
-        p[j].read(index + at);
+        if (top + j / 2 > bottom || left + j % 2 > right) continue;
+        int to = at + (j / 2 * s.outW + j % 2) * units * V;
+        load(d[j], dy + to);
+        p[j].read(index + to);
       }
 #pragma unroll
       for (int j = 0; j < 4; j++) {
-        int oy = top + j / 2, ox = left + j % 2;
-        if (oy > bottom || ox > right) continue;
-        int place = (iy - oy * step) * side + ix - ox * step;
+        if (top + j / 2 > bottom || left + j % 2 > right) continue;
+        p[j].seek(place - (j / 2 * side + j % 2) * step);
 #pragma unroll
         for (int i = 0; i < V; i++)
-          if (p[j].at(i) == place) sum[i] += d[j][i];
+          if (p[j].found(i)) sum[i] += d[j][i];
       }
     } else {
       for (int oy = top; oy <= bottom; oy++)
@@ -145,9 +203,10 @@ DEVICE void poolBackward(T *dx, const T *dy, const uint8 *index, Sides s, int un
           Places<V> p;
           load(d, dy + at);
           p.read(index + at);
+          p.seek(place);
 #pragma unroll
           for (int i = 0; i < V; i++)
-            if (p.at(i) == place) sum[i] += d[i];
+            if (p.found(i)) sum[i] += d[i];
         }
     }
     store(dx + in + unit * V, sum);
@@ -161,7 +220,10 @@ DEVICE void poolBackward(T *dx, const T *dy, const uint8 *index, Sides s, int un
   }
 EACH_TYPE(POOL_FORWARD, , 0)
 POOL_FORWARD(f32v, float, 4, 3, 3)
-POOL_FORWARD(bf16v, bfloat16, 8, 3, 3)
+KERNEL pool_forward3_bf16v(bfloat16 *y, uint8 *index, const bfloat16 *x, int inH, int inW, int outH,
+                           int outW, int units, int, int stride) {
+  poolForward3(y, index, x, Sides{inH, inW, outH, outW}, units, stride);
+}
 
 #define POOL_BACKWARD(NAME, T, V, SUFFIX, FEW)                                                     \
   KERNEL pool_backward##SUFFIX##_##NAME(T *dx, const T *dy, const uint8 *index, int inH, int inW,  \

@@ -16,7 +16,7 @@ func TestUpdate(t *testing.T) {
 	g := newGPU(t)
 	nan, huge, inf := float32(math.NaN()), float32(3e38), float32(math.Inf(-1))
 	sizes := []int{1024, 2000, 1, 5, 1030, 3, 700}
-	hyper := model.Hyper{LearningRate: 0.013, Momentum: 0.9, WeightDecay: 0.0005}
+	hyper := model.Hyper{LearningRate: 0.013, Momentum: 0.9, WeightDecay: 0.37}
 	var w, v, grad []float32
 	var owner []uint32
 	var segments []float32
