@@ -41,20 +41,28 @@ DEVICE void biasAct(T *y, const float *bias, int rows, int units) {
   const int ahead = A == Tanh ? 1 : 4; // kernels.go has this number, too
   int unit = blockY * threadsX + threadX;
   if (unit >= units) return;
-  float b[V], v[ahead][V];
-  load(b, bias + unit * V);
+  float b[V];
+  Vector<T, V> x[ahead];
+#pragma unroll
+  for (int i = 0; i < V; i += 4) {
+    Vector<float, V < 4 ? V : 4> some;
+    some.read(bias + unit * V + i);
+#pragma unroll
+    for (int j = 0; j < (V < 4 ? V : 4); j++) b[i + j] = some.at(j);
+  }
   int row = blockX * (ahead * threadsY) + threadY;
   long long step = (long long)threadsY * units * V;
   y += ((long long)row * units + unit) * V;
 #pragma unroll
   for (int j = 0; j < ahead; j++)
-    if (row + j * threadsY < rows) load(v[j], y + j * step);
+    if (row + j * threadsY < rows) x[j].read(y + j * step);
 #pragma unroll
   for (int j = 0; j < ahead; j++) {
     if (row + j * threadsY >= rows) return;
+    float v[V];
 #pragma unroll
-    for (int i = 0; i < V; i++) v[j][i] = activate<A>(v[j][i] + b[i]);
-    store(y + j * step, v[j]);
+    for (int i = 0; i < V; i++) v[i] = activate<A>(x[j].at(i) + b[i]);
+    store(y + j * step, v);
   }
 }
 
@@ -71,17 +79,18 @@ EACH_TYPE(BIAS_ACT, Tanh)
 template <class T, int V, class S, class F>
 DEVICE void each(T *y, const S *x, long long count, F f) {
   const int ahead = 2;
-  float v[ahead][V];
+  Vector<S, V> v[ahead];
   long long at = (long long)blockX * (ahead * threadsX) + threadX;
 #pragma unroll
   for (int j = 0; j < ahead; j++)
-    if (at + j * threadsX < count) load(v[j], x + (at + j * threadsX) * V);
+    if (at + j * threadsX < count) v[j].read(x + (at + j * threadsX) * V);
 #pragma unroll
   for (int j = 0; j < ahead; j++) {
     if (at + j * threadsX >= count) return;
+    float r[V];
 #pragma unroll
-    for (int i = 0; i < V; i++) v[j][i] = f(v[j][i]);
-    store(y + (at + j * threadsX) * V, v[j]);
+    for (int i = 0; i < V; i++) r[i] = f(v[j].at(i));
+    store(y + (at + j * threadsX) * V, r);
   }
 }
 
@@ -151,22 +160,23 @@ DEVICE void actBackward(T *dz, const T *dy, const T *a, float *partial, int rows
     long long step = (long long)stride * units * V;
     long long at = ((long long)(blockX * threadsY + threadY) * units + unit) * V;
     for (int row = blockX * threadsY + threadY; row < rows; row += ahead * stride, at += ahead * step) {
-      float d[ahead][V], o[ahead][V];
+      Vector<T, V> d[ahead], o[ahead];
 #pragma unroll
       for (int j = 0; j < ahead; j++) {
         if (row + j * stride >= rows) continue;
-        load(d[j], dy + at + j * step);
-        if (A != None) load(o[j], a + at + j * step);
+        d[j].read(dy + at + j * step);
+        if (A != None) o[j].read(a + at + j * step);
       }
 #pragma unroll
       for (int j = 0; j < ahead; j++) {
         if (row + j * stride >= rows) continue;
+        float v[V];
 #pragma unroll
         for (int i = 0; i < V; i++) {
-          d[j][i] = slope<A>(d[j][i], o[j][i]);
-          total[i] += d[j][i];
+          v[i] = slope<A>(d[j].at(i), o[j].at(i));
+          total[i] += v[i];
         }
-        if (write) store(dz + at + j * step, d[j]);
+        if (write) store(dz + at + j * step, v);
       }
     }
   }

@@ -94,38 +94,42 @@ DEVICE uint32 pack(float low, float high) {
 DEVICE float low(uint32 word) { return floatOf(word << 16); }
 DEVICE float high(uint32 word) { return floatOf(word & 0xffff0000); }
 
-// load and store move V values as float32. V is 1, 2, or what 16 bytes hold (of bfloat16
-// 4, too); more than one must lie at a multiple of their size.
-template <int V> DEVICE void load(float (&v)[V], const float *p) {
-  if constexpr (V == 1) {
-    v[0] = *p;
-  } else if constexpr (V == 2) {
-    floats2 f = *(const floats2 *)p;
-    v[0] = f.x, v[1] = f.y;
-  } else {
-#pragma unroll
-    for (int i = 0; i < V; i += 4) {
-      floats4 f = *(const floats4 *)(p + i);
-      v[i] = f.x, v[i + 1] = f.y, v[i + 2] = f.z, v[i + 3] = f.w;
+// Vector is V values as they are in memory: 1, or 4, 8 or 16 bytes of them, which lie at a
+// multiple of their size. What is read early and used late stays so in between.
+template <class T, int V> struct Vector {
+  static const int words = V * sizeof(T) < 4 ? 1 : V * sizeof(T) / 4;
+  uint32 w[words];
+
+  __attribute__((device, always_inline)) inline void read(const T *p) {
+    if constexpr (sizeof(T) == 2 && V == 1) {
+      w[0] = p->bits;
+    } else if constexpr (words == 1) {
+      w[0] = *(const uint32 *)p;
+    } else if constexpr (words == 2) {
+      words2 v = *(const words2 *)p;
+      w[0] = v.x, w[1] = v.y;
+    } else {
+      static_assert(words == 4, "at most 16 bytes");
+      words4 v = *(const words4 *)p;
+      w[0] = v.x, w[1] = v.y, w[2] = v.z, w[3] = v.w;
     }
   }
-}
-
-template <int V> DEVICE void load(float (&v)[V], const bfloat16 *p) {
-  if constexpr (V == 1) {
-    v[0] = floatOf((uint32)p->bits << 16);
-  } else if constexpr (V == 2) {
-    uint32 w = *(const uint32 *)p;
-    v[0] = low(w), v[1] = high(w);
-  } else if constexpr (V == 4) {
-    words2 w = *(const words2 *)p;
-    v[0] = low(w.x), v[1] = high(w.x), v[2] = low(w.y), v[3] = high(w.y);
-  } else {
-    static_assert(V == 8, "16 bytes");
-    words4 w = *(const words4 *)p;
-    v[0] = low(w.x), v[1] = high(w.x), v[2] = low(w.y), v[3] = high(w.y);
-    v[4] = low(w.z), v[5] = high(w.z), v[6] = low(w.w), v[7] = high(w.w);
+  // at returns value i.
+  __attribute__((device, always_inline)) inline float at(int i) const {
+    if constexpr (sizeof(T) == 4) return floatOf(w[i]);
+    return i % 2 ? high(w[i / 2]) : low(w[i / 2]);
   }
+  __attribute__((device, always_inline)) inline void get(float (&v)[V]) const {
+#pragma unroll
+    for (int i = 0; i < V; i++) v[i] = at(i);
+  }
+};
+
+// load and store move V values as float32.
+template <int V, class T> DEVICE void load(float (&v)[V], const T *p) {
+  Vector<T, V> x;
+  x.read(p);
+  x.get(v);
 }
 
 template <int V> DEVICE void store(float *p, const float (&v)[V]) {

@@ -78,7 +78,7 @@ func entries() []string {
 		names = append(append(names, each(one...)...), each(vector...)...)
 	}
 	names = append(names, add("scale", "pool_forward", "pool_backward")(append(one, vector...)...)...)
-	names = append(names, add("lrn_forward", "lrn_backward", "pool_forward3", "pool_backward2", "dropout_line")(vector...)...)
+	names = append(names, add("lrn_forward", "lrn_backward", "pool_forward3", "pool_backward3", "dropout_line")(vector...)...)
 	names = append(names, add("lrn_any_forward", "lrn_any_backward", "lrn_within_forward", "lrn_within_backward", "lrn_within_large",
 		"dropout_map", "softmax_loss", "prepare_float", "prepare_bfloat", "prepare_uint8", "prepare_int16")(one...)...)
 	return names

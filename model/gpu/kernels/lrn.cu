@@ -9,17 +9,26 @@
 #include "device.cuh"
 #include "window.cuh"
 
-// squares sets q to the squares of the V channels at x and of the two on either side.
-template <class T, int V>
-DEVICE void squares(float (&q)[V + 4], const float (&v)[V], const T *x, bool before, bool after) {
-  float left[2] = {0, 0}, right[2] = {0, 0};
-  if (before) load(left, x - 2);
-  if (after) load(right, x + V);
-  q[0] = left[0] * left[0], q[1] = left[1] * left[1];
+// Neighbours are V channels and the two on either side, or zeros beyond the group.
+template <class T, int V> struct Neighbours {
+  Vector<T, V> own;
+  Vector<T, 2> left, right;
+
+  __attribute__((device, always_inline)) inline void read(const T *x, bool before, bool after) {
+    left.w[0] = right.w[0] = 0;
+    if constexpr (sizeof(T) == 4) left.w[1] = right.w[1] = 0;
+    if (before) left.read(x - 2);
+    if (after) right.read(x + V);
+    own.read(x);
+  }
+  __attribute__((device, always_inline)) inline void squares(float (&q)[V + 4]) const {
 #pragma unroll
-  for (int i = 0; i < V; i++) q[i + 2] = v[i] * v[i];
-  q[V + 2] = right[0] * right[0], q[V + 3] = right[1] * right[1];
-}
+    for (int i = 0; i < V + 4; i++) {
+      float v = i < 2 ? left.at(i) : i < V + 2 ? own.at(i - 2) : right.at(i - V - 2);
+      q[i] = v * v;
+    }
+  }
+};
 
 // five sets s to the sums of the five terms around each.
 template <int V> DEVICE void five(float (&s)[V], const float (&q)[V + 4]) {
@@ -42,24 +51,23 @@ DEVICE void lrnForward(T *y, const T *x, int rows, int units, Divisor group, flo
   bool before = place > 0, after = place < (int)group.by - 1;
   int row = blockX * (ahead * threadsY) + threadY;
   long long at = ((long long)row * units + unit) * V, step = (long long)threadsY * units * V;
-  float v[ahead][V], q[ahead][V + 4];
+  Neighbours<T, V> n[ahead];
 #pragma unroll
   for (int j = 0; j < ahead; j++) {
-    if (row + j * threadsY >= rows) continue;
-    load(v[j], x + at + j * step);
-    squares<T, V>(q[j], v[j], x + at + j * step, before, after);
+    if (row + j * threadsY < rows) n[j].read(x + at + j * step, before, after);
   }
 #pragma unroll
   for (int j = 0; j < ahead; j++) {
     if (row + j * threadsY >= rows) return;
-    float s[V];
-    five(s, q[j]);
+    float v[V], q[V + 4], s[V];
+    n[j].squares(q);
+    five(s, q);
 #pragma unroll
     for (int i = 0; i < V; i++) {
       float r = rootInverse(fma(alpha, s[i], k));
-      v[j][i] *= r * root(r);
+      v[i] = n[j].own.at(i) * (r * root(r));
     }
-    store(y + at + j * step, v[j]);
+    store(y + at + j * step, v);
   }
 }
 
@@ -75,10 +83,14 @@ DEVICE void lrnBackward(T *dx, const T *dy, const T *x, int rows, int units, Div
   long long at = ((long long)row * units + unit) * V;
   float v[V], d[V], s[V], term[V + 4];
   if (row < rows) {
+    Neighbours<T, V> n;
+    Vector<T, V> up;
     float q[V + 4];
-    load(v, x + at);
-    load(d, dy + at);
-    squares<T, V>(q, v, x + at, before, after);
+    up.read(dy + at);
+    n.read(x + at, before, after);
+    n.own.get(v);
+    up.get(d);
+    n.squares(q);
     five(s, q);
 #pragma unroll
     for (int i = 0; i < V; i++) {

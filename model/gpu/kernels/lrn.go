@@ -56,7 +56,8 @@ func (p LRN) anyGrid(method string, rows, floats int) (device.Grid, error) {
 	return device.Grid{Blocks: [3]int{over(rows, at.y)}, Threads: [3]int{at.x, at.y}, Shared: 4 * floats * p.C * at.y}, nil
 }
 
-// LRNForward normalises rows positions of p.C channels of t, over the channels.
+// LRNForward normalises rows positions of p.C channels of t, over the channels. y must not
+// be x.
 func (k *Set) LRNForward(s device.Stream, t Type, y, x device.Ptr, rows int, p LRN) error {
 	group, err := p.check("LRNForward", rows)
 	if err != nil || rows == 0 {
@@ -119,7 +120,7 @@ func withinGrid(method string, m Map, p LRN) (device.Grid, error) {
 }
 
 // LRNWithinForward normalises feature maps of t within each channel. p.C and p.Groups do
-// not count.
+// not count. y must not be x.
 func (k *Set) LRNWithinForward(s device.Stream, t Type, y, x device.Ptr, m Map, p LRN) error {
 	grid, err := withinGrid("LRNWithinForward", m, p)
 	if err != nil || m.N == 0 {

@@ -47,23 +47,25 @@ DEVICE void poolForward(T *y, uint8 *index, const T *x, Sides s, int units, int 
   if (ox >= s.outW) return;
   long long image = blockZ;
   x += image * s.inH * s.inW * units * V;
-  long long out = ((image * s.outH + oy) * s.outW + ox) * units * V;
+  y += image * s.outH * s.outW * units * V;
+  if (index) index += image * s.outH * s.outW * units * V;
+  int out = (oy * s.outW + ox) * units * V;
   int top = oy * stride, left = ox * stride;
   for (int unit = threadX; unit < units; unit += threadsX) {
     Best best[V];
 #pragma unroll
     for (int i = 0; i < V; i++) best[i] = Best{floatOf(0xff800000), 0};
     if constexpr (K > 0) {
-      float v[K * K][V];
+      Vector<T, V> v[K * K];
 #pragma unroll
       for (int j = 0; j < K * K; j++) {
         int iy = least(top + j / K, s.inH - 1), ix = least(left + j % K, s.inW - 1);
-        load(v[j], x + ((iy * s.inW + ix) * units + unit) * V);
+        v[j].read(x + ((iy * s.inW + ix) * units + unit) * V);
       }
 #pragma unroll
       for (int j = 0; j < K * K; j++)
 #pragma unroll
-        for (int i = 0; i < V; i++) best[i].see(v[j][i], j);
+        for (int i = 0; i < V; i++) best[i].see(v[j].at(i), j);
     } else {
       int bottom = least(top + side, s.inH), right = least(left + side, s.inW);
       for (int iy = top; iy < bottom; iy++)
@@ -102,7 +104,9 @@ DEVICE void poolForward3(bfloat16 *y, uint8 *index, const bfloat16 *x, Sides s, 
   if (ox >= s.outW) return;
   long long image = blockZ;
   const words4 *from = (const words4 *)x + image * s.inH * s.inW * units;
-  long long out = ((image * s.outH + oy) * s.outW + ox) * units;
+  words4 *to = (words4 *)y + image * s.outH * s.outW * units;
+  words2 *places = (words2 *)index + image * s.outH * s.outW * units;
+  int out = (oy * s.outW + ox) * units;
   int top = oy * stride, left = ox * stride;
   for (int unit = threadX; unit < units; unit += threadsX) {
     words4 v[9];
@@ -128,17 +132,18 @@ DEVICE void poolForward3(bfloat16 *y, uint8 *index, const bfloat16 *x, Sides s, 
     for (int i = 0; i < 8; i++) best[i] += lowest;
 #pragma unroll
     for (int i = 0; i < 4; i++) r[i] = ordered(__nvvm_prmt(best[2 * i], best[2 * i + 1], 0x7632));
-    ((words4 *)y)[out + unit] = r;
+    to[out + unit] = r;
     if (index)
-      ((words2 *)index)[out + unit] = words2{0x08080808 - bytes4(best[0], best[1], best[2], best[3]),
-                                             0x08080808 - bytes4(best[4], best[5], best[6], best[7])};
+      places[out + unit] = words2{0x08080808 - bytes4(best[0], best[1], best[2], best[3]),
+                                  0x08080808 - bytes4(best[4], best[5], best[6], best[7])};
   }
 }
 
 // Places are the places of maxima in their windows, four in a word.
 template <int V> struct Places {
   uint32 w[(V + 3) / 4];
-  __attribute__((device)) void read(const uint8 *p) {
+
+  __attribute__((device, always_inline)) inline void read(const uint8 *p) {
     if constexpr (V == 1) {
       w[0] = *p;
     } else if constexpr (V == 4) {
@@ -148,68 +153,86 @@ template <int V> struct Places {
       w[0] = both.x, w[1] = both.y;
     }
   }
-  // seek makes those bytes 0 that are place.
-  __attribute__((device)) void seek(int place) {
+  // add adds to the sums those values whose maximum is at place.
+  template <class T>
+  __attribute__((device, always_inline)) inline void add(float (&sum)[V], const Vector<T, V> &d, int place) const {
 #pragma unroll
-    for (int i = 0; i < (V + 3) / 4; i++) w[i] ^= (uint32)place * 0x01010101;
+    for (int i = 0; i < V; i++) {
+      uint32 other = w[i / 4] ^ (uint32)place * 0x01010101;
+      if (!(other & 0xffu << (i % 4 * 8))) sum[i] += d.at(i);
+    }
   }
-  __attribute__((device)) bool found(int i) const { return (w[i / 4] & 0xffu << (i % 4 * 8)) == 0; }
 };
 
 // poolBackward: writes dx once, and reads dy and index once for each value of the window,
-// from memory once. Each value of dx gathers from the windows that it is in; where Few,
-// those are at most two in each direction. The order of the sums is that of the windows.
-template <class T, int V, bool Few>
+// from memory once. Each value of dx gathers from the windows that it is in. The order of
+// the sums is that of the windows.
+template <class T, int V>
 DEVICE void poolBackward(T *dx, const T *dy, const uint8 *index, Sides s, int units, int side,
                          Divisor stride) {
   int ix = blockX * threadsY + threadY, iy = blockY, step = (int)stride.by;
   if (ix >= s.inW) return;
-  long long image = blockZ, in = ((image * s.inH + iy) * s.inW + ix) * units * V;
+  long long image = blockZ;
+  dx += image * s.inH * s.inW * units * V;
   dy += image * s.outH * s.outW * units * V;
   index += image * s.outH * s.outW * units * V;
-  // The last window that begins at or before the value, and the first that reaches it.
-  int bottom = least(stride.divide(iy), s.outH - 1), right = least(stride.divide(ix), s.outW - 1);
+  // The first window that reaches the value, and the last that begins at or before it.
   int top = iy < side ? 0 : stride.divide(iy - side) + 1, left = ix < side ? 0 : stride.divide(ix - side) + 1;
+  int bottom = least(stride.divide(iy), s.outH - 1), right = least(stride.divide(ix), s.outW - 1);
   for (int unit = threadX; unit < units; unit += threadsX) {
     float sum[V];
 #pragma unroll
     for (int i = 0; i < V; i++) sum[i] = 0;
-    if constexpr (Few) {
-      int at = ((top * s.outW + left) * units + unit) * V;
-      int place = (iy - top * step) * side + ix - left * step;
-      float d[4][V];
-      Places<V> p[4];
-#pragma unroll
-      for (int j = 0; j < 4; j++) {
-        if (top + j / 2 > bottom || left + j % 2 > right) continue;
-        int to = at + (j / 2 * s.outW + j % 2) * units * V;
-        load(d[j], dy + to);
-        p[j].read(index + to);
+    for (int oy = top; oy <= bottom; oy++)
+      for (int ox = left; ox <= right; ox++) {
+        int at = ((oy * s.outW + ox) * units + unit) * V;
+        Vector<T, V> d;
+        Places<V> p;
+        d.read(dy + at);
+        p.read(index + at);
+        p.add(sum, d, (iy - oy * step) * side + ix - ox * step);
       }
+    store(dx + ((iy * s.inW + ix) * units + unit) * V, sum);
+  }
+}
+
+// poolBackward3 is poolBackward for windows of three and a stride of two, the paper's. A
+// thread has two by two values, which lie in the same four windows or fewer: it reads a
+// window a value, and no neighbour does anything else.
+template <class T, int V>
+DEVICE void poolBackward3(T *dx, const T *dy, const uint8 *index, Sides s, int units) {
+  int column = blockX * threadsY + threadY, row = blockY;
+  if (2 * column >= s.inW) return;
+  long long image = blockZ;
+  dx += image * s.inH * s.inW * units * V;
+  dy += image * s.outH * s.outW * units * V;
+  index += image * s.outH * s.outW * units * V;
+  for (int unit = threadX; unit < units; unit += threadsX) {
+    Vector<T, V> d[4];
+    Places<V> p[4];
 #pragma unroll
-      for (int j = 0; j < 4; j++) {
-        if (top + j / 2 > bottom || left + j % 2 > right) continue;
-        p[j].seek(place - (j / 2 * side + j % 2) * step);
+    for (int j = 0; j < 4; j++) {
+      int oy = row - 1 + j / 2, ox = column - 1 + j % 2, at = ((oy * s.outW + ox) * units + unit) * V;
 #pragma unroll
-        for (int i = 0; i < V; i++)
-          if (p[j].found(i)) sum[i] += d[j][i];
-      }
-    } else {
-      for (int oy = top; oy <= bottom; oy++)
-        for (int ox = left; ox <= right; ox++) {
-          int at = ((oy * s.outW + ox) * units + unit) * V;
-          int place = (iy - oy * step) * side + ix - ox * step;
-          float d[V];
-          Places<V> p;
-          load(d, dy + at);
-          p.read(index + at);
-          p.seek(place);
-#pragma unroll
-          for (int i = 0; i < V; i++)
-            if (p.found(i)) sum[i] += d[i];
-        }
+      for (int i = 0; i < (V + 3) / 4; i++) p[j].w[i] = 0xffffffff; // no place
+      if (oy < 0 || oy >= s.outH || ox < 0 || ox >= s.outW) continue;
+      d[j].read(dy + at);
+      p[j].read(index + at);
     }
-    store(dx + in + unit * V, sum);
+#pragma unroll
+    for (int v = 0; v < 4; v++) {
+      int iy = 2 * row + v / 2, ix = 2 * column + v % 2;
+      if (iy >= s.inH || ix >= s.inW) continue;
+      float sum[V];
+#pragma unroll
+      for (int i = 0; i < V; i++) sum[i] = 0;
+#pragma unroll
+      for (int j = 0; j < 4; j++) {
+        int y = v / 2 + (j / 2 ? 0 : 2), x = v % 2 + (j % 2 ? 0 : 2);
+        if (y < 3 && x < 3) p[j].add(sum, d[j], 3 * y + x);
+      }
+      store(dx + ((iy * s.inW + ix) * units + unit) * V, sum);
+    }
   }
 }
 
@@ -225,13 +248,19 @@ KERNEL pool_forward3_bf16v(bfloat16 *y, uint8 *index, const bfloat16 *x, int inH
   poolForward3(y, index, x, Sides{inH, inW, outH, outW}, units, stride);
 }
 
-#define POOL_BACKWARD(NAME, T, V, SUFFIX, FEW)                                                     \
-  KERNEL pool_backward##SUFFIX##_##NAME(T *dx, const T *dy, const uint8 *index, int inH, int inW,  \
-                                        int outH, int outW, int units, int side, uint32 by,        \
-                                        uint32 factor, uint32 shift) {                             \
-    poolBackward<T, V, FEW>(dx, dy, index, Sides{inH, inW, outH, outW}, units, side,               \
-                            Divisor{by, factor, shift});                                           \
+#define POOL_BACKWARD(NAME, T, V)                                                                  \
+  KERNEL pool_backward_##NAME(T *dx, const T *dy, const uint8 *index, int inH, int inW, int outH,  \
+                              int outW, int units, int side, uint32 by, uint32 factor,             \
+                              uint32 shift) {                                                      \
+    poolBackward<T, V>(dx, dy, index, Sides{inH, inW, outH, outW}, units, side,                    \
+                       Divisor{by, factor, shift});                                                \
   }
-EACH_TYPE(POOL_BACKWARD, , false)
-POOL_BACKWARD(f32v, float, 4, 2, true)
-POOL_BACKWARD(bf16v, bfloat16, 8, 2, true)
+EACH_TYPE(POOL_BACKWARD)
+
+#define POOL_BACKWARD3(NAME, T, V)                                                                 \
+  KERNEL pool_backward3_##NAME(T *dx, const T *dy, const uint8 *index, int inH, int inW, int outH, \
+                               int outW, int units) {                                              \
+    poolBackward3<T, V>(dx, dy, index, Sides{inH, inW, outH, outW}, units);                        \
+  }
+POOL_BACKWARD3(f32v, float, 4)
+POOL_BACKWARD3(bf16v, bfloat16, 8)

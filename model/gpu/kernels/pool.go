@@ -51,12 +51,12 @@ func (k *Set) MaxPoolBackward(s device.Stream, t Type, dx, dy, index device.Ptr,
 		return err
 	}
 	lanes, suffix := poolWidth(t, in.C, index, dx, dy)
-	name := "pool_backward"
-	if kernel <= 2*stride && lanes > 1 {
-		name += "2"
+	args := device.Args(nil).Ptr(dx, dy, index).Int(in.H, in.W, out.H, out.W, in.C/lanes)
+	if kernel == 3 && stride == 2 && lanes > 1 {
+		cells := Map{in.N, over(in.H, 2), over(in.W, 2), in.C}
+		return k.launch(s, "pool_backward3"+suffix, poolGrid(cells, in.C/lanes), args)
 	}
-	return k.launch(s, name+suffix, poolGrid(in, in.C/lanes),
-		device.Args(nil).Ptr(dx, dy, index).Int(in.H, in.W, out.H, out.W, in.C/lanes, kernel).Word(divisor(stride)...))
+	return k.launch(s, "pool_backward"+suffix, poolGrid(in, in.C/lanes), args.Int(kernel).Word(divisor(stride)...))
 }
 
 // poolWidth is width with an index, of which a thread reads and writes a byte a value.
