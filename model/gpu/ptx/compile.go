@@ -280,6 +280,8 @@ func (c *compiler) output(o operand, t scalar, wider bool) int {
 	switch {
 	case o.kind == sinkOperand:
 		return c.newRow()
+	case o.kind == nameOperand && !o.address:
+		c.fail("%s is not declared", o.name)
 	case o.kind != registerOperand || o.address || o.negated:
 		c.fail("the result is no register")
 	case !c.fits(o.reg.typ, t, wider):

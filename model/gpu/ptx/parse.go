@@ -8,7 +8,7 @@ import (
 
 // Limits on what a text may ask for, so that a wrong one is refused and not served.
 const (
-	maxVariable  = 1 << 28 // bytes of a module's array
+	maxVariable  = 1 << 26 // bytes of a module's array
 	maxRegisters = 1 << 16 // used in one entry, its functions included
 	maxCode      = 1 << 20 // instructions of one entry, its functions included
 	maxFrame     = 1 << 19 // bytes of local memory of a thread

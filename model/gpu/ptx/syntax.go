@@ -98,7 +98,7 @@ func (f *function) register(s *scope, name string) *register {
 func (s *scope) inRange(name string) (scalar, bool) {
 	stem := strings.TrimRight(name, "0123456789")
 	digits := name[len(stem):]
-	if digits == "" || len(digits) > 9 {
+	if digits == "" || len(digits) > 10 {
 		return scalar{}, false
 	}
 	for _, r := range s.ranges {
