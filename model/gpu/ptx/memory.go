@@ -3,6 +3,7 @@ package ptx
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 	"strings"
 )
 
@@ -12,6 +13,8 @@ type access struct {
 	bytes  int // of one thread
 	write  bool
 	strong bool // atomic, volatile, or with an order: not a race with others that are
+	cached bool // ld.global.nc: the kernel must not write it
+	hollow bool // what is written was itself never written
 }
 
 // bytes returns the memory that a thread uses at an address.
@@ -41,6 +44,9 @@ func (w *warp) bytes(a *access, lane int, at uint64) ([]byte, *trouble) {
 	}
 	if s == constant {
 		return nil, outside(a, lane, at, "no .const variable is there")
+	}
+	if a.hollow {
+		return nil, &trouble{lane, Uninitialised, w.never("what is stored"), nil}
 	}
 	b, err := w.block.mem.Bytes(at, a.bytes, a.write)
 	if err != nil || len(b) < a.bytes {
@@ -110,12 +116,13 @@ func (w *warp) localBytes(a *access, lane int, at uint64) ([]byte, *trouble) {
 	}
 	from := lane*int(w.block.code.frame-lowest) + int(at-lowest)
 	written := w.written[from : from+a.bytes]
-	for i := range written {
-		if a.write {
-			written[i] = true
-		} else if !written[i] {
-			w.poison |= 1 << lane
+	if a.write {
+		for i := range written {
+			written[i] = !a.hollow
 		}
+	} else if !slices.Contains(written, true) {
+		// Copies of structs with gaps read more than was written, and may.
+		w.poison |= 1 << lane
 	}
 	return w.local[from : from+a.bytes], nil
 }
@@ -190,7 +197,9 @@ func (m *mods) memory() (a access, lanes int) {
 			lanes = 4
 		case "volatile", "relaxed", "acquire", "release":
 			a.strong = true
-		case "weak", "nc", "ca", "cg", "cs", "lu", "cv", "wb", "wt", "gpu", "sys", "cta", "cluster", "unified":
+		case "nc":
+			a.cached = true
+		case "weak", "ca", "cg", "cs", "lu", "cv", "wb", "wt", "gpu", "sys", "cta", "cluster", "unified":
 		default:
 			if !strings.HasPrefix(f, "L1::") && !strings.HasPrefix(f, "L2::") {
 				rest = append(rest, f)
@@ -385,13 +394,17 @@ func (c *compiler) store() {
 		if t := w.need(to.row, m, "the address"); t != nil {
 			return t
 		}
+		in := m
 		for _, s := range s {
-			if t := w.need(s, m, "what is stored"); t != nil {
+			in &= w.init[s]
+		}
+		if in != m {
+			if t := w.storeHollow(&a, to, s, unit, m&^in); t != nil {
 				return t
 			}
 		}
 		addr := &w.rows[to.row]
-		if all := w.together(&a, m, addr[0]+to.off, addr); all != nil {
+		if all := w.together(&a, in, addr[0]+to.off, addr); all != nil {
 			for k, s := range s {
 				for i := range addr {
 					storeOne(all[i*a.bytes+k*unit:], unit, w.rows[s][i])
@@ -399,7 +412,7 @@ func (c *compiler) store() {
 			}
 			return nil
 		}
-		for n := m; n != 0; n &= n - 1 {
+		for n := in; n != 0; n &= n - 1 {
 			i := bits.TrailingZeros32(n) & (warpSize - 1)
 			b, t := w.bytes(&a, i, addr[i]+to.off)
 			if t != nil {
@@ -411,6 +424,26 @@ func (c *compiler) store() {
 		}
 		return nil
 	}})
+}
+
+// storeHollow stores values some of which were never written, as copies of structs with
+// gaps are. Shared and local memory remember that; it is a fault when such a value gets
+// into global memory, or decides something.
+func (w *warp) storeHollow(a *access, to address, s []int, unit int, m uint32) *trouble {
+	for n := m; n != 0; n &= n - 1 {
+		i := first(n)
+		for k, s := range s {
+			part := *a
+			part.bytes = unit
+			part.hollow = w.init[s]>>i&1 == 0
+			b, t := w.bytes(&part, i, w.rows[to.row][i]+to.off+uint64(k*unit))
+			if t != nil {
+				return t
+			}
+			storeOne(b, unit, w.rows[s][i])
+		}
+	}
+	return nil
 }
 
 func storeOne(b []byte, unit int, v uint64) {
@@ -430,9 +463,14 @@ func (w *warp) need(r int, m uint32, what string) *trouble {
 	if w.init[r]&m == m {
 		return nil
 	}
+	return &trouble{first(m &^ w.init[r]), Uninitialised, w.never(what), nil}
+}
+
+// never says that something has no value, and which instruction may be why.
+func (w *warp) never(what string) string {
 	msg := what + " was never written"
 	if w.origin != nil {
 		msg += fmt.Sprintf(", or made of what was not; line %d, %s, was the last to find such a value", w.origin.line, w.origin.text)
 	}
-	return &trouble{first(m &^ w.init[r]), Uninitialised, msg, nil}
+	return msg
 }

@@ -10,6 +10,8 @@ type cell struct {
 	writer, reader          uint16 // threads within their block
 	writeStrong, readStrong bool
 	readers                 readers
+	hollow                  bool // what was written was itself never written
+	cached                  bool // it was read by ld.global.nc
 }
 
 // readers are those since the last write that are not in order with one another.
@@ -67,16 +69,22 @@ func (w *warp) watch(c *cell, a *access, lane int, at uint64, isShared bool) *tr
 	me := uint16(w.index*warpSize + lane)
 	// With fences, blocks may pass data on; then only plain writes are compared.
 	passes := !isShared && b.code.fences
+	if isShared && (c.wrote < b.start || c.hollow) && !a.write {
+		w.poison |= 1 << lane
+	}
+	if a.cached && c.wrote != 0 || a.write && c.cached {
+		return &trouble{lane, Race, fmt.Sprintf("%s %s, which this kernel also %s: ld.global.nc is for what it only reads",
+			verb(a), place(a.space, at), map[bool]string{true: "reads by ld.global.nc", false: "writes"}[a.write]), nil}
+	}
 	if isShared && c.wrote < b.start {
-		if !a.write {
-			w.poison |= 1 << lane
-		}
+		// Nobody has yet.
 	} else if c.wrote != 0 && !w.ordered(c.wrote, c.writer, me, oneReader) {
 		if !(c.writeStrong && a.strong) && !(passes && (!a.write || c.writeStrong || a.strong)) {
 			return w.race(a, lane, at, c.wrote, c.writer, "written")
 		}
 	}
 	if !a.write {
+		c.cached = c.cached || a.cached
 		w.noteRead(c, a, me)
 		return nil
 	}
@@ -85,7 +93,7 @@ func (w *warp) watch(c *cell, a *access, lane int, at uint64, isShared bool) *tr
 			return w.race(a, lane, at, c.read, c.reader, "read")
 		}
 	}
-	c.wrote, c.writer, c.writeStrong = b.tick, me, a.strong
+	c.wrote, c.writer, c.writeStrong, c.hollow = b.tick, me, a.strong, a.hollow
 	c.read = 0
 	return nil
 }

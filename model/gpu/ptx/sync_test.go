@@ -90,12 +90,16 @@ func TestFaults(t *testing.T) {
 		{name: "predicate", launch: threads(1), kind: Uninitialised, at: "@%p3", body: "@%p3 bra A;\nA: ret;"},
 		{name: "address", launch: threads(1), kind: Uninitialised, at: "ld.global", says: "address", body: "ld.global.u32 %r1, [%d1];\nret;"},
 		{name: "local memory", launch: threads(1), kind: Uninitialised, at: "st.global", says: "ld.local",
-			body: ".local .b8 a[8];\nst.local.u8 [a+1], %t;\nld.local.u16 %r1, [a];\nst.global.u32 [%m], %r1;\nret;"},
+			body: ".local .b8 a[8];\nst.local.u8 [a+2], %t;\nld.local.u16 %r1, [a];\nst.global.u32 [%m], %r1;\nret;"},
 		{name: "shared memory by atomics", launch: threads(1), kind: Uninitialised, at: "atom.shared",
 			body: ".shared .u32 a;\natom.shared.add.u32 %r1, [a], 1;\nret;"},
 		{name: "shared memory of the block before", launch: blocks(2), kind: Uninitialised, at: "st.global",
 			body: ".shared .u32 a;\nsetp.eq.u32 %p1, %b, 7;\n@%p1 st.shared.u32 [a], 1;\nld.shared.u32 %r1, [a];\nst.global.u32 [%m], %r1;\nret;"},
 
+		{name: "local memory copied", launch: threads(1), kind: Uninitialised, at: "st.global.u16 [%o+2]",
+			body: ".local .align 4 .b8 a[4], c[4];\nst.local.u16 [a], 7;\nld.local.u16 %h1, [a];\nld.local.u16 %h2, [a+2];\nst.local.v2.u16 [c], {%h1, %h2};\nld.local.u16 %h3, [c];\nst.global.u16 [%o], %h3;\nld.local.u16 %h4, [c+2];\nst.global.u16 [%o+2], %h4;\nret;"},
+		{name: "shared memory copied", launch: threads(1), kind: Uninitialised, at: "st.global.u16 [%o+2]",
+			body: ".shared .align 4 .b8 a[4];\nst.shared.v2.u16 [a], {0, %h1};\nld.shared.u16 %h3, [a];\nst.global.u16 [%o], %h3;\nld.shared.u16 %h4, [a+2];\nst.global.u16 [%o+2], %h4;\nret;"},
 		{name: "null", launch: threads(1), kind: OutOfBounds, at: "ld.global", body: "ld.global.u32 %r1, [0];\nret;"},
 		{name: "shared null", launch: threads(1), kind: OutOfBounds, at: "ld.shared", body: "ld.shared.u32 %r1, [0];\nret;"},
 		{name: "past a shared variable", launch: threads(1), kind: OutOfBounds, at: "st.shared", says: "a is 0x400 to 0x408",
@@ -146,6 +150,8 @@ func TestFaults(t *testing.T) {
 			body: "st.global.u32 [%m], %t;\nxor.b32 %r1, %t, 1;\nmul.wide.u32 %d3, %r1, 4;\nadd.s64 %d4, %o, %d3;\nld.global.u32 %r2, [%d4];\nst.global.u32 [%m+64], %r2;\nret;"},
 		{name: "global, threads with a barrier", launch: threads(2),
 			body: "st.global.u32 [%m], %t;\nbar.sync 0;\nxor.b32 %r1, %t, 1;\nmul.wide.u32 %d3, %r1, 4;\nadd.s64 %d4, %o, %d3;\nld.global.u32 %r2, [%d4];\nst.global.u32 [%m+64], %r2;\nret;"},
+		{name: "global, written after nc", launch: threads(1), kind: Race, at: "st.global", says: "nc", body: "ld.global.nc.u32 %r1, [%o];\nst.global.u32 [%o], %r1;\nret;"},
+		{name: "global, nc after a write", launch: threads(1), kind: Race, at: "ld.global.nc", says: "nc", body: "st.global.u32 [%o], 1;\nld.global.nc.u32 %r1, [%o];\nret;"},
 		{name: "global variable", launch: threads(2), kind: Race, at: "st.global", before: ".global .u32 g;", body: "st.global.u32 [g], %t;\nret;"},
 	}
 	for _, test := range tests {
