@@ -117,7 +117,7 @@ func (c *compiler) setp() {
 	a := c.args(n)
 	x, y := c.in(a[1], t), c.in(a[2], t)
 	if join == "" && a[0].pair == nil {
-		c.emit(op2(c.out(a[0], pred), x, y, predicateOf(name, t, f)))
+		c.emit2(c.out(a[0], pred), x, y, func(a, b uint64) uint64 { return truth(f(a, b)) })
 		return
 	}
 	other := c.constRow(0)
@@ -147,23 +147,6 @@ func (c *compiler) setp() {
 	}})
 }
 
-// predicateOf makes the commonest comparisons fast.
-func predicateOf(name string, t scalar, f func(a, b uint64) bool) fun2 {
-	switch t.name + name {
-	case "s32lt":
-		return func(a, b uint64) uint64 { return truth(int32(a) < int32(b)) }
-	case "s32gt":
-		return func(a, b uint64) uint64 { return truth(int32(a) > int32(b)) }
-	case "s32ge":
-		return func(a, b uint64) uint64 { return truth(int32(a) >= int32(b)) }
-	case "s32eq", "u32eq", "b32eq", "u64eq", "s64eq", "b64eq":
-		return func(a, b uint64) uint64 { return truth(a == b) }
-	case "s32ne", "u32ne", "b32ne", "u64ne", "s64ne", "b64ne":
-		return func(a, b uint64) uint64 { return truth(a != b) }
-	}
-	return func(a, b uint64) uint64 { return truth(f(a, b)) }
-}
-
 // set compiles a comparison to a number: all bits or 1.0 for true.
 func (c *compiler) set() {
 	m := c.mods()
@@ -187,9 +170,9 @@ func (c *compiler) set() {
 	if join != "" {
 		other = c.in(a[3], scalarTable["pred"])
 	}
-	c.emit(op{run: each3(c.out(a[0], to), c.in(a[1], t), c.in(a[2], t), other, func(a, b, o uint64) uint64 {
+	c.emit3(c.out(a[0], to), c.in(a[1], t), c.in(a[2], t), other, func(a, b, o uint64) uint64 {
 		return joined(join, truth(f(a, b)), o) * yes
-	})})
+	})
 }
 
 // testp compiles the test of a number's kind.
@@ -206,7 +189,7 @@ func (c *compiler) testp() {
 		least = 0x1p-1022
 	}
 	a := c.args(2)
-	c.emit(op{run: each1(c.out(a[0], scalarTable["pred"]), c.in(a[1], t), func(a uint64) uint64 {
+	c.emit1(c.out(a[0], scalarTable["pred"]), c.in(a[1], t), func(a uint64) uint64 {
 		x := math.Abs(read(a))
 		finite := x <= math.MaxFloat64
 		switch name {
@@ -222,5 +205,5 @@ func (c *compiler) testp() {
 			return truth(finite && x >= least)
 		}
 		return truth(x > 0 && x < least)
-	})})
+	})
 }

@@ -46,7 +46,7 @@ func (c *compiler) cvt() {
 		narrow := g
 		g = func(a uint64) uint64 { return truncate(uint64(signExtend(narrow(a), to.bits())), have.typ.bits()) }
 	}
-	c.emit(op{run: each1(d, s, g)})
+	c.emit1(d, s, g)
 }
 
 // needs refuses a conversion whose rounding is not given, or not of its kind.
@@ -217,5 +217,5 @@ func (c *compiler) cvtPacked(f floatMods, to, from scalar) {
 	half := func(v uint64) uint64 { return f.result(read(v)) }
 	a := c.args(3)
 	d, x, y := c.out(a[0], to), c.in(a[1], from), c.in(a[2], from)
-	c.emit(op2(d, x, y, func(a, b uint64) uint64 { return half(a)<<16 | half(b) }))
+	c.emit2(d, x, y, func(a, b uint64) uint64 { return half(a)<<16 | half(b) })
 }

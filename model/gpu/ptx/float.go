@@ -106,7 +106,7 @@ func (c *compiler) floatBinary(m *mods) {
 	}
 	a := c.args(3)
 	d, x, y := c.out(a[0], f.t), c.in(a[1], f.t), c.in(a[2], f.t)
-	c.emit(op2(d, x, y, g))
+	c.emit2(d, x, y, g)
 }
 
 // floatOp2 returns a function of two numbers, or nil.
@@ -221,7 +221,7 @@ func (c *compiler) floatMultiplyAdd(m *mods) {
 		g = both3(g)
 	}
 	a := c.args(4)
-	c.emit(op{run: each3(c.out(a[0], f.t), c.in(a[1], f.t), c.in(a[2], f.t), c.in(a[3], f.t), g)})
+	c.emit3(c.out(a[0], f.t), c.in(a[1], f.t), c.in(a[2], f.t), c.in(a[3], f.t), g)
 }
 
 // fma32 multiplies and adds with one rounding. The product is exact in float64; the sum
@@ -247,7 +247,7 @@ func (c *compiler) floatUnary(m *mods) {
 		g = both1(g)
 	}
 	a := c.args(2)
-	c.emit(op{run: each1(c.out(a[0], f.t), c.in(a[1], f.t), g)})
+	c.emit1(c.out(a[0], f.t), c.in(a[1], f.t), g)
 }
 
 // floatOp1 returns a function of a number, or nil.

@@ -323,7 +323,7 @@ func (c *compiler) slct() {
 	default:
 		c.unsupported()
 	}
-	c.emit(op{run: each3(c.out(a[0], t), c.in(a[1], t), c.in(a[2], t), c.in(a[3], by), pick)})
+	c.emit3(c.out(a[0], t), c.in(a[1], t), c.in(a[2], t), c.in(a[3], by), pick)
 }
 
 // cvta compiles the conversion of an address to a generic one or back.
@@ -347,7 +347,7 @@ func (c *compiler) cvta() {
 		window = -window
 	}
 	s := c.in(a[1], t)
-	c.emit(op{run: each1(c.out(a[0], t), s, func(a uint64) uint64 { return a + window })})
+	c.emit1(c.out(a[0], t), s, func(a uint64) uint64 { return a + window })
 }
 
 func (c *compiler) isspacep() {
@@ -359,7 +359,7 @@ func (c *compiler) isspacep() {
 	}
 	a := c.args(2)
 	s := c.in(a[1], scalarTable["u64"])
-	c.emit(op{run: each1(c.out(a[0], scalarTable["pred"]), s, func(a uint64) uint64 {
+	c.emit1(c.out(a[0], scalarTable["pred"]), s, func(a uint64) uint64 {
 		is := global
 		switch a >> 40 << 40 {
 		case sharedWindow:
@@ -368,7 +368,7 @@ func (c *compiler) isspacep() {
 			is = local
 		}
 		return truth(is == of)
-	})})
+	})
 }
 
 func truth(b bool) uint64 {

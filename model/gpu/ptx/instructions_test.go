@@ -1,9 +1,11 @@
 package ptx
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -378,6 +380,68 @@ func TestConversions(t *testing.T) {
 	for _, test := range tests {
 		if got := execute(t, test.op, test.shape, "", test.in...); got != test.want {
 			t.Errorf("%s %x: %#x, want %#x", test.op, test.in, got, test.want)
+		}
+	}
+}
+
+// TestHot compares the instructions that have loops of their own with what a warp that
+// is not whole executes.
+func TestHot(t *testing.T) {
+	names := []struct{ name, shape string }{
+		{"cvt.s64.s32", "dr"}, {"cvt.u64.u32", "dr"}, {"cvt.u32.u64", "rd"}, {"cvt.rn.f32.s32", "fr"}, {"cvt.rn.f32.u32", "fr"},
+		{"add.s32", "rrr"}, {"sub.u32", "rrr"}, {"add.s64", "ddd"}, {"mul.lo.s32", "rrr"}, {"mul.lo.u64", "ddd"},
+		{"mul.wide.s32", "drr"}, {"mul.wide.u32", "drr"}, {"mul.hi.u32", "rrr"},
+		{"and.b32", "rrr"}, {"or.b64", "ddd"}, {"xor.b32", "rrr"}, {"shl.b32", "rrr"}, {"shl.b64", "ddr"}, {"shr.u32", "rrr"}, {"shr.u64", "ddr"},
+		{"add.rn.f32", "fff"}, {"sub.f32", "fff"}, {"mul.rn.f32", "fff"}, {"cvt.rn.bf16x2.f32", "rff"},
+		{"setp.lt.s32", "prr"}, {"setp.gt.s32", "prr"}, {"setp.ge.s32", "prr"}, {"setp.eq.u32", "prr"}, {"setp.ne.s64", "pdd"},
+		{"setp.ge.s64", "pdd"}, {"setp.lt.u64", "pdd"}, {"setp.lt.f32", "pff"}, {"setp.gt.f32", "pff"},
+		{"mad.lo.s32", "rrrr"}, {"fma.rn.f32", "ffff"},
+	}
+	rng := rand.New(rand.NewPCG(9, 10))
+	for _, test := range names {
+		if hot1(test.name) == nil && hot2(test.name) == nil && hot3(test.name) == nil {
+			t.Errorf("%s has no loop", test.name)
+		}
+		src := instructionSource(test.name, test.shape, "")
+		// Each thread has its own operands, and its own place for the result.
+		src = strings.Replace(src, "ld.param.u64 %to, [out];", `ld.param.u64 %to, [out];
+.reg .b32 %tid32;
+.reg .b64 %at, %base;
+mov.u32 %tid32, %tid.x;
+mul.wide.u32 %at, %tid32, 8;
+add.s64 %to, %to, %at;`, 1)
+		for i := range test.shape[1:] {
+			kind := operandTypes[test.shape[i+1]]
+			src = strings.Replace(src, fmt.Sprintf("ld.param.%s %%x%d, [in%d];", kind, i, i),
+				fmt.Sprintf("ld.param.u64 %%base, [in%d];\nadd.s64 %%base, %%base, %%at;\nld.global.%s %%x%d, [%%base];", i, kind, i), 1)
+		}
+		e := entry(t, parse(t, src), "one")
+		for range 20 {
+			var a arena
+			at, whole := a.alloc(256)
+			args := []uint64{at}
+			for i := range test.shape[1:] {
+				in, b := a.alloc(256)
+				args = append(args, in)
+				for k := range 32 {
+					v := uint64(numbersFor(rng)) | rng.Uint64()<<32
+					if strings.HasPrefix(test.name, "sh") && i == 1 {
+						v = uint64(rng.IntN(70))
+					}
+					binary.LittleEndian.PutUint64(b[8*k:], v)
+				}
+			}
+			if err := e.Run(&a, Launch{Threads: [3]int{32}}, args); err != nil {
+				t.Fatal(err)
+			}
+			part, b := a.alloc(256)
+			args[0] = part
+			if err := e.Run(&a, Launch{Threads: [3]int{31}}, args); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(whole[:31*8], b[:31*8]) {
+				t.Fatalf("%s: a whole warp gives %x, a part %x", test.name, whole, b)
+			}
 		}
 	}
 }

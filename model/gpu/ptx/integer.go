@@ -33,7 +33,7 @@ func (c *compiler) binary() {
 	t := m.one()
 	a := c.args(3)
 	if op == "shl" || op == "shr" {
-		c.emit(op2(c.out(a[0], t), c.in(a[1], t), c.in(a[2], scalarTable["u32"]), shift(op, t)))
+		c.emit2(c.out(a[0], t), c.in(a[1], t), c.in(a[2], scalarTable["u32"]), shift(op, t))
 		return
 	}
 	logic := op == "and" || op == "or" || op == "xor"
@@ -48,10 +48,24 @@ func (c *compiler) binary() {
 	if f == nil {
 		c.unsupported()
 	}
-	c.emit(op2(c.out(a[0], to), c.in(a[1], t), c.in(a[2], t), f))
+	c.emit2(c.out(a[0], to), c.in(a[1], t), c.in(a[2], t), f)
 }
 
-func op2(d, a, b int, f fun2) op { return op{run: each2(d, a, b, f)} }
+// emit1, emit2 and emit3 add ops that compute each thread's result from its operands.
+func (c *compiler) emit1(d, a int, f fun1) {
+	c.emit(op{run: each1(d, a, f)})
+	c.hasten(d, a)
+}
+
+func (c *compiler) emit2(d, a, b int, f fun2) {
+	c.emit(op{run: each2(d, a, b, f)})
+	c.hasten(d, a, b)
+}
+
+func (c *compiler) emit3(d, a, b, e int, f fun3) {
+	c.emit(op{run: each3(d, a, b, e, f)})
+	c.hasten(d, a, b, e)
+}
 
 // wide returns the type of twice the bits.
 func (c *compiler) wide(t scalar) scalar {
@@ -171,9 +185,9 @@ func (c *compiler) saturating(t scalar) {
 	if c.st.op == "sub" {
 		sign = -1
 	}
-	c.emit(op2(c.out(a[0], t), c.in(a[1], t), c.in(a[2], t), func(a, b uint64) uint64 {
+	c.emit2(c.out(a[0], t), c.in(a[1], t), c.in(a[2], t), func(a, b uint64) uint64 {
 		return uint64(uint32(min(max(int64(int32(a))+sign*int64(int32(b)), -1<<31), 1<<31-1)))
-	}))
+	})
 }
 
 // shift returns shl or shr, which shift everything out when the count is large.
@@ -209,10 +223,10 @@ func (c *compiler) multiplyAdd() {
 	mul, add := integer2("mul"+how, t), integer2("add", to)
 	d, x, y, z := c.out(a[0], to), c.in(a[1], t), c.in(a[2], t), c.in(a[3], to)
 	if to.bytes == 4 && how == "lo" {
-		c.emit(op{run: each3(d, x, y, z, func(a, b, c uint64) uint64 { return uint64(uint32(a)*uint32(b) + uint32(c)) })})
+		c.emit3(d, x, y, z, func(a, b, c uint64) uint64 { return uint64(uint32(a)*uint32(b) + uint32(c)) })
 		return
 	}
-	c.emit(op{run: each3(d, x, y, z, func(a, b, c uint64) uint64 { return add(mul(a, b), c) })})
+	c.emit3(d, x, y, z, func(a, b, c uint64) uint64 { return add(mul(a, b), c) })
 }
 
 // unary compiles the arithmetic of one operand.
@@ -234,7 +248,7 @@ func (c *compiler) unary() {
 	case "popc", "clz", "bfind":
 		to = scalarTable["u32"]
 	}
-	c.emit(op{run: each1(c.out(a[0], to), c.in(a[1], t), f)})
+	c.emit1(c.out(a[0], to), c.in(a[1], t), f)
 }
 
 // integer1 returns a function of one operand, or nil.
@@ -298,7 +312,7 @@ func (c *compiler) bitwise() {
 	case "sad":
 		t := m.one()
 		a := c.args(4)
-		c.emit(op{run: each3(c.out(a[0], t), c.in(a[1], t), c.in(a[2], t), c.in(a[3], t), sad(t))})
+		c.emit3(c.out(a[0], t), c.in(a[1], t), c.in(a[2], t), c.in(a[3], t), sad(t))
 	case "lop3":
 		t := m.one()
 		a := c.args(5)
@@ -306,9 +320,9 @@ func (c *compiler) bitwise() {
 			c.unsupported()
 		}
 		table := a[4].bits
-		c.emit(op{run: each3(c.out(a[0], t), c.in(a[1], t), c.in(a[2], t), c.in(a[3], t), func(a, b, c uint64) uint64 {
+		c.emit3(c.out(a[0], t), c.in(a[1], t), c.in(a[2], t), c.in(a[3], t), func(a, b, c uint64) uint64 {
 			return lop3(uint32(a), uint32(b), uint32(c), table)
-		})})
+		})
 	case "prmt":
 		mode := m.oneOf("f4e", "b4e", "rc8", "ecl", "ecr", "rc16")
 		t := m.one()
@@ -316,16 +330,16 @@ func (c *compiler) bitwise() {
 		if mode != "" || t.bytes != 4 {
 			c.unsupported()
 		}
-		c.emit(op{run: each3(c.out(a[0], t), c.in(a[1], t), c.in(a[2], t), c.in(a[3], t), prmt)})
+		c.emit3(c.out(a[0], t), c.in(a[1], t), c.in(a[2], t), c.in(a[3], t), prmt)
 	case "shf":
 		left, wrap := m.oneOf("l", "r") == "l", m.oneOf("wrap", "clamp") == "wrap"
 		t := m.one()
 		a := c.args(4)
-		c.emit(op{run: each3(c.out(a[0], t), c.in(a[1], t), c.in(a[2], t), c.in(a[3], u32), funnel(left, wrap))})
+		c.emit3(c.out(a[0], t), c.in(a[1], t), c.in(a[2], t), c.in(a[3], u32), funnel(left, wrap))
 	case "bfe":
 		t := m.one()
 		a := c.args(4)
-		c.emit(op{run: each3(c.out(a[0], t), c.in(a[1], t), c.in(a[2], u32), c.in(a[3], u32), bfe(t))})
+		c.emit3(c.out(a[0], t), c.in(a[1], t), c.in(a[2], u32), c.in(a[3], u32), bfe(t))
 	case "bfi":
 		t := m.one()
 		a := c.args(5)

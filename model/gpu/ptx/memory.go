@@ -1,6 +1,7 @@
 package ptx
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -298,9 +299,39 @@ func loadOne(b []byte, unit, extend int) uint64 {
 	return v
 }
 
+// loadRow reads a value for each thread of a warp, so many bytes apart.
 func loadRow(r *row, b []byte, stride, unit, extend int) {
-	for i := range r {
-		r[i] = loadOne(b[i*stride:], unit, extend)
+	switch {
+	case unit == 4 && extend == 0:
+		for i := range r {
+			r[i] = uint64(binary.LittleEndian.Uint32(b[i*stride:]))
+		}
+	case unit == 2 && extend == 0:
+		for i := range r {
+			r[i] = uint64(binary.LittleEndian.Uint16(b[i*stride:]))
+		}
+	default:
+		for i := range r {
+			r[i] = loadOne(b[i*stride:], unit, extend)
+		}
+	}
+}
+
+// storeRow is loadRow's opposite.
+func storeRow(r *row, b []byte, stride, unit int) {
+	switch unit {
+	case 4:
+		for i := range r {
+			binary.LittleEndian.PutUint32(b[i*stride:], uint32(r[i]))
+		}
+	case 2:
+		for i := range r {
+			binary.LittleEndian.PutUint16(b[i*stride:], uint16(r[i]))
+		}
+	default:
+		for i := range r {
+			putWord(b[i*stride:][:unit], r[i])
+		}
 	}
 }
 
@@ -406,9 +437,7 @@ func (c *compiler) store() {
 		addr := &w.rows[to.row]
 		if all := w.together(&a, in, addr[0]+to.off, addr); all != nil {
 			for k, s := range s {
-				for i := range addr {
-					storeOne(all[i*a.bytes+k*unit:], unit, w.rows[s][i])
-				}
+				storeRow(&w.rows[s], all[k*unit:], a.bytes, unit)
 			}
 			return nil
 		}
@@ -447,15 +476,11 @@ func (w *warp) storeHollow(a *access, to address, s []int, unit int, m uint32) *
 }
 
 func storeOne(b []byte, unit int, v uint64) {
-	switch unit {
-	case 4:
-		_ = b[3]
-		b[0], b[1], b[2], b[3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
-	case 1:
-		b[0] = byte(v)
-	default:
-		putWord(b[:unit], v)
+	if unit == 4 {
+		binary.LittleEndian.PutUint32(b, uint32(v))
+		return
 	}
+	putWord(b[:unit], v)
 }
 
 // need refuses a row of which threads have no value.
