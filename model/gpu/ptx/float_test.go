@@ -41,6 +41,7 @@ func numbersFor(rng *rand.Rand) uint32 {
 
 func TestFMA32(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
+	loop := hot3("fma.rn.f32")
 	for range 100000 {
 		x, y, z := numbersFor(rng), numbersFor(rng), numbersFor(rng)
 		if rng.IntN(3) == 0 {
@@ -50,6 +51,10 @@ func TestFMA32(t *testing.T) {
 		}
 		a, b, c := math.Float32frombits(x), math.Float32frombits(y), math.Float32frombits(z)
 		got := fma32(uint64(x), uint64(y), uint64(z))
+		d, p, q, r := row{}, row{7: uint64(x)}, row{7: uint64(y)}, row{7: uint64(z)}
+		if loop(&d, &p, &q, &r); d[7] != got {
+			t.Fatalf("%v * %v + %v: the loop gives %#x, not %#x", a, b, c, d[7], got)
+		}
 		if s := float64(a)*float64(b) + float64(c); s != s || math.IsInf(float64(a), 0) || math.IsInf(float64(b), 0) || math.IsInf(float64(c), 0) {
 			if want := bits32(float32(s)); got != want {
 				t.Fatalf("%v * %v + %v: %#x, want %#x", a, b, c, got, want)

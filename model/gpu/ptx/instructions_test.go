@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -380,6 +381,28 @@ func TestConversions(t *testing.T) {
 	for _, test := range tests {
 		if got := execute(t, test.op, test.shape, "", test.in...); got != test.want {
 			t.Errorf("%s %x: %#x, want %#x", test.op, test.in, got, test.want)
+		}
+	}
+}
+
+// TestLoads reads numbers that are narrower than their registers.
+func TestLoads(t *testing.T) {
+	for _, space := range []string{"global", "shared"} {
+		load := func(op, d string) string { return strings.ReplaceAll(op, "SPACE", space) + " " + d + ", [%d1];\n" }
+		src := module(".shared .b32 a;", `mov.u64 %d1, %i;
+st.global.b32 [%i], 0x8182f3f4;
+`+map[string]string{"global": "", "shared": "mov.u64 %d1, a;\nst.shared.b32 [a], 0x8182f3f4;\n"}[space]+
+			load("ld.SPACE.s8", "%r1")+load("ld.SPACE.u8", "%r2")+load("ld.SPACE.s16", "%r3")+load("ld.SPACE.u16", "%r4")+
+			load("ld.SPACE.s8", "%h1")+load("ld.SPACE.s32", "%d2")+load("ld.SPACE.v2.s16", "{%r6, %r7}")+`cvt.u32.u16 %r5, %h1;
+shr.u64 %d2, %d2, 32;
+cvt.u32.u64 %r8, %d2;
+st.global.v4.u32 [%o], {%r1, %r2, %r3, %r4};
+st.global.v4.u32 [%o+16], {%r5, %r6, %r7, %r8};
+ret;`)
+		want := []uint32{0xfffffff4, 0xf4, 0xfffff3f4, 0xf3f4, 0xfff4, 0xfffff3f4, 0xffff8182, 0xffffffff}
+		out, f := runBody(t, src, Launch{}, 0)
+		if f != nil || !slices.Equal(out[:8], want) {
+			t.Errorf("%s: %x, want %x: %v", space, out[:8], want, f)
 		}
 	}
 }

@@ -100,6 +100,8 @@ func TestFaults(t *testing.T) {
 			body: ".local .align 4 .b8 a[4], c[4];\nst.local.u16 [a], 7;\nld.local.u16 %h1, [a];\nld.local.u16 %h2, [a+2];\nst.local.v2.u16 [c], {%h1, %h2};\nld.local.u16 %h3, [c];\nst.global.u16 [%o], %h3;\nld.local.u16 %h4, [c+2];\nst.global.u16 [%o+2], %h4;\nret;"},
 		{name: "shared memory copied", launch: threads(1), kind: Uninitialised, at: "st.global.u16 [%o+2]",
 			body: ".shared .align 4 .b8 a[4];\nst.shared.v2.u16 [a], {0, %h1};\nld.shared.u16 %h3, [a];\nst.global.u16 [%o], %h3;\nld.shared.u16 %h4, [a+2];\nst.global.u16 [%o+2], %h4;\nret;"},
+		{name: "local memory of the block before", launch: blocks(2), kind: Uninitialised, at: "st.global",
+			body: ".local .b32 a;\nsetp.eq.u32 %p1, %b, 0;\n@%p1 st.local.u32 [a], 1;\nld.local.u32 %r1, [a];\n@!%p1 st.global.u32 [%m], %r1;\nret;"},
 		{name: "null", launch: threads(1), kind: OutOfBounds, at: "ld.global", body: "ld.global.u32 %r1, [0];\nret;"},
 		{name: "shared null", launch: threads(1), kind: OutOfBounds, at: "ld.shared", body: "ld.shared.u32 %r1, [0];\nret;"},
 		{name: "past a shared variable", launch: threads(1), kind: OutOfBounds, at: "st.shared", says: "a is 0x400 to 0x408",
@@ -110,6 +112,8 @@ func TestFaults(t *testing.T) {
 		{name: "past a variable", launch: threads(1), kind: OutOfBounds, at: "ld.const", before: ".const .u32 c[2] = {1, 2};", body: "ld.const.u32 %r1, [c+8];\nret;"},
 		{name: "constant written", launch: threads(1), kind: OutOfBounds, at: "st.u32", before: ".const .u32 c[2] = {1, 2};",
 			body: "mov.u64 %d1, c;\ncvta.const.u64 %d1, %d1;\nst.u32 [%d1], 1;\nret;"},
+		{name: "half past a shared variable", launch: threads(1), kind: OutOfBounds, at: "ld.shared", body: ".shared .align 8 .b8 a[12];\nld.shared.u64 %d1, [a+8];\nret;"},
+		{name: "all misaligned", launch: threads(32), kind: Misaligned, at: "st.global", body: "st.global.u32 [%m+2], %t;\nret;"},
 		{name: "vector misaligned", launch: threads(1), kind: Misaligned, at: "ld.global.v2", body: "ld.global.v2.u32 {%r1, %r2}, [%o+4];\nret;"},
 		{name: "shared misaligned", launch: threads(1), kind: Misaligned, at: "ld.shared", body: ".shared .align 8 .b8 a[8];\nld.shared.u32 %r1, [a+2];\nret;"},
 		{name: "generic shared, past", launch: threads(1), kind: OutOfBounds, at: "st.u32",
@@ -137,6 +141,8 @@ func TestFaults(t *testing.T) {
 			body: strings.Replace(warpExchange("bar.warp.sync -1;"), "xor.b32 %r1, %t, 1", "xor.b32 %r1, %t, 32", 1)},
 		{name: "shared, read by many and written", launch: threads(64), kind: Race, at: "st.shared.u32 [a], 2",
 			body: ".shared .u32 a;\nsetp.eq.u32 %p1, %t, 0;\n@%p1 st.shared.u32 [a], 1;\nbar.sync 0;\nld.shared.u32 %r1, [a];\nsetp.eq.u32 %p2, %r1, 3;\n@%p1 st.shared.u32 [a], 2;\nret;"},
+		{name: "shared, read by two warps and written in order with one", launch: threads(64), kind: Race, at: "",
+			body: ".shared .u32 a;\nsetp.eq.u32 %p1, %t, 0;\n@%p1 st.shared.u32 [a], 1;\nbar.sync 0;\nld.shared.u32 %r1, [a];\nbar.warp.sync -1;\nsetp.eq.u32 %p2, %t, 32;\n@%p2 st.shared.u32 [a], 2;\nret;"},
 		{name: "shared, NoRaces", launch: Launch{Threads: [3]int{33}, NoRaces: true},
 			body: ".shared .u32 a;\nst.shared.u32 [a], 1;\nret;"},
 
@@ -247,6 +253,30 @@ ret;`), Launch{Threads: [3]int{64}})
 		t.Errorf("arrive: %d, %v", out[32+5], f)
 	}
 
+	// The same barrier twice.
+	out, f = runBody(t, module("", `.shared .b32 a, c;
+setp.ge.u32 %p1, %t, 32;
+setp.eq.u32 %p2, %t, 0;
+@%p1 bra USE;
+@%p2 st.shared.u32 [a], 5;
+bar.arrive 1, 64;
+bar.sync 2, 64;
+@%p2 st.shared.u32 [c], 7;
+bar.arrive 1, 64;
+ret;
+USE:
+bar.sync 1, 64;
+ld.shared.u32 %r5, [a];
+st.global.u32 [%m], %r5;
+bar.arrive 2, 64;
+bar.sync 1, 64;
+ld.shared.u32 %r5, [c];
+st.global.u32 [%m+128], %r5;
+ret;`), Launch{Threads: [3]int{64}})
+	if f != nil || out[32] != 5 || out[64] != 7 {
+		t.Errorf("arrive twice: %d, %d, %v", out[32], out[64], f)
+	}
+
 	out, f = runBody(t, module("", `setp.lt.u32 %p1, %t, 10;
 bar.red.popc.u32 %r1, 0, %p1;
 bar.red.and.pred %p2, 0, %p1;
@@ -306,6 +336,18 @@ ret;`, mode, by, c)), Launch{Threads: [3]int{32}})
 				}
 			}
 		}
+	}
+}
+
+// TestShuffleClamp shuffles from beyond the last thread that may be read.
+func TestShuffleClamp(t *testing.T) {
+	out, f := runBody(t, module("", `mov.u32 %r1, %t;
+shfl.sync.idx.b32 %r2|%p1, %r1, 20, 15, -1;
+selp.u32 %r2, 100, %r2, %p1;
+st.global.u32 [%m], %r2;
+ret;`), Launch{Threads: [3]int{32}})
+	if f != nil || out[3] != 3 || out[20] != 20 {
+		t.Errorf("%v: %v", out[:32], f)
 	}
 }
 
