@@ -61,7 +61,7 @@ func (k *Set) Keep(s device.Stream, g, keep device.Ptr, count int) error {
 // sums would.
 const (
 	backwardBlocks = 512
-	backwardRows   = 16 // a thread, at least
+	backwardRows   = 8 // a thread, at least
 )
 
 // backwardGrid returns the blocks along the rows.

@@ -66,7 +66,7 @@ func (entriesOf) Unload() error { return nil }
 
 func (g *gpu) Launch(k device.Kernel, grid device.Grid, args []uint64) error {
 	g.seed++
-	return k.(*ptx.Entry).Run(g, ptx.Launch{Blocks: grid.Blocks, Threads: grid.Threads, Shared: grid.Shared, Seed: g.seed}, args)
+	return k.(*ptx.Entry).Run(g, ptx.Launch{Blocks: grid.Blocks, Threads: grid.Threads, Shared: grid.Shared, Seed: g.seed, NoRaces: testing.Short()}, args)
 }
 
 // Bytes is the memory as the interpreter sees it.
@@ -204,5 +204,10 @@ func compare[W float32 | float64](g *gpu, what string, t Type, got []float32, wa
 	}
 }
 
-// types are those that every kernel is tested with.
-func types() []Type { return []Type{Float32, BFloat16} }
+// types are those that every kernel is tested with. In short, the one with more to it.
+func types() []Type {
+	if testing.Short() {
+		return []Type{BFloat16}
+	}
+	return []Type{Float32, BFloat16}
+}

@@ -1,7 +1,12 @@
 package kernels
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,6 +27,27 @@ func TestEntries(t *testing.T) {
 	slices.Sort(want)
 	if !slices.Equal(have, want) {
 		t.Errorf("kernels.ptx has\n%v\nwant\n%v", have, want)
+	}
+}
+
+// TestSources makes sure that the PTX is of the sources beside it, where there is no
+// compiler to make it anew.
+func TestSources(t *testing.T) {
+	sources, err := filepath.Glob("*.cu*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(sources)
+	h := sha256.New()
+	for _, s := range sources {
+		text, err := os.ReadFile(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Write(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")))
+	}
+	if sum := hex.EncodeToString(h.Sum(nil)); !strings.Contains(embeddedPTX, sum) {
+		t.Errorf("the sources have changed: run go generate (it needs clang-16)")
 	}
 }
 
