@@ -210,3 +210,48 @@ func TestImpossible(t *testing.T) {
 		t.Errorf("%d launches", d.launches)
 	}
 }
+
+// TestFar has rows and images lie so far from each other that their distance is more than
+// 32 bits hold. Only what the kernels may touch is there: other addresses fail.
+func TestFar(t *testing.T) {
+	const (
+		units = 1 << 27 // of 16 bytes: rows of 2 GiB
+		side  = 1 << 14 // 2^28 positions: images of 4 GiB
+		row   = 16 * units
+		image = 16 * side * side
+		x, y  = device.Ptr(1 << 40), device.Ptr(1 << 42)
+		z     = device.Ptr(1 << 44)
+	)
+	near := device.Args(nil).Ptr(x, y, z)
+	rows := device.Grid{Threads: [3]int{1, 4}}
+	images := device.Grid{Blocks: [3]int{1, 1, 4}}
+	own := divisor(1)
+	for _, c := range []struct {
+		kernel string
+		grid   device.Grid
+		args   device.Args
+		step   map[device.Ptr]int // from a row or an image to the next, in bytes
+	}{
+		{"bias_ReLU_bf16v", rows, near[:1:1].Ptr(1<<20).Int(4, units), map[device.Ptr]int{x: row}},
+		{"bias_ReLU_f32v", rows, near[:1:1].Ptr(1<<20).Int(4, units), map[device.Ptr]int{x: row}},
+		{"backward_ReLU_bf16v", rows, near[:3:3].Ptr(0).Int(4, units), map[device.Ptr]int{x: row, y: row, z: row}},
+		{"lrn_forward_bf16v", rows, near[:2:2].Int(4, units).Word(own...).Float(1, 1), map[device.Ptr]int{x: row, y: row}},
+		{"lrn_backward_bf16v", rows, near[:3:3].Int(4, units).Word(own...).Float(1, 1, 1).Int(1), map[device.Ptr]int{x: row, y: row, z: row}},
+		{"pool_forward3_bf16v", images, device.Args(nil).Ptr(x, 0, y).Int(1, side*side, 1, 1, 1, 3, side*side), map[device.Ptr]int{x: 16, y: image}},
+		{"pool_forward_f32v", images, device.Args(nil).Ptr(x, 0, y).Int(1, side*side, 1, 1, 1, 1, 1), map[device.Ptr]int{x: 16, y: image}},
+		{"pool_backward_f32v", images, near[:3:3].Int(1, side*side, 1, side*side, 1, 1).Word(own...), map[device.Ptr]int{x: image, y: image, z: image / 4}},
+		{"pool_backward3_bf16v", images, near[:3:3].Int(1, side*side, 1, side*side, 1), map[device.Ptr]int{x: image, y: image, z: image / 2}},
+	} {
+		g := newGPU(t)
+		g.bytes(1<<10, 0) // biases
+		for _, base := range []device.Ptr{x, y, z} {
+			for i := range 4 * min(c.step[base], 1) {
+				// Three positions each, and no more.
+				g.arrays = append(g.arrays, array{uint64(base.Add(i * c.step[base])), make([]byte, min(c.step[base], 48))})
+			}
+		}
+		if err := g.set.launch(g, c.kernel, c.grid, c.args); err != nil {
+			t.Error(err)
+		}
+	}
+}
