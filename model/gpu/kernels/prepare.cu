@@ -35,41 +35,37 @@ template <class S> struct Image {
   float red, green, blue;
 };
 
-template <class S, int C>
-DEVICE float value(const Image<S> &m, const Picture &p, int c, int y, int x) {
-  float v = number(m.source[(c * p.height + y) * p.width + x]);
-  if constexpr (!Stored<S>::value) return v;
-  float shift = c == 0 ? m.red : c == 1 ? m.green : c == 2 ? m.blue : 0;
-  return (v - m.sub[(c * p.subHeight + y) * p.subWidth + x * m.step]) + shift;
-}
-
-// fill writes a tile's values to shared memory. Threads stand along the columns of the
-// picture, which lie side by side where they are read from; y counts the rows of a block.
+// fill writes a tile's values to shared memory, C channels at a time. Threads stand along
+// the columns of the picture, which lie side by side where they are read from; y counts the
+// rows of a block. Beyond the picture a thread reads its first value, and takes 0 in its
+// place.
 template <class S, class T, int C>
 DEVICE void fill(T *staged, const Image<S> &m, const Picture &p, const Blocks &b, Divisor side,
                  int first, int count) {
-  const int ahead = C ? 2 : 1, planes = C ? C : 1;
+  const bool stored = Stored<S>::value;
   int block = (int)side.by;
   for (int dy = threadY; dy < block; dy += threadsY) {
     int y = blockY * block + dy - b.pad;
     bool inY = y >= 0 && y < p.height;
-    for (int from = threadX; from < count * block; from += ahead * threadsX) {
-      for (int c = 0; c < (C ? 1 : p.channels); c++) {
-        float v[ahead][planes];
+    for (int column = threadX; column < count * block; column += threadsX) {
+      int x = first * block + column - b.pad;
+      bool in = inY && x >= 0 && x < p.width;
+      int at = in ? y * p.width + x : 0, subAt = in ? y * p.subWidth + x * m.step : 0;
+      int bx = side.divide(column), dx = column - bx * block;
+      T *to = staged + bx * b.channels + (dy * block + dx) * p.channels;
+      for (int c = 0; c < p.channels; c += C) {
+        S v[C];
+        float sub[C];
 #pragma unroll
-        for (int j = 0; j < ahead; j++) {
-          int x = first * block + from + j * threadsX - b.pad;
-          bool in = inY && x >= 0 && x < p.width;
-#pragma unroll
-          for (int i = 0; i < planes; i++) v[j][i] = in ? value<S, C>(m, p, c + i, y, x) : 0;
+        for (int i = 0; i < C; i++) {
+          v[i] = m.source[at + (c + i) * p.height * p.width];
+          if (stored) sub[i] = m.sub[subAt + (c + i) * p.subHeight * p.subWidth];
         }
 #pragma unroll
-        for (int j = 0; j < ahead; j++) {
-          int at = from + j * threadsX, bx = side.divide(at), dx = at - bx * block;
-          if (at >= count * block) break;
-          T *to = staged + bx * b.channels + (dy * block + dx) * p.channels + c;
-#pragma unroll
-          for (int i = 0; i < planes; i++) round(to + i, v[j][i]);
+        for (int i = 0; i < C; i++) {
+          float r = number(v[i]);
+          if (stored) r = (r - sub[i]) + (c + i == 0 ? m.red : c + i == 1 ? m.green : c + i == 2 ? m.blue : 0);
+          round(to + c + i, in ? r : 0);
         }
       }
     }
@@ -97,7 +93,7 @@ DEVICE void prepare(const Control *control, T *dst, const float *sub, const Pict
   if (p.channels == 3)
     fill<S, T, 3>(staged, m, p, b, side, first, count);
   else
-    fill<S, T, 0>(staged, m, p, b, side, first, count);
+    fill<S, T, 1>(staged, m, p, b, side, first, count);
   int me = threadY * threadsX + threadX, all = threadsX * threadsY;
   int used = block * block * p.channels;
   for (int bx = me; bx < count; bx += all)
