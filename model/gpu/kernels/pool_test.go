@@ -53,6 +53,7 @@ func TestMaxPool(t *testing.T) {
 		{Map{1, 5, 6, 8}, 3, 4, 3, 1, 0},
 		{Map{1, 7, 7, 8}, 2, 2, 3, 3, 0}, // some in no window
 		{Map{1, 9, 9, 8}, 2, 2, 7, 2, 0}, // many windows each
+		{Map{1, 13, 14, 8}, 1, 2, 12, 2, 0}, // places above 127
 		{Map{2, 7, 7, 8}, 3, 3, 3, 2, 1},
 		{Map{2, 7, 7, 5}, 3, 3, 3, 2, 0},
 		{Map{1, 3, 3, 3}, 1, 1, 5, 2, 0}, // larger than the map
@@ -73,15 +74,15 @@ func TestMaxPool(t *testing.T) {
 					x[i] = nan
 				}
 			}
-			testMaxPool(g, fmt.Sprint(typ, p), typ, x, dy, in, out, p.kernel, p.stride, p.off)
+			testMaxPool(g, fmt.Sprint(typ, p), typ, x, dy, in, out, p.kernel, p.stride, p.off, number%4/3)
 		}
 	}
 }
 
-func testMaxPool(g *gpu, what string, typ Type, x, dy []float32, in, out Map, kernel, stride, off int) {
+func testMaxPool(g *gpu, what string, typ Type, x, dy []float32, in, out Map, kernel, stride, off, indexOff int) {
 	g.t.Helper()
 	wantY, wantDX, wantIndex := maxPool(x, dy, in, out, kernel, stride)
-	src, index := g.values(typ, x, off), g.bytes(len(dy), 0)
+	src, index := g.values(typ, x, off), g.bytes(len(dy), indexOff)
 	for _, index := range []device.Ptr{0, index} {
 		y := g.room(typ, len(dy), off)
 		g.do(g.set.MaxPoolForward(g, typ, y, index, src, in, out, kernel, stride))
