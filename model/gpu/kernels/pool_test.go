@@ -51,8 +51,8 @@ func TestMaxPool(t *testing.T) {
 		{Map{2, 6, 6, 8}, 3, 3, 2, 2, 0},
 		{Map{1, 5, 5, 8}, 3, 3, 2, 2, 0}, // hang over
 		{Map{1, 5, 6, 8}, 3, 4, 3, 1, 0},
-		{Map{1, 7, 7, 8}, 2, 2, 3, 3, 0}, // some in no window
-		{Map{1, 9, 9, 8}, 2, 2, 7, 2, 0}, // many windows each
+		{Map{1, 7, 7, 8}, 2, 2, 3, 3, 0},    // some in no window
+		{Map{1, 9, 9, 8}, 2, 2, 7, 2, 0},    // many windows each
 		{Map{1, 13, 14, 8}, 1, 2, 12, 2, 0}, // places above 127
 		{Map{2, 7, 7, 8}, 3, 3, 3, 2, 1},
 		{Map{2, 7, 7, 5}, 3, 3, 3, 2, 0},
