@@ -101,19 +101,19 @@ func hot2(name string) func(d, a, b *row) {
 
 func hotBits(name string) func(d, a, b *row) {
 	switch name {
-	case "and.b32", "and.b64", "and.pred":
+	case "and.b32", "and.b64":
 		return func(d, a, b *row) {
 			for i := range d {
 				d[i] = a[i] & b[i]
 			}
 		}
-	case "or.b32", "or.b64", "or.pred":
+	case "or.b32", "or.b64":
 		return func(d, a, b *row) {
 			for i := range d {
 				d[i] = a[i] | b[i]
 			}
 		}
-	case "xor.b32", "xor.b64", "xor.pred":
+	case "xor.b32", "xor.b64":
 		return func(d, a, b *row) {
 			for i := range d {
 				d[i] = a[i] ^ b[i]

@@ -48,7 +48,41 @@ func (c *compiler) binary() {
 	if f == nil {
 		c.unsupported()
 	}
-	c.emit2(c.out(a[0], to), c.in(a[1], t), c.in(a[2], t), f)
+	d, x, y := c.out(a[0], to), c.in(a[1], t), c.in(a[2], t)
+	if t.class == predicate && op != "xor" {
+		c.emit(logicOp(d, x, y, op == "or"))
+		return
+	}
+	c.emit2(d, x, y, f)
+}
+
+// logicOp is and or or of predicates, whose result may be known when only one of them
+// is: compilers make a && b so, where b has a value only if a holds.
+func logicOp(d, x, y int, or bool) op {
+	return op{run: func(w *warp, m uint32) *trouble {
+		dr, xr, yr := &w.rows[d], &w.rows[x], &w.rows[y]
+		xs, ys := uint32(0), uint32(0)
+		for i := range dr {
+			xs |= uint32(xr[i]&1) << i
+			ys |= uint32(yr[i]&1) << i
+		}
+		r, sure := xs&ys, w.init[x]&^xs|w.init[y]&^ys
+		if or {
+			r, sure = xs|ys, w.init[x]&xs|w.init[y]&ys
+		}
+		in := w.init[x]&w.init[y] | sure
+		if or {
+			r |= sure
+		} else {
+			r &^= sure
+		}
+		for n := m; n != 0; n &= n - 1 {
+			i := bits.TrailingZeros32(n) & (warpSize - 1)
+			dr[i] = uint64(r >> i & 1)
+		}
+		w.init[d] = w.init[d]&^m | in&m
+		return nil
+	}}
 }
 
 // emit1, emit2 and emit3 add ops that compute each thread's result from its operands.

@@ -93,8 +93,8 @@ const formsSource = `//
 .extern .func (.param .b32 r) vprintf (.param .b64 a, .param .b64 b);
 .extern .shared .align 16 .b8 dyn[];
 .visible .const .align 4 .b8 bytes[8] = {1, 0, 0, 0, 0xff};
-.global .align 8 .u64 where[2] = {generic(floats)+4, bytes};
 .global .align 4 .f32 floats[3] = {0f3F800000, 2.5, 3.0};
+.global .align 8 .u64 where[2] = {generic(floats)+4, generic(bytes)};
 .weak .func (.param .b32 ret0) twice(.param .b32 a) { .reg .b32 %r<3>; .loc 1 2 3
 	ld.param.u32 %r1, [a];
 	add.u32 %r2, %r1, %r1;
