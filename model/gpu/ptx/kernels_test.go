@@ -6,12 +6,31 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"os/exec"
 	"strings"
 	"testing"
 )
 
 //go:embed testdata/kernels.ptx
 var kernelsSource string
+
+// TestRegenerates checks that clang 16 still makes the PTX of its source.
+func TestRegenerates(t *testing.T) {
+	clang, err := exec.LookPath("clang-16")
+	if err != nil {
+		t.Skip("there is no clang-16 to make testdata/kernels.ptx again")
+	}
+	cmd := exec.Command(clang, "-x", "cuda", "--cuda-device-only", "--cuda-gpu-arch=sm_80", "--cuda-feature=+ptx70",
+		"-nocudainc", "-nocudalib", "-O3", "-S", "kernels.cu", "-o", "-")
+	cmd.Dir = "testdata"
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(out) != kernelsSource {
+		t.Error("testdata/kernels.ptx is not what clang-16 makes of kernels.cu; its first lines say how to make it")
+	}
+}
 
 // seeds are those that each kernel is run with: in order, and shuffled.
 var seeds = []uint64{0, 1, 2, 3}

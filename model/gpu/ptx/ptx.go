@@ -10,7 +10,19 @@
 // GPU does exactly. Nothing can be learnt from it about speed.
 //
 // The 32 threads of a warp go through the code together where they can. Blocks follow
-// one another; a seed (Launch.Seed) shuffles blocks, warps and threads.
+// one another, so that none can wait for one that comes later; a seed (Launch.Seed)
+// shuffles blocks, warps and threads. Memory is in order: that a fence is missing is
+// found as a race between blocks, not by other values.
+//
+// Two accesses of the same bytes are a race when one of them writes, when not both are
+// atomic, volatile or of a given order (ld.acquire and its kin), and when nothing is
+// between them: a barrier of the block, or bar.warp.sync within a warp. Shuffles and
+// votes order nothing. Nothing orders blocks, but in kernels with a fence (membar.gl)
+// they may pass data on, and only plain writes are compared. Threads that have left need
+// not come to a barrier, as of compute capability 7.0.
+//
+// Neither is checked whether the instructions are there in the version and for the
+// target that the text names, nor all of an assembler's rules about types.
 package ptx
 
 import (

@@ -51,7 +51,7 @@ func (w *warp) watchGlobal(a *access, lane int, at uint64) *trouble {
 	return nil
 }
 
-// unwritten tells whether shared memory was not written in this block.
+// unwritten tells whether shared memory has no value: it was not written in this block.
 func (w *warp) unwritten(a *access, at uint64) bool {
 	if a.space == generic {
 		if at>>40<<40 != sharedWindow {
@@ -60,7 +60,11 @@ func (w *warp) unwritten(a *access, at uint64) bool {
 		at -= sharedWindow
 	}
 	i := at / uint64(w.block.code.watch[1])
-	return i < uint64(len(w.block.cells)) && within(w.block.regions, at, a.bytes) && w.block.cells[i].wrote < w.block.start
+	if i >= uint64(len(w.block.cells)) || !within(w.block.regions, at, a.bytes) {
+		return false
+	}
+	c := &w.block.cells[i]
+	return c.wrote < w.block.start || c.hollow
 }
 
 // watch notes an access in a cell.

@@ -97,6 +97,8 @@ func TestFaults(t *testing.T) {
 			body: ".local .b8 a[8];\nst.local.u8 [a+2], %t;\nld.local.u16 %r1, [a];\nst.global.u32 [%m], %r1;\nret;"},
 		{name: "shared memory by atomics", launch: threads(1), kind: Uninitialised, at: "atom.shared",
 			body: ".shared .u32 a;\natom.shared.add.u32 %r1, [a], 1;\nret;"},
+		{name: "shared memory by atomics, after a copy", launch: threads(1), kind: Uninitialised, at: "atom.shared",
+			body: ".shared .u32 a;\nst.shared.u32 [a], %r7;\natom.shared.add.u32 %r1, [a], 1;\nret;"},
 		{name: "shared memory of the block before", launch: blocks(2), kind: Uninitialised, at: "st.global",
 			body: ".shared .u32 a;\nsetp.eq.u32 %p1, %b, 7;\n@%p1 st.shared.u32 [a], 1;\nld.shared.u32 %r1, [a];\nst.global.u32 [%m], %r1;\nret;"},
 
