@@ -29,7 +29,7 @@ func (c *compiler) atomic() {
 	m.flags = rest
 	t := m.one()
 	f := atomicOp(name, t)
-	if f == nil || (a.space != generic && a.space != global && a.space != shared) || t.bytes == 2 && t.isFloat() && !noftz {
+	if f == nil || (a.space != generic && a.space != global && a.space != shared) || t.isFloat() && noftz != (t.bytes/t.packs == 2) || noftz && !t.isFloat() || t.class == brain && c.module.target < 90 || t.name == "s64" && name == "add" {
 		c.unsupported()
 	}
 	n := 2
@@ -88,7 +88,9 @@ func (w *warp) atomic(a *access, at address, d, x, y int, m uint32, f func(old, 
 
 // atomicOp returns what an atomic instruction makes of the old value, or nil.
 func atomicOp(name string, t scalar) func(old, x, y uint64) uint64 {
-	if t.bytes < 2 || t.bytes == 2 && !t.isFloat() && name != "cas" {
+	logic := name == "and" || name == "or" || name == "xor" || name == "exch" || name == "cas"
+	if t.bytes < 2 || t.bytes == 2 && !t.isFloat() && name != "cas" || logic != (t.class == bitsClass) ||
+		(name == "inc" || name == "dec") && t.name != "u32" {
 		return nil
 	}
 	switch name {

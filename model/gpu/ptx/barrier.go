@@ -9,9 +9,11 @@ const barriers = 16
 func (c *compiler) barrier() {
 	m := c.mods()
 	if m.take("warp") {
-		m.oneOf("sync")
+		if !m.take("sync") || c.st.op != "bar" {
+			c.unsupported()
+		}
 		m.done(0)
-		mask := c.in(c.args(1)[0], scalarTable["b32"])
+		mask := c.in(c.args(1)[0], scalarTable["u32"])
 		c.emit(op{kind: collective, index: mask, run: func(w *warp, _ uint32) *trouble {
 			w.block.tick++
 			w.sync = w.block.tick
@@ -40,6 +42,9 @@ func (c *compiler) barrier() {
 	case kind == "sync" && len(a) >= 1 && len(a) <= 2, kind == "arrive" && len(a) == 2:
 		m.done(0)
 	default:
+		c.unsupported()
+	}
+	if kind != "red" && reduce != "" {
 		c.unsupported()
 	}
 	o.arrive = kind == "arrive"
@@ -103,7 +108,9 @@ func (r *runner) release() error {
 			if b == nil {
 				b = &waiting{at: make([]uint32, len(r.warps)), o: o, w: w, lane: i, want: -1}
 				if o.count >= 0 {
-					b.want = int(w.rows[o.count][i])
+					if b.want = int(w.rows[o.count][i]); b.want%warpSize != 0 || b.want == 0 {
+						return w.fault(o, &trouble{i, Divergence, fmt.Sprintf("a barrier of %d threads, which are no whole warps", b.want), nil})
+					}
 				}
 				found[id] = b
 			}

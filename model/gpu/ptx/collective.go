@@ -63,7 +63,7 @@ func (c *compiler) shuffle() {
 		c.unsupported()
 	}
 	a := c.args(5)
-	u32 := scalarTable["b32"]
+	u32 := scalarTable["u32"]
 	to := a[0]
 	to.pair = nil
 	d, p := c.out(to, t), -1
@@ -131,7 +131,7 @@ func (c *compiler) vote() {
 	}
 	a := c.args(3)
 	d, s := c.out(a[0], t), c.in(a[1], pred)
-	c.emit(op{kind: collective, index: c.in(a[2], scalarTable["b32"]), run: func(w *warp, m uint32) *trouble {
+	c.emit(op{kind: collective, index: c.in(a[2], scalarTable["u32"]), run: func(w *warp, m uint32) *trouble {
 		if t := w.need(s, m, "the predicate"); t != nil {
 			return t
 		}
@@ -158,7 +158,7 @@ func (c *compiler) match() {
 	mode := m.oneOf("any", "all")
 	sync := m.take("sync")
 	t := m.one()
-	if !sync || mode == "" || t.class != bitsClass {
+	if !sync || mode == "" || t.class != bitsClass || t.bytes < 4 {
 		c.unsupported()
 	}
 	a := c.args(3)
@@ -169,7 +169,7 @@ func (c *compiler) match() {
 		p = c.out(*a[0].pair, scalarTable["pred"])
 	}
 	s := c.in(a[1], t)
-	c.emit(op{kind: collective, index: c.in(a[2], scalarTable["b32"]), run: func(w *warp, m uint32) *trouble {
+	c.emit(op{kind: collective, index: c.in(a[2], scalarTable["u32"]), run: func(w *warp, m uint32) *trouble {
 		if t := w.need(s, m, "the value"); t != nil {
 			return t
 		}
@@ -200,12 +200,12 @@ func (c *compiler) redux() {
 	sync, name := m.take("sync"), m.oneOf("add", "min", "max", "and", "or", "xor")
 	t := m.one()
 	f := integer2(name, t)
-	if !sync || f == nil || t.bytes != 4 {
+	if logic := name == "and" || name == "or" || name == "xor"; !sync || f == nil || t.bytes != 4 || logic != (t.class == bitsClass) {
 		c.unsupported()
 	}
 	a := c.args(3)
 	d, s := c.out(a[0], t), c.in(a[1], t)
-	c.emit(op{kind: collective, index: c.in(a[2], scalarTable["b32"]), run: func(w *warp, m uint32) *trouble {
+	c.emit(op{kind: collective, index: c.in(a[2], scalarTable["u32"]), run: func(w *warp, m uint32) *trouble {
 		if t := w.need(s, m, "the value"); t != nil {
 			return t
 		}

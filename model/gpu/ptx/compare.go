@@ -106,7 +106,7 @@ func (c *compiler) setp() {
 	ftz := m.take("ftz")
 	t := m.one()
 	f := comparison(name, t, ftz)
-	if f == nil || t.packs != 1 {
+	if f == nil || !c.comparable(t, ftz) {
 		c.unsupported()
 	}
 	pred := scalarTable["pred"]
@@ -147,6 +147,14 @@ func (c *compiler) setp() {
 	}})
 }
 
+// comparable tells whether values of a type can be compared.
+func (c *compiler) comparable(t scalar, ftz bool) bool {
+	if ftz && (t.class != float || t.bytes == 8) || t.class == brain && c.module.target < 90 {
+		return false
+	}
+	return t.packs == 1 && t.bytes > 1 && t.class != predicate && t.class != tensor
+}
+
 // set compiles a comparison to a number: all bits or 1.0 for true.
 func (c *compiler) set() {
 	m := c.mods()
@@ -155,7 +163,7 @@ func (c *compiler) set() {
 	m.done(2)
 	to, t := m.types[0], m.types[1]
 	f := comparison(name, t, ftz)
-	if f == nil || t.packs != 1 || to.bytes != 4 {
+	if f == nil || !c.comparable(t, ftz) || to.bytes != 4 || to.isFloat() && (to.name != "f32" || t.isFloat() && t.bytes == 2) {
 		c.unsupported()
 	}
 	yes := uint64(math.MaxUint32)

@@ -243,10 +243,16 @@ func (c *compiler) in(o operand, t scalar) int {
 		}
 		return c.constRow(immediate(o, t))
 	case nameOperand:
+		if c.st.op != "mov" {
+			c.fail("%s where a register or a number should be", o.name)
+		}
 		if strings.HasPrefix(o.name, "%") {
 			return c.specialRow(o.name, t)
 		}
 		at, _ := c.variableAt(o.name)
+		if !t.isInteger() || t.bytes < 4 {
+			c.fail("the address of %s where .%s should be", o.name, t.name)
+		}
 		return c.constRow(truncate(uint64(at+o.off), t.bits()))
 	}
 	c.fail("an operand that is no value")
@@ -267,6 +273,11 @@ func (c *compiler) fits(have, want scalar, wider bool) bool {
 	if (have.class == predicate) != (want.class == predicate) {
 		return false
 	}
+	for _, half := range [...]scalar{have, want} {
+		if half.isFloat() && half.bytes/half.packs == 2 && have.class != bitsClass && want.class != bitsClass && have.name != want.name {
+			return false
+		}
+	}
 	if have.bytes == want.bytes || wider && have.bytes > want.bytes {
 		return have.class == bitsClass || want.class == bitsClass || wider || have.isFloat() == want.isFloat()
 	}
@@ -279,10 +290,13 @@ func (c *compiler) out(o operand, t scalar) int { return c.output(o, t, false) }
 func (c *compiler) output(o operand, t scalar, wider bool) int {
 	switch {
 	case o.kind == sinkOperand:
+		if !slices.Contains([]string{"ld", "ldu", "atom", "setp", "shfl", "match"}, c.st.op) && (c.st.op != "mov" || c.st.args[0].kind != vectorOperand) {
+			c.fail("the result is not used")
+		}
 		return c.newRow()
 	case o.kind == nameOperand && !o.address:
 		c.fail("%s is not declared", o.name)
-	case o.kind != registerOperand || o.address || o.negated:
+	case o.kind != registerOperand || o.address || o.negated || o.pair != nil:
 		c.fail("the result is no register")
 	case !c.fits(o.reg.typ, t, wider):
 		c.fail("%s is .%s where .%s should be", o.reg.name, o.reg.typ.name, t.name)

@@ -12,16 +12,16 @@ func (c *compiler) cvt() {
 	m.done(2)
 	to, from := m.types[0], m.types[1]
 	if to.packs == 2 {
-		c.cvtPacked(f, to, from)
+		c.cvtPacked(f, to, from, given)
 		return
 	}
 	a := c.args(2)
-	if f.relu && (!to.isFloat() || to.bytes != 2) {
+	if !c.convertible(f, to, from, given) {
 		c.unsupported()
 	}
 	var g fun1
 	switch {
-	case from.packs == 2 || to.class == bitsClass && to.name != "tf32" || from.class == bitsClass || to.class == predicate || from.class == predicate:
+	case from.packs == 2 || to.class == bitsClass || from.class == bitsClass || from.class == tensor || to.class == predicate || from.class == predicate:
 		c.unsupported()
 	case !from.isFloat() && !to.isFloat():
 		if given != "" {
@@ -35,7 +35,7 @@ func (c *compiler) cvt() {
 		c.needs(given, true)
 		g = floatToInteger(f, to, from)
 	default:
-		if to.bytes < from.bytes && !whole {
+		if to.bytes < from.bytes {
 			c.needs(given, false)
 		}
 		g = floatToFloat(f, to, from, whole)
@@ -49,6 +49,25 @@ func (c *compiler) cvt() {
 	c.emit1(d, s, g)
 }
 
+// convertible tells whether the modifiers are for a conversion between two types.
+func (c *compiler) convertible(f floatMods, to, from scalar, given string) bool {
+	whole := len(given) == 3 && given[2] == 'i'
+	single := to.name == "f32" || from.name == "f32"
+	switch {
+	case f.ftz && !single, f.relu && (from.name != "f32" || !to.isFloat() || to.bytes != 2 || given != "rn" && given != "rz"):
+		return false
+	case given == "rna" && to.name != "tf32", to.name == "tf32" && (from.name != "f32" || given != "rna" || f.ftz || f.sat || f.relu):
+		return false
+	case to.class == brain && (from.name != "f32" || f.sat), from.class == brain && to.name != "f32":
+		return c.module.target >= 90 && from.class != to.class
+	case to.isFloat() && from.isFloat() && to.name == from.name:
+		return given == "" || whole
+	case to.isFloat() && from.isFloat() && to.bytes >= from.bytes:
+		return given == "" || from.class == brain && !whole
+	}
+	return true
+}
+
 // needs refuses a conversion whose rounding is not given, or not of its kind.
 func (c *compiler) needs(given string, whole bool) {
 	if given == "" || (len(given) == 3 && given[2] == 'i') != whole {
@@ -59,7 +78,7 @@ func (c *compiler) needs(given string, whole bool) {
 // wideIn returns the row of an operand whose register may be wider than what is read
 // of it.
 func (c *compiler) wideIn(o operand, t scalar) int {
-	if o.kind == registerOperand && !o.negated && !o.address {
+	if o.kind == registerOperand && !o.negated && !o.address && o.pair == nil {
 		if !c.fits(o.reg.typ, t, true) {
 			c.fail("%s is .%s where .%s should be", o.reg.name, o.reg.typ.name, t.name)
 		}
@@ -208,8 +227,8 @@ func floatToFloat(f floatMods, to, from scalar, whole bool) fun1 {
 
 // cvtPacked compiles the conversion of two float32 to a word of two numbers, the first
 // operand in the high half.
-func (c *compiler) cvtPacked(f floatMods, to, from scalar) {
-	if from.name != "f32" || f.mode != nearest && f.mode != towardZero {
+func (c *compiler) cvtPacked(f floatMods, to, from scalar, given string) {
+	if from.name != "f32" || given != "rn" && given != "rz" || f.ftz || f.sat {
 		c.unsupported()
 	}
 	f.t = scalarTable[to.name[:len(to.name)-2]]

@@ -25,12 +25,47 @@ func (c *compiler) floatMods(m *mods) floatMods {
 	f := floatMods{ftz: m.take("ftz"), sat: m.take("sat"), nan: m.take("NaN"), relu: m.take("relu")}
 	given := m.oneOf("rn", "rz", "rm", "rp")
 	f.mode = roundingTable[given]
-	m.oneOf("approx", "full")
+	rough := m.oneOf("approx", "full")
 	f.t = m.one()
-	if f.t.name == "f64" && (f.mode != nearest || f.sat) || f.relu && f.t.bytes == 4 && f.t.packs == 1 {
+	if !c.legal(&f, given, rough) {
 		c.unsupported()
 	}
 	return f
+}
+
+// legal tells whether the modifiers are for arithmetic of a type.
+func (c *compiler) legal(f *floatMods, given, rough string) bool {
+	op, half := c.st.op, f.t.bytes/f.t.packs == 2
+	double := f.t.bytes == 8
+	if f.t.class == brain && c.module.target < 90 && op != "fma" && op != "min" && op != "max" && op != "abs" && op != "neg" {
+		return false
+	}
+	if f.ftz && (double || f.t.class == brain) && (op != "rcp" || rough == "") && op != "rsqrt" {
+		return false
+	}
+	if f.mode != nearest && (half || double) {
+		return false
+	}
+	if f.relu && (op != "fma" || !half) || f.nan && (op != "min" && op != "max" || double) || f.sat && (double || f.t.class == brain) {
+		return false
+	}
+	switch op {
+	case "div", "rcp", "sqrt":
+		if (given == "") == (rough == "") || rough == "full" && op != "div" || f.sat || half {
+			return false
+		}
+		return !double || rough == "" || op == "rcp" && f.ftz
+	case "fma", "mad":
+		return given != "" && rough == "" && !(half && op == "mad")
+	case "rsqrt", "ex2", "lg2", "sin", "cos", "tanh":
+		if given != "" || rough != "approx" || double && op != "rsqrt" || f.ftz && (op == "tanh" || op == "ex2" && half) {
+			return false
+		}
+		return !half || op == "ex2" || op == "tanh"
+	case "add", "sub", "mul":
+		return rough == ""
+	}
+	return given == "" && rough == "" && !f.sat
 }
 
 // plain tells whether a float32's result is as Go gives it.
@@ -98,7 +133,7 @@ func both3(f fun3) fun3 {
 func (c *compiler) floatBinary(m *mods) {
 	f := c.floatMods(m)
 	g := floatOp2(c.st.op, &f)
-	if g == nil || (f.nan || f.relu) && c.st.op != "min" && c.st.op != "max" {
+	if g == nil {
 		c.unsupported()
 	}
 	if f.t.packs == 2 {
@@ -200,9 +235,6 @@ func doubleOp2(op string, _ *floatMods) fun2 {
 // and later.
 func (c *compiler) floatMultiplyAdd(m *mods) {
 	f := c.floatMods(m)
-	if f.nan {
-		c.unsupported()
-	}
 	var g fun3
 	switch {
 	case f.t.name == "f64":
@@ -240,7 +272,7 @@ func fma32(a, b, c uint64) uint64 {
 func (c *compiler) floatUnary(m *mods) {
 	f := c.floatMods(m)
 	g := floatOp1(c.st.op, &f)
-	if g == nil || f.nan || f.relu {
+	if g == nil {
 		c.unsupported()
 	}
 	if f.t.packs == 2 {

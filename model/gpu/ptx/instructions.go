@@ -62,9 +62,11 @@ func (c *compiler) control() {
 		c.args(0)
 		c.leave()
 	case "exit":
+		c.mods().done(0)
 		c.args(0)
 		c.emit(op{kind: exitOp})
 	case "trap", "brkpt":
+		c.mods().done(0)
 		c.args(0)
 		what := c.st.op
 		c.emit(op{run: func(_ *warp, m uint32) *trouble { return &trouble{first(m), Trap, what, nil} }})
@@ -83,7 +85,7 @@ func (c *compiler) control() {
 	case "redux":
 		c.redux()
 	case "activemask":
-		if c.mods().one().bytes != 4 {
+		if c.mods().one().name != "b32" {
 			c.unsupported()
 		}
 		d := c.out(c.args(1)[0], scalarTable["b32"])
@@ -205,7 +207,7 @@ func (c *compiler) call() {
 // mov compiles a copy, the address of a variable, and the packing and unpacking of
 // vectors.
 func (c *compiler) mov() {
-	t := c.mods().one()
+	t := c.wholeType(c.mods())
 	a := c.args(2)
 	switch {
 	case a[0].kind == vectorOperand:
@@ -276,8 +278,21 @@ func (c *compiler) pack(to, from operand, t scalar) {
 	}})
 }
 
+// wholeType returns the one type of an instruction that moves values: none of 8 bits or
+// of half precision, which move as bits.
+func (c *compiler) wholeType(m *mods) scalar {
+	t := m.one()
+	if t.bytes == 1 && t.class != predicate || t.class == tensor || t.isFloat() && t.bytes/t.packs == 2 {
+		c.unsupported()
+	}
+	return t
+}
+
 func (c *compiler) selp() {
-	t := c.mods().one()
+	t := c.wholeType(c.mods())
+	if t.class == predicate {
+		c.unsupported()
+	}
 	a := c.args(4)
 	p, x, y, d := c.in(a[3], scalarTable["pred"]), c.in(a[1], t), c.in(a[2], t), c.out(a[0], t)
 	c.emit(op{run: func(w *warp, m uint32) *trouble {
@@ -303,6 +318,9 @@ func (c *compiler) slct() {
 	m.take("ftz")
 	m.done(2)
 	t, by := m.types[0], m.types[1]
+	if t.bytes == 1 || t.class == tensor || t.isFloat() && t.bytes/t.packs == 2 {
+		c.unsupported()
+	}
 	a := c.args(4)
 	var pick func(a, b, s uint64) uint64
 	switch by.name {

@@ -33,6 +33,9 @@ func (c *compiler) binary() {
 	t := m.one()
 	a := c.args(3)
 	if op == "shl" || op == "shr" {
+		if !t.isInteger() || t.bytes == 1 || op == "shl" && t.class != bitsClass {
+			c.unsupported()
+		}
 		c.emit2(c.out(a[0], t), c.in(a[1], t), c.in(a[2], scalarTable["u32"]), shift(op, t))
 		return
 	}
@@ -273,7 +276,11 @@ func (c *compiler) unary() {
 	amount := m.take("shiftamt")
 	t := m.one()
 	f := integer1(c.st.op, t, amount)
-	if f == nil || !t.isInteger() && t.class != predicate {
+	bitwise := c.st.op != "abs" && c.st.op != "neg" && c.st.op != "bfind"
+	if f == nil || bitwise != (t.class == bitsClass || t.class == predicate) || !bitwise && !t.isInteger() {
+		c.unsupported()
+	}
+	if t.bytes == 1 && t.class != predicate || t.bytes == 2 && bitwise && c.st.op != "not" && c.st.op != "cnot" || amount && c.st.op != "bfind" || t.bytes == 2 && c.st.op == "bfind" {
 		c.unsupported()
 	}
 	a := c.args(2)
@@ -342,6 +349,19 @@ func integer1(op string, t scalar, amount bool) fun1 {
 func (c *compiler) bitwise() {
 	m := c.mods()
 	u32 := scalarTable["u32"]
+	if len(m.types) != 1 {
+		c.unsupported()
+	}
+	switch t := m.types[0]; c.st.op {
+	case "sad", "bfe":
+		if t.class != signed && t.class != unsigned || t.bytes == 1 || c.st.op == "bfe" && t.bytes == 2 {
+			c.unsupported()
+		}
+	default:
+		if t.class != bitsClass || t.bytes < 4 || t.bytes == 8 && c.st.op != "bfi" {
+			c.unsupported()
+		}
+	}
 	switch c.st.op {
 	case "sad":
 		t := m.one()
@@ -366,8 +386,12 @@ func (c *compiler) bitwise() {
 		}
 		c.emit3(c.out(a[0], t), c.in(a[1], t), c.in(a[2], t), c.in(a[3], t), prmt)
 	case "shf":
-		left, wrap := m.oneOf("l", "r") == "l", m.oneOf("wrap", "clamp") == "wrap"
+		way, end := m.oneOf("l", "r"), m.oneOf("wrap", "clamp")
+		left, wrap := way == "l", end == "wrap"
 		t := m.one()
+		if way == "" || end == "" {
+			c.unsupported()
+		}
 		a := c.args(4)
 		c.emit3(c.out(a[0], t), c.in(a[1], t), c.in(a[2], t), c.in(a[3], u32), funnel(left, wrap))
 	case "bfe":

@@ -210,7 +210,10 @@ func (m *mods) memory() (a access, lanes int) {
 	m.flags = rest
 	t := m.one()
 	a.bytes = t.bytes * lanes
-	if t.class == predicate || t.packs == 2 || a.bytes > 16 {
+	if a.cached && a.space != global || a.strong && (a.space == constant || a.space == local) {
+		m.c.unsupported()
+	}
+	if t.class == predicate || t.class == tensor || t.packs == 2 || t.bytes == 2 && t.isFloat() || a.bytes > 16 {
 		m.c.unsupported()
 	}
 	return a, lanes
@@ -405,6 +408,9 @@ func (c *compiler) store() {
 	a, n := m.memory()
 	a.write = true
 	t := m.types[0]
+	if a.space == constant {
+		c.unsupported()
+	}
 	args := c.args(2)
 	to := c.addressOf(args[0], a.space)
 	a.space = to.space

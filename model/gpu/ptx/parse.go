@@ -3,6 +3,7 @@ package ptx
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -117,7 +118,7 @@ func (p *parser) parse() (err error) {
 			version = true
 			p.next()
 		case "target":
-			p.next()
+			p.target(p.next())
 			for p.accept(",") {
 				p.next()
 			}
@@ -139,6 +140,16 @@ func (p *parser) parse() (err error) {
 		p.fail(1, "there is no .version")
 	}
 	return nil
+}
+
+// target reads sm_80 or sm_90a.
+func (p *parser) target(t token) {
+	digits, ok := strings.CutPrefix(t.text, "sm_")
+	n, err := strconv.Atoi(strings.TrimRight(digits, "af"))
+	if !ok || err != nil {
+		p.unsupported(t.line, ".target "+describe(t))
+	}
+	p.module.target = n
 }
 
 // file reads .file 1 "a.cu", of which .loc speaks.

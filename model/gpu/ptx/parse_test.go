@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -24,6 +25,20 @@ func TestSyntaxErrors(t *testing.T) {
 		{name: "rounding of integers", body: "cvt.rn.s32.s64 %r1, %d1;", at: "cvt", unsupported: true},
 		{name: "no rounding", body: "cvt.f32.s32 %f1, %r1;", at: "cvt", says: "rounding"},
 		{name: "no rounding to a whole number", body: "cvt.rn.s32.f32 %r1, %f1;", at: "cvt", says: "rounding"},
+		{name: "bfloat16 below 9.0", body: "add.bf16 %h1, %h2, %h3;", at: "add.bf16", unsupported: true},
+		{name: "conversion of bfloat16 below 9.0", body: "cvt.rn.bf16.s32 %h1, %r1;", at: "cvt", unsupported: true},
+		{name: "conversion to more, rounded", body: "cvt.rn.f64.f32 %d1, %f1;", at: "cvt", unsupported: true},
+		{name: "reciprocal of no precision", body: "rcp.f32 %f1, %f2;", at: "rcp", unsupported: true},
+		{name: "flush of integers", body: "cvt.ftz.s32.s64 %r1, %d1;", at: "cvt", unsupported: true},
+		{name: "bits to shift as a number", body: "shl.u32 %r1, %r2, 1;", at: "shl", unsupported: true},
+		{name: "half moved as a number", body: "selp.f16 %h1, %h2, %h3, %p1;", at: "selp", unsupported: true},
+		{name: "store to constants", body: "st.const.u32 [%d1], %r1;", at: "st.const", unsupported: true},
+		{name: "nc of shared memory", body: "ld.shared.nc.u32 %r1, [%d1];", at: "ld.shared", unsupported: true},
+		{name: "atomic or of numbers", body: "red.global.or.u32 [%d1], %r1;", at: "red.global", unsupported: true},
+		{name: "special register in arithmetic", body: "add.u32 %r1, %tid.y, 1;", at: "%tid.y", says: "%tid.y"},
+		{name: "address in arithmetic", before: ".global .u32 g;", body: "add.u64 %d1, g, 1;", at: "add.u64", says: "g where"},
+		{name: "result of no use", body: "add.u32 _, %r1, 1;", at: "add.u32", says: "not used"},
+		{name: "two results", body: "add.u32 %r1|%p1, %r1, 1;", at: "add.u32", says: "no register"},
 		{name: "too few operands", body: "add.s32 %r1, %r2;", at: "add.s32", says: "2 operands where 3"},
 		{name: "register of another width", body: "add.s32 %r1, %r2, %d1;", at: "add.s32", says: "%d1 is .b64"},
 		{name: "integer register for a number", body: ".reg .s32 %s1;\nadd.f32 %f1, %f2, %s1;", at: "add.f32", says: "%s1 is .s32"},
@@ -47,6 +62,7 @@ func TestSyntaxErrors(t *testing.T) {
 		{name: "much local memory", body: ".local .b8 a[600000];\nst.local.u32 [a], 1;", at: "st.local", says: "local"},
 		{name: "initial value too long", before: ".global .u32 g[1] = {1, 2};", says: "8"},
 		{name: "no length", before: ".global .u32 g[];", says: "length"},
+		{name: "no such target", before: ".target compute\n", unsupported: true, says: "compute"},
 		{name: "no such directive", before: ".tex .u64 t;", unsupported: true, says: ".tex"},
 		{name: "no semicolon", body: "add.s32 %r1, %r2, %r3\nret;", says: "ret"},
 		{name: "no end", body: "{ ret;", says: "end"},
@@ -74,6 +90,9 @@ func TestSyntaxErrors(t *testing.T) {
 		case test.at != "" && line != lineOf(src, test.at):
 			t.Errorf("%s: %v, which is not line %d", test.name, err, lineOf(src, test.at))
 		}
+	}
+	if _, err := Parse(strings.Replace(module("", "add.bf16 %h1, %h2, %h3;"), "sm_80", "sm_90a", 1)); err != nil {
+		t.Errorf("bfloat16 for 9.0: %v", err)
 	}
 	if _, err := Parse(".target sm_80\n"); err == nil {
 		t.Error("no .version: no error")
@@ -286,4 +305,64 @@ func TestImmediates(t *testing.T) {
 			t.Errorf("%s: %d, want %d", test.text, got, test.want)
 		}
 	}
+}
+
+// randomInstruction puts together what instructions are made of.
+func randomInstruction(rng *rand.Rand) string {
+	pick := func(s string) string { f := strings.Fields(s); return f[rng.IntN(len(f))] }
+	var b strings.Builder
+	if rng.IntN(4) == 0 {
+		b.WriteString(pick("@%p1 @!%p2 ") + " ")
+	}
+	b.WriteString(pick(`mov add sub mul div rem min max and or xor shl shr mad fma abs neg not cnot popc clz brev bfind sqrt rsqrt rcp ex2
+lg2 tanh sad lop3 prmt shf bfe bfi setp set selp slct testp copysign cvt cvta isspacep ld st atom red bra brx ret exit trap call bar
+barrier membar shfl vote match redux activemask`))
+	for range rng.IntN(5) {
+		b.WriteString("." + pick(`s8 u8 b8 s16 u16 b16 s32 u32 b32 s64 u64 b64 f16 bf16 f32 f64 f16x2 bf16x2 pred tf32 rn rz rm rp rni rzi sat ftz
+relu approx full lo hi wide eq ne lt le gt ge ltu num nan and or xor NaN global shared local const param to v2 v4 sync warp up down bfly
+idx all any ballot uni add min max cas exch inc dec popc red arrive l r wrap clamp gl nc volatile noftz shiftamt`))
+	}
+	for i := range rng.IntN(6) {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		b.WriteString(" " + pick(`%r1 %r2 %r3 %d1 %d2 %o %i %m %h1 %h2 %f1 %f2 %p1 %p2 !%p1 %r1|%p1 %p1|%p2 0 1 -1 7 31 0x96 0f3F800000 1.5
+0d3FF0000000000000 [%m] [%o+4] [%d1] [%r1] [a] [a+4] [c] [g] [e+8] [out] a c g A T %tid.x %laneid _ {%r1,%r2} {%h1,%h2} {%f1,%f2,%f1,%f2}
+{%r1,%r2,%r3,%r1} () (a) %clock`))
+	}
+	return b.String() + ";"
+}
+
+// FuzzInstructions makes instructions of parts that need not fit, and executes what the
+// parser accepts.
+func FuzzInstructions(f *testing.F) {
+	for seed := range uint64(3) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		rng := rand.New(rand.NewPCG(seed, 11))
+		before := ".const .u32 c[2] = {1, 2};\n.global .u32 g[4];\n.extern .shared .b8 e[];\n"
+		setUp := `.shared .b32 a[8];
+T: .branchtargets A, B;
+mov.u32 %r1, %t; mov.u32 %r2, 5; mov.u32 %r3, 0xffffff00; mov.u64 %d1, %m; mov.u64 %d2, -9; mov.b16 %h1, 0x3f80; mov.b16 %h2, 7;
+mov.f32 %f1, 0fBFC00000; mov.f32 %f2, 0f00000001; setp.lt.u32 %p1, %t, 5; setp.eq.u32 %p2, %t, 3;
+A: `
+		for range 300 {
+			body := setUp
+			for range 1 + rng.IntN(2) {
+				body += randomInstruction(rng) + "\n"
+			}
+			m, err := Parse(module(before, body+"B: ret;"))
+			if err != nil {
+				continue
+			}
+			e, _ := m.Entry("k")
+			var a arena
+			at := a.words(make([]uint32, 64)...)
+			for _, noRaces := range []bool{false, true} {
+				l := Launch{Blocks: [3]int{2}, Threads: [3]int{40}, Shared: 64, Budget: 200, NoRaces: noRaces, Seed: seed & 1}
+				_ = e.Run(&a, l, []uint64{at, at})
+			}
+		}
+	})
 }

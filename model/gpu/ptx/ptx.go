@@ -21,8 +21,9 @@
 // they may pass data on, and only plain writes are compared. Threads that have left need
 // not come to a barrier, as of compute capability 7.0.
 //
-// Neither is checked whether the instructions are there in the version and for the
-// target that the text names, nor all of an assembler's rules about types.
+// Instructions and the types of their operands are checked about as an assembler does,
+// and arithmetic of bfloat16 is refused below compute capability 9.0. Whether the version
+// of PTX that the text names has all that it uses is not checked.
 package ptx
 
 import (
@@ -47,6 +48,7 @@ type Module struct {
 	order     []string
 	entries   map[string]*Entry
 	memory    []byte // of .global and .const variables
+	target    int    // 80 for compute capability 8.0
 }
 
 // Entry is a kernel. Run may be called from several goroutines.

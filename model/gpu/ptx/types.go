@@ -10,6 +10,7 @@ const (
 	float
 	brain // bfloat16
 	predicate
+	tensor // tf32, which only cvt knows
 )
 
 // scalar is a type of PTX, such as .s32.
@@ -33,7 +34,7 @@ var scalarTable = map[string]scalar{
 	"u8": {"u8", unsigned, 1, 1}, "u16": {"u16", unsigned, 2, 1}, "u32": {"u32", unsigned, 4, 1}, "u64": {"u64", unsigned, 8, 1},
 	"s8": {"s8", signed, 1, 1}, "s16": {"s16", signed, 2, 1}, "s32": {"s32", signed, 4, 1}, "s64": {"s64", signed, 8, 1},
 	"f16": {"f16", float, 2, 1}, "f32": {"f32", float, 4, 1}, "f64": {"f64", float, 8, 1},
-	"bf16": {"bf16", brain, 2, 1}, "tf32": {"tf32", bitsClass, 4, 1},
+	"bf16": {"bf16", brain, 2, 1}, "tf32": {"tf32", tensor, 4, 1},
 	"f16x2": {"f16x2", float, 4, 2}, "bf16x2": {"bf16x2", brain, 4, 2},
 	"pred": {"pred", predicate, 1, 1},
 }
