@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -63,7 +64,8 @@ func sameFloats(t *testing.T, got, want []float32) {
 	t.Helper()
 	for i := range want {
 		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
-			t.Fatalf("%d: %v, want %v", i, got[i], want[i])
+			t.Errorf("%d: %v, want %v", i, got[i], want[i])
+			return
 		}
 	}
 }
@@ -376,4 +378,24 @@ func TestMistakes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestManyRuns runs a kernel from several goroutines, each with its own memory.
+func TestManyRuns(t *testing.T) {
+	x := randomFloats(500)
+	want := blockSum(x, 2, 64)
+	e := entry(t, parse(t, kernelsSource), "block_sum")
+	var wait sync.WaitGroup
+	for seed := range uint64(4) {
+		wait.Go(func() {
+			var a arena
+			y := a.floats(0, 0)
+			l := Launch{Blocks: [3]int{2}, Threads: [3]int{64}, Seed: seed}
+			if err := e.Run(&a, l, []uint64{y, a.floats(x...), uint64(len(x))}); err != nil {
+				t.Error(err)
+			}
+			sameFloats(t, a.getFloats(y, 2), want)
+		})
+	}
+	wait.Wait()
 }
