@@ -42,7 +42,7 @@ var _ device.Device = (*Device)(nil)
 // CUDA_VISIBLE_DEVICES leaves. Where there is none, and where there is no driver, it
 // returns a *NoGPUError. It uses the device's primary context, which is also that of
 // CUDA's runtime, and so of cuDNN, cuBLAS and NCCL.
-func Open(ordinal int) (device.Device, error) {
+func Open(ordinal int) (*Device, error) {
 	if err := loadDriver(); err != nil {
 		return nil, err
 	}

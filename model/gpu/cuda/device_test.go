@@ -33,7 +33,7 @@ func TestDevice(t *testing.T) {
 	}
 	i := d.Info()
 	t.Logf("%s, compute capability %d.%d, %d MiB, %d multiprocessors, %s", i.Name, i.Major, i.Minor, i.Memory>>20, i.Units, i.Library)
-	testDevice(t, d.(*Device))
+	testDevice(t, d)
 }
 
 // testDevice tests a device, real or not, and closes it.

@@ -130,7 +130,7 @@ func TestFakeDriver(t *testing.T) {
 	open := func(t *testing.T) *Device {
 		d, err := Open(0)
 		ok(t, err)
-		return d.(*Device)
+		return d
 	}
 	t.Run("device", func(t *testing.T) { testDevice(t, open(t)) })
 	t.Run("errors", func(t *testing.T) {

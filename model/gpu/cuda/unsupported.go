@@ -4,7 +4,13 @@ package cuda
 
 import "alexnet/model/gpu/device"
 
+// Device stands for a GPU that this build cannot use.
+type Device struct{ device.Device }
+
+// Do runs f.
+func (*Device) Do(f func() error) error { return f() }
+
 // Open says that this program was built without what CUDA needs.
-func Open(int) (device.Device, error) {
+func Open(int) (*Device, error) {
 	return nil, &NoGPUError{Reason: "this GPU build has no CUDA: that needs Linux on amd64 or arm64, and a C compiler when it is built (CGO_ENABLED=1)"}
 }
