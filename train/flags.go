@@ -18,13 +18,13 @@ type flags struct {
 	RunDir  string  `name:"run" placeholder:"DIR" help:"The run's folder (default: runs/NET)."`
 	Net     *string `enum:"alexnet,alexnet-small,alexnet-conv6,cifar-4layer,cifar-4layer-no-lrn,lenet" help:"alexnet (default), alexnet-small, alexnet-conv6, cifar-4layer, cifar-4layer-no-lrn or lenet."`
 	Preset  *string `enum:"paper,as-run-2012,caffe,torchvision,alexnet-small,alexnet-conv6,cifar-4layer,cifar-4layer-no-lrn,lenet" help:"A net with its recipe: paper (that of --net alexnet), as-run-2012, caffe, torchvision, or the name of a net. inspect net --preset NAME shows it."`
-	Device  string  `enum:"auto,cpu,gpu" default:"auto" help:"auto, cpu or gpu."`
+	Device  string  `enum:"auto,cpu,gpu" default:"auto" help:"auto (default), cpu or gpu; auto is a GPU where there is one and this build can use it."`
 	Resume  bool    `help:"Go on from the newest sound checkpoint of --run."`
 	Init    string  `placeholder:"FILE" help:"Take the first weights from a checkpoint or a safetensors file."`
 
 	InitExcept  []string `placeholder:"LAYER" help:"Layers that do not take theirs from --init but draw them from the seed: fc9, say, to train a net for other classes."`
 	InitWeights *string  `enum:"own,average" help:"Which weights of --init: its own (default), or the average that a run with --ema keeps."`
-	Precision   *string  `enum:"fp32,bf16" help:"Arithmetic: fp32 (default) or bf16, which needs oneDNN and a processor with AVX512_BF16 or AMX; weights and their update are float32 in both."`
+	Precision   *string  `enum:"fp32,tf32,bf16" help:"Arithmetic: fp32 (default), tf32 (a GPU's) or bf16, which on the CPU needs oneDNN and a processor with AVX512_BF16 or AMX; weights and their update are float32 in all."`
 
 	Batch       *int     `placeholder:"N" help:"Images of a batch."`
 	Accumulate  *int     `placeholder:"K" help:"Batches of a step, whose gradients are averaged (default: 1)."`

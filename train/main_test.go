@@ -415,7 +415,7 @@ func TestFailures(t *testing.T) {
 	}{
 		{"no records", base(missing, run), []string{missing, "run ingest"}},
 		{"records of another version", base(newer, run), []string{manifest, "version 7"}},
-		{"no GPU", base(dir, run, "--device", "gpu"), []string{"--device gpu: this build has no GPU engine; use --device cpu"}},
+		{"no GPU", base(dir, run, "--device", "gpu"), []string{"--device gpu: this build has no GPU engine: build it"}},
 		{"small records", []string{"--records", dir, "--run", run, "--batch", "1"},
 			[]string{dir + " has images of 72x72, too small for the 224x224 crops of net alexnet: ingest with a larger --size, or use a smaller net"}},
 		{"grey records", base(greyDir, run), []string{greyDir + " has images of 1 channels, and net alexnet-small takes 3"}},

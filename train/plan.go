@@ -6,9 +6,9 @@ import (
 	"strings"
 
 	"alexnet/model"
-	"alexnet/model/cpu"
 	"alexnet/records"
 	"alexnet/train/checkpoint"
+	"alexnet/train/engine"
 	"alexnet/train/loop"
 	"alexnet/train/sgd"
 )
@@ -160,25 +160,18 @@ func (p *plan) note(format string, args ...any) {
 	p.notes = append(p.notes, fmt.Sprintf(format, args...))
 }
 
-// newEngine makes the engine that the flags ask for, and its name.
+// newEngine makes the engine that the flags ask for, and its name, and notes what would
+// make it faster.
 func newEngine(f *flags, p *plan) (model.Engine, string, error) {
-	if f.Device == "gpu" {
-		return nil, "", errors.New("--device gpu: this build has no GPU engine; use --device cpu")
-	}
-	return newCPU(p, f.Threads)
-}
-
-// newCPU makes the CPU engine and its name, and notes what would make it faster.
-func newCPU(p *plan, threads int) (model.Engine, string, error) {
 	s := p.config.Settings
-	e, err := cpu.New(p.net, model.State{Weights: p.first}, cpu.Options{Batch: s.Batch, Threads: threads, Seed: s.Seed,
-		Precision: cpu.Precision(s.Precision)})
+	e, about, err := engine.New(p.net, model.State{Weights: p.first}, engine.Options{Device: engine.Device(f.Device), Batch: s.Batch,
+		Threads: f.Threads, Seed: s.Seed, Precision: s.Precision.String(), Staged: p.records, Finished: s.ColorDivisor != 0})
 	if err != nil {
 		return nil, "", err
 	}
 	p.first = nil // the engine has its own copy
-	if h := e.Hint(); h != "" {
-		p.note("note: %s", h)
+	if about.Hint != "" {
+		p.note("note: %s", about.Hint)
 	}
-	return e, e.Name(), nil
+	return e, about.Name, nil
 }

@@ -9,10 +9,10 @@ import (
 	"sync"
 
 	"alexnet/model"
-	"alexnet/model/cpu"
 	"alexnet/records"
 	"alexnet/tools/cli"
 	"alexnet/train/checkpoint"
+	"alexnet/train/engine"
 	"alexnet/train/eval"
 	"alexnet/train/loop"
 	"alexnet/train/report"
@@ -164,11 +164,11 @@ func (f *flags) open(ds *records.Dataset) (engines []model.Engine, checkpoints [
 		if err != nil {
 			return engines, nil, err
 		}
-		e, err := cpu.New(c.Net, model.State{Weights: weights}, cpu.Options{Batch: f.Batch, Threads: f.Threads, Precision: precision})
+		e, about, err := engine.New(c.Net, model.State{Weights: weights}, engine.Options{Device: engine.Device(f.Device), Batch: f.Batch, Threads: f.Threads, Precision: precision})
 		if err != nil {
 			return engines, nil, fmt.Errorf("%s: %w", c.File, err)
 		}
-		fmt.Fprintf(f.stderr, "%s: %s after step %d%s; %s\n", c.File, c.Net.Name, c.Progress.Step, f.which(c), e.Name())
+		fmt.Fprintf(f.stderr, "%s: %s after step %d%s; %s\n", c.File, c.Net.Name, c.Progress.Step, f.which(c), about.Name)
 		// Of what is not needed any more there may be gigabytes in an ensemble.
 		c.State, c.Average = model.State{Weights: weights[:1]}, nil
 		engines, checkpoints = append(engines, e), append(checkpoints, c)
@@ -177,9 +177,9 @@ func (f *flags) open(ds *records.Dataset) (engines []model.Engine, checkpoints [
 }
 
 // precision returns the arithmetic for a checkpoint.
-func (f *flags) precision(c *checkpoint.Checkpoint) (cpu.Precision, error) {
+func (f *flags) precision(c *checkpoint.Checkpoint) (string, error) {
 	if f.Precision != nil {
-		return cpu.Precision(*f.Precision), nil
+		return *f.Precision, nil
 	}
 	var run struct {
 		Precision loop.Precision `json:"precision"`
@@ -187,7 +187,7 @@ func (f *flags) precision(c *checkpoint.Checkpoint) (cpu.Precision, error) {
 	if err := json.Unmarshal(c.Settings, &run); err != nil {
 		return "", &checkpoint.DamagedError{File: c.File, Err: fmt.Errorf("its settings: %w", err)}
 	}
-	return cpu.Precision(run.Precision), nil
+	return run.Precision.String(), nil
 }
 
 // which says which weights are taken, of a checkpoint that has two kinds.

@@ -36,7 +36,8 @@ type flags struct {
 	Weights    string   `enum:"own,average" default:"own" help:"own (default): the weights that were trained; average: the average of them that runs with --ema keep."`
 	Views      int      `enum:"1,10" default:"1" help:"1: the centre; 10: corners and centre, each mirrored too."`
 	Split      string   `default:"val" help:"The split to measure on."`
-	Precision  *string  `enum:"fp32,bf16" help:"Arithmetic: fp32 or bf16 (default: that of each checkpoint's run)."`
+	Device     string   `enum:"auto,cpu,gpu" default:"auto" help:"auto (default), cpu or gpu."`
+	Precision  *string  `enum:"fp32,tf32,bf16" help:"Arithmetic: fp32, bf16 or, on a GPU, tf32 (default: that of each checkpoint's run)."`
 	Batch      int      `default:"128" placeholder:"N" help:"Images, views counted, that a net computes at a time (${default}, of whole records); fewer take less memory."`
 	Workers    int      `placeholder:"N" help:"Goroutines that prepare batches (default: one a processor)."`
 	Threads    int      `placeholder:"N" help:"Threads of the CPU engine (default: one a processor)."`

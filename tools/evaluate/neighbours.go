@@ -8,6 +8,7 @@ import (
 
 	"alexnet/model"
 	"alexnet/model/cpu"
+	"alexnet/model/gpu"
 	"alexnet/records"
 	"alexnet/train/features"
 	"alexnet/train/report"
@@ -67,7 +68,10 @@ func (f *flags) findNeighbours(ctx context.Context, p *page, e model.Engine, ds 
 
 // precisionOf returns what a store of features notes of an engine's arithmetic.
 func precisionOf(e model.Engine) string {
-	if p, ok := e.(interface{ Precision() cpu.Precision }); ok {
+	switch p := e.(type) {
+	case interface{ Precision() cpu.Precision }:
+		return string(p.Precision())
+	case interface{ Precision() gpu.Precision }:
 		return string(p.Precision())
 	}
 	return ""

@@ -12,12 +12,12 @@ import (
 	"strings"
 
 	"alexnet/model"
-	"alexnet/model/cpu"
 	"alexnet/records"
 	"alexnet/records/atomicfile"
 	"alexnet/tools/cli"
 	"alexnet/tools/figure"
 	"alexnet/train/checkpoint"
+	"alexnet/train/engine"
 	"alexnet/train/eval"
 	"alexnet/train/features"
 	"alexnet/train/report"
@@ -37,7 +37,8 @@ type neighboursCommand struct {
 	Features   string  `default:"features" placeholder:"DIR" help:"Folder for the features of --from (${default}). What is there of this net and split is used, and an interrupted computation goes on."`
 	PNG        string  `name:"png" placeholder:"FILE" help:"Draw the pictures to this PNG."`
 	Weights    string  `enum:"own,average" default:"own" help:"own (default): the weights that were trained; average: the average of them that runs with --ema keep."`
-	Precision  *string `enum:"fp32,bf16" help:"Arithmetic: fp32 (default) or bf16."`
+	Device     string  `enum:"auto,cpu,gpu" default:"auto" help:"auto (default), cpu or gpu."`
+	Precision  *string `enum:"fp32,tf32,bf16" help:"Arithmetic: fp32 (default), bf16 or, on a GPU, tf32."`
 	Batch      int     `default:"128" placeholder:"N" help:"Images that the net computes at a time (${default})."`
 	Threads    int     `placeholder:"N" help:"Threads (default: one a processor)."`
 	JSON       bool    `name:"json" help:"One JSON object a picture."`
@@ -68,18 +69,18 @@ func (c *neighboursCommand) Run(ctx context.Context, out io.Writer) (err error) 
 	if err != nil {
 		return err
 	}
-	engine, err := c.open(ds)
+	e, precision, err := c.open(ds)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, engine.Close()) }()
-	layer := cmp.Or(c.Layer, engine.Net().LastHidden())
+	defer func() { err = errors.Join(err, e.Close()) }()
+	layer := cmp.Or(c.Layer, e.Net().LastHidden())
 	if layer == "" {
-		return fmt.Errorf("net %s has no hidden layer whose features could be compared", engine.Net().Name)
+		return fmt.Errorf("net %s has no hidden layer whose features could be compared", e.Net().Name)
 	}
 	line := report.NewProgress(os.Stderr)
-	queries, _, err := features.Neighbours(ctx, engine, ds, from, split, rows, c.Nearest, c.Features,
-		features.Options{Layer: layer, Precision: string(engine.Precision()), Workers: c.Threads,
+	queries, _, err := features.Neighbours(ctx, e, ds, from, split, rows, c.Nearest, c.Features,
+		features.Options{Layer: layer, Precision: precision, Workers: c.Threads,
 			Progress: func(done, total int) { line.Show(featureProgress{done, total}, false) }},
 		features.SearchOptions{Threads: c.Threads})
 	line.Done()
@@ -115,27 +116,31 @@ func (c *neighboursCommand) rows(split *records.Split) ([]int, error) {
 	return rows[:min(len(rows), c.Pictures)], nil
 }
 
-// open makes the engine.
-func (c *neighboursCommand) open(ds *records.Dataset) (*cpu.Engine, error) {
+// open makes the engine, and returns its precision.
+func (c *neighboursCommand) open(ds *records.Dataset) (e model.FeatureEngine, precision string, err error) {
 	found, _, err := checkpoint.Find(c.Checkpoint)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	weights, err := found.Weights(checkpoint.Weights(c.Weights))
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	// A net for other classes is as good, but not one for other images.
 	net := *found.Net
 	net.Classes = len(ds.Manifest.Classes)
 	if err := eval.CheckFit(&net, ds); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	precision := cpu.FP32
+	o := engine.Options{Device: engine.Device(c.Device), Batch: c.Batch, Threads: c.Threads}
 	if c.Precision != nil {
-		precision = cpu.Precision(*c.Precision)
+		o.Precision = *c.Precision
 	}
-	return cpu.New(found.Net, model.State{Weights: weights}, cpu.Options{Batch: c.Batch, Threads: c.Threads, Precision: precision})
+	made, about, err := engine.New(found.Net, model.State{Weights: weights}, o)
+	if err != nil {
+		return nil, "", err
+	}
+	return made.(model.FeatureEngine), about.Precision, nil // both kinds are
 }
 
 // print writes a line a picture, or an object.

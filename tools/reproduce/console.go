@@ -6,22 +6,23 @@ import (
 	"io"
 
 	"alexnet/model"
-	"alexnet/model/cpu"
 	"alexnet/train/checkpoint"
+	"alexnet/train/engine"
 	"alexnet/train/loop"
 	"alexnet/train/report"
 	"alexnet/train/reproduce"
 )
 
-// engines makes engines on the processor, and says once which.
+// engines makes engines, and says once which.
 type engines struct {
+	device  engine.Device
 	threads int
 	said    func(name, hint string)
 }
 
 // Train makes the engine of a run.
 func (e engines) Train(net *model.Net, weights []model.Tensor, s loop.Settings) (model.Engine, error) {
-	return e.make(net, weights, cpu.Options{Batch: s.Batch, Threads: e.threads, Seed: s.Seed, Precision: cpu.Precision(s.Precision)})
+	return e.make(net, weights, engine.Options{Batch: s.Batch, Seed: s.Seed, Precision: s.Precision.String()})
 }
 
 // Predict makes the engine of a trained net, with the arithmetic of its run.
@@ -32,16 +33,17 @@ func (e engines) Predict(c *checkpoint.Checkpoint, batch int) (model.Engine, err
 	if err := json.Unmarshal(c.Settings, &run); err != nil {
 		return nil, &checkpoint.DamagedError{File: c.File, Err: fmt.Errorf("its settings: %w", err)}
 	}
-	return e.make(c.Net, c.State.Weights, cpu.Options{Batch: batch, Threads: e.threads, Precision: cpu.Precision(run.Precision)})
+	return e.make(c.Net, c.State.Weights, engine.Options{Batch: batch, Precision: run.Precision.String()})
 }
 
-func (e engines) make(net *model.Net, weights []model.Tensor, o cpu.Options) (model.Engine, error) {
-	engine, err := cpu.New(net, model.State{Weights: weights}, o)
+func (e engines) make(net *model.Net, weights []model.Tensor, o engine.Options) (model.Engine, error) {
+	o.Device, o.Threads = e.device, e.threads
+	made, about, err := engine.New(net, model.State{Weights: weights}, o)
 	if err != nil {
 		return nil, err
 	}
-	e.said(engine.Name(), engine.Hint())
-	return engine, nil
+	e.said(about.Name, about.Hint)
+	return made, nil
 }
 
 // console tells on standard error how it goes.
@@ -67,10 +69,10 @@ func (c *console) say(name, hint string) {
 	}
 }
 
-// work trains with engines of so many threads.
-func (c *console) work(threads int) *reproduce.Work {
+// work trains as the flags say.
+func (c *console) work(f *common) *reproduce.Work {
 	return &reproduce.Work{
-		Engines: engines{threads, c.say},
+		Engines: engines{engine.Device(f.Device), f.Threads, c.say},
 		Begin: func(j *reproduce.Job, step int) loop.Hooks {
 			from := "from the beginning"
 			switch {
@@ -93,7 +95,7 @@ func (c *console) work(threads int) *reproduce.Work {
 
 // measure measures as the flags say.
 func (c *console) measure(f *common) reproduce.Measure {
-	return reproduce.Measure{Engines: engines{f.Threads, c.say}, Split: f.Split, Workers: f.Workers,
+	return reproduce.Measure{Engines: engines{engine.Device(f.Device), f.Threads, c.say}, Split: f.Split, Workers: f.Workers,
 		Progress: func(done, total int) { c.progress.Show(measured{done, total}, false) }}
 }
 

@@ -18,7 +18,8 @@ type common struct {
 	LR              float64 `name:"lr" placeholder:"RATE" help:"Learning rate of the first epoch (default: the recipe's)."`
 	Seed            uint64  `default:"1" placeholder:"N" help:"Of the first net (${default}); each other has the next."`
 	Split           string  `default:"val" help:"The split to measure on (${default})."`
-	Precision       string  `enum:"fp32,bf16" default:"fp32" help:"Arithmetic, as train's: fp32 (default) or bf16."`
+	Device          string  `enum:"auto,cpu,gpu" default:"auto" help:"auto (default), cpu or gpu."`
+	Precision       string  `enum:"fp32,tf32,bf16" default:"fp32" help:"Arithmetic, as train's: fp32 (default), bf16 or, on a GPU, tf32."`
 	CheckpointEvery int     `placeholder:"STEPS" help:"Steps between checkpoints, beside those after each epoch (default: 500)."`
 	Workers         int     `placeholder:"N" help:"Goroutines that prepare batches (default: one a processor)."`
 	Threads         int     `placeholder:"N" help:"Threads of the CPU engine (default: one a processor)."`

@@ -92,12 +92,13 @@ type Precision string
 const (
 	FP32 Precision = ""
 	BF16 Precision = "bf16"
+	TF32 Precision = "tf32" // of GPUs
 )
 
 // MarshalText implements encoding.TextMarshaler.
 func (p Precision) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
-// String returns "fp32" or "bf16".
+// String returns "fp32", "bf16" or "tf32".
 func (p Precision) String() string {
 	if p == FP32 {
 		return "fp32"
@@ -120,8 +121,8 @@ func (p *Precision) UnmarshalText(text []byte) error {
 
 // check returns an error for what is no precision.
 func (p Precision) check() error {
-	if p != FP32 && p != BF16 {
-		return fmt.Errorf("precision %q: must be %v or %v", string(p), FP32, BF16)
+	if p != FP32 && p != BF16 && p != TF32 {
+		return fmt.Errorf("precision %q: must be %v, %v or %v", string(p), FP32, BF16, TF32)
 	}
 	return nil
 }

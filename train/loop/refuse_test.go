@@ -62,7 +62,7 @@ func TestRefused(t *testing.T) {
 			c.Settings.Shuffle, c.Settings.Window = pipeline.ShuffleBlock, 7
 		},
 			"has other settings: shuffle: global in the checkpoint, block here, window: nothing in the checkpoint, 7 here; leave out these flags"},
-		{"a precision", data, func(c *Config) { c.Settings.Precision = "fp8" }, `precision "fp8": must be fp32 or bf16`},
+		{"a precision", data, func(c *Config) { c.Settings.Precision = "fp8" }, `precision "fp8": must be fp32, bf16 or tf32`},
 		{"another precision", data, func(c *Config) { *c = resumed(t, old); c.Settings.Precision = BF16 },
 			"has other settings: precision: fp32 in the checkpoint, bf16 here; leave out these flags"},
 		{"another window", data, func(c *Config) {

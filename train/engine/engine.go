@@ -1,0 +1,110 @@
+// Package engine chooses what computes: the CPU engine, or in a build with the tag gpu
+// and on a machine with a GPU, that one. All commands make their engines here.
+package engine
+
+import (
+	"errors"
+	"fmt"
+
+	"alexnet/model"
+	"alexnet/model/cpu"
+	"alexnet/model/gpu"
+	"alexnet/model/gpu/kernels"
+	"alexnet/records"
+)
+
+// Device says what is to compute.
+type Device string
+
+// The devices. Auto is a GPU where there is one that this build can use, else the
+// processor.
+const (
+	Auto Device = "auto"
+	CPU  Device = "cpu"
+	GPU  Device = "gpu"
+)
+
+// Options says which engine is wanted.
+type Options struct {
+	Device    Device // "" means Auto
+	Batch     int    // largest number of images of one call
+	Threads   int    // of the CPU engine; 0 means one a processor
+	Seed      uint64 // of dropout's masks, and of the initial weights if none are given
+	Precision string // "fp32", "bf16" or, on a GPU, "tf32"
+
+	// Staged are the records whose batches will be staged, if any: a GPU finishes their
+	// images itself, so that fewer bytes travel. Finished says that they must come
+	// finished all the same.
+	Staged   *records.Dataset
+	Finished bool
+}
+
+// About is what people want to know about an engine.
+type About struct {
+	Name      string // "CPU: oneDNN 2.6.3, 2 threads"
+	Hint      string // what would make it faster, or why it is not the one that was hoped for
+	Precision string // "fp32", "bf16", "tf32"
+}
+
+// New makes the engine of a net that starts from st, as cpu.New and gpu.New do.
+func New(net *model.Net, st model.State, o Options) (model.Engine, About, error) {
+	hint := ""
+	if o.Device != CPU {
+		machine, err := gpu.Open(0)
+		if err == nil {
+			return onGPU(machine, net, st, o)
+		}
+		var not *gpu.NotBuiltError
+		switch {
+		case o.Device == GPU:
+			return nil, About{}, fmt.Errorf("--device gpu: %w", err)
+		case !errors.As(err, &not):
+			hint = fmt.Sprintf("computing on the CPU: %v", err)
+		}
+	}
+	if o.Precision == string(gpu.TF32) {
+		return nil, About{}, errors.New("precision tf32 is a GPU's: use fp32 or bf16 on the CPU")
+	}
+	e, err := cpu.New(net, st, cpu.Options{Batch: o.Batch, Threads: o.Threads, Seed: o.Seed, Precision: cpu.Precision(o.Precision)})
+	if err != nil {
+		return nil, About{}, err
+	}
+	if hint == "" {
+		hint = e.Hint()
+	}
+	return e, About{Name: e.Name(), Hint: hint, Precision: string(e.Precision())}, nil
+}
+
+// alone is a GPU engine that has its machine for itself.
+type alone struct {
+	*gpu.Engine
+	machine *gpu.Machine
+}
+
+// Close implements model.Engine.
+func (a *alone) Close() error {
+	if a.machine == nil {
+		return nil
+	}
+	err := errors.Join(a.Engine.Close(), a.machine.Close())
+	a.machine = nil
+	return err
+}
+
+// onGPU makes the GPU engine. It closes the machine if that fails.
+func onGPU(machine *gpu.Machine, net *model.Net, st model.State, o Options) (model.Engine, About, error) {
+	own := gpu.Options{Machine: machine, Batch: o.Batch, Seed: o.Seed, Precision: gpu.Precision(o.Precision)}
+	if ds := o.Staged; ds != nil && !o.Finished {
+		m := ds.Manifest
+		own.Travel = kernels.StoredUint8
+		if m.Pixels.Size() == 2 {
+			own.Travel = kernels.StoredInt16
+		}
+		own.Pictures = gpu.Pictures{Height: m.Shape.H, Width: m.Shape.W, Sub: ds.Mean.Subtrahend(m.Pixels)}
+	}
+	e, err := gpu.New(net, st, own)
+	if err != nil {
+		return nil, About{}, errors.Join(err, machine.Close())
+	}
+	return &alone{e, machine}, About{Name: e.Name(), Precision: string(e.Precision())}, nil
+}
