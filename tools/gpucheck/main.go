@@ -46,7 +46,7 @@ H200, do not count there.`
 
 // flags are the command's.
 type flags struct {
-	Only     []string      `placeholder:"PART,..." help:"Parts to run; none: all."`
+	Only     []string      `placeholder:"PART" help:"Parts to run; none: all."`
 	Device   string        `enum:"gpu,soft,cpu" default:"gpu" help:"gpu; soft or cpu stand in for one and are for tests of this program (${default})."`
 	Ordinal  int           `default:"0" help:"Which GPU, from 0 (${default})."`
 	JSON     string        `name:"json" placeholder:"FILE" help:"Write everything as JSON."`
@@ -70,8 +70,8 @@ func (f *flags) Run(ctx context.Context, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, f.Limit)
 	defer cancel()
 	r := newReport(f, out)
-	for _, p := range chosen {
-		r.run(ctx, p, f.launch)
+	for i := 0; i < len(chosen) && !errors.Is(ctx.Err(), context.Canceled); i++ {
+		r.run(ctx, chosen[i], f.launch)
 	}
 	r.compare()
 	return errors.Join(r.write(), r.summary())

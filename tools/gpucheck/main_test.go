@@ -150,6 +150,21 @@ func TestIsolation(t *testing.T) {
 	}
 }
 
+// TestInterrupt: Ctrl-C ends the part in hand, and the others are not begun.
+func TestInterrupt(t *testing.T) {
+	t.Setenv(childEnv, "hangs")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stop := func(ctx context.Context, f *flags, p part, each func(result)) error {
+		return isolated(ctx, f, p, func(res result) { each(res); cancel() })
+	}
+	var stdout, stderr strings.Builder
+	status := cli.Run(ctx, "gpucheck", description, &flags{launch: stop}, []string{"--device", "cpu", "--only", "machine,errors"}, &stdout, &stderr)
+	if status != cli.Failed || !strings.Contains(stdout.String(), "interrupted") || strings.Contains(stdout.String(), "errors") {
+		t.Errorf("status %d\n%s%s", status, stdout.String(), stderr.String())
+	}
+}
+
 // TestNoGPU: a build without the tag says what to do.
 func TestNoGPU(t *testing.T) {
 	if s, err := openSite("gpu", 0); err == nil {

@@ -52,7 +52,10 @@ func isolated(ctx context.Context, f *flags, p part, each func(result)) error {
 	out := lines[result]{each: each}
 	cmd.Stdout = &out
 	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
+		switch ctx.Err() {
+		case context.Canceled:
+			return errors.New("interrupted")
+		case context.DeadlineExceeded:
 			return fmt.Errorf("did not end within %v", limit.Round(time.Second))
 		}
 		return fmt.Errorf("%w: %s", err, words.String())
