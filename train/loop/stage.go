@@ -107,7 +107,7 @@ func (t *trainer) stage(batch pipeline.Batch) error {
 	staged, err := s.engine.Stage(batch.Bytes, batch.Labels, s.placements)
 	if err != nil {
 		batch.Release()
-		return fmt.Errorf("step %d: %w", t.p.Step, err)
+		return t.stopped(fmt.Errorf("step %d: %w", t.p.Step, err))
 	}
 	s.queue = append(s.queue, lesson{batch, staged})
 	return nil

@@ -99,7 +99,7 @@ func (t *trainer) learn(batch *lesson, g *gathered, pass uint64) error {
 	}
 	score, err := t.backward(batch, pass)
 	if err != nil {
-		return fmt.Errorf("step %d: %w", t.p.Step, err)
+		return t.stopped(fmt.Errorf("step %d: %w", t.p.Step, err))
 	}
 	if score.N == 0 {
 		return fmt.Errorf("step %d: none of its %d images has a label: split %q of %s cannot be trained on", t.p.Step, batch.N, TrainSplit, t.ds.Dir)
@@ -139,7 +139,7 @@ func (t *trainer) update(images int) error {
 	case errors.As(err, &broken):
 		return t.broken(broken)
 	case err != nil:
-		return fmt.Errorf("step %d: %w", t.p.Step, err)
+		return t.stopped(fmt.Errorf("step %d: %w", t.p.Step, err))
 	}
 	return t.follow()
 }
