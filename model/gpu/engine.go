@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -179,7 +180,7 @@ func (e *Engine) setUp(st model.State) (err error) {
 	for i := range labels {
 		labels[i] = 0xff
 	}
-	if err := errors.Join(e.params.setUp(&e.transfer), e.transfer.in(e.unlabeled, labels)); err != nil {
+	if err := cmp.Or(e.params.setUp(&e.transfer), e.transfer.in(e.unlabeled, labels)); err != nil {
 		return err
 	}
 	if p := e.options.Pictures; stored(e.options.Travel) {
@@ -362,7 +363,7 @@ func (e *Engine) backward(s *slot, n, labelled int, step uint64) (score model.Sc
 	}
 	e.settings = kernels.Control{Step: step, Source: s.images, Views: s.views, Labels: s.labels, LossScale: 1 / float32(max(labelled, 1))}
 	results := e.results[:8*e.batch]
-	err = errors.Join(e.stream.Wait(s.copied), e.send(), e.train.run(e.stream, s.source),
+	err = cmp.Or(e.stream.Wait(s.copied), e.send(), e.train.run(e.stream, s.source),
 		e.stream.CopyOut(results, e.losses), e.stream.Sync())
 	if err != nil {
 		return score, fmt.Errorf("backward: %w", err)
@@ -408,7 +409,7 @@ func (e *Engine) Update(h model.Hyper) error {
 	e.settings.Rate, e.settings.Momentum, e.settings.Decay = h.LearningRate, h.Momentum, h.WeightDecay
 	p := &e.params
 	flags := e.results[:4*len(p.list)]
-	err := errors.Join(e.send(), e.stream.Clear(p.flags, len(flags)), e.update(), e.stream.CopyOut(flags, p.flags), e.stream.Sync())
+	err := cmp.Or(e.send(), e.stream.Clear(p.flags, len(flags)), e.update(), e.stream.CopyOut(flags, p.flags), e.stream.Sync())
 	if err != nil {
 		return fmt.Errorf("update: %w", err)
 	}
@@ -467,7 +468,7 @@ func (e *Engine) infer(p **program, layers int, images []float32, n int) error {
 		return err
 	}
 	e.settings = kernels.Control{Source: e.direct.images, Views: e.direct.views, Labels: e.unlabeled}
-	return errors.Join(e.stream.Wait(e.direct.copied), e.send(), (*p).run(e.stream, e.direct.source), e.stream.Sync())
+	return cmp.Or(e.stream.Wait(e.direct.copied), e.send(), (*p).run(e.stream, e.direct.source), e.stream.Sync())
 }
 
 // checkImages returns an error unless there are n images and the engine takes so many.

@@ -475,7 +475,7 @@ func TestLostDevice(t *testing.T) {
 	steps(t, c, e, 0, 1)
 	d.LoseAfter(3)
 	var lost *device.LostError
-	if _, err := e.Backward(c.Images(0), c.Labels[0], 1); !errors.As(err, &lost) {
+	if _, err := e.Backward(c.Images(0), c.Labels[0], 1); !errors.As(err, &lost) || strings.Count(err.Error(), "lost") != 1 {
 		t.Errorf("backward: %v", err)
 	}
 	if _, err := e.State(); !errors.As(err, &lost) {

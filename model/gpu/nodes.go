@@ -1,7 +1,7 @@
 package gpu
 
 import (
-	"errors"
+	"cmp"
 
 	"alexnet/model"
 	"alexnet/model/gpu/device"
@@ -116,7 +116,7 @@ func (p *program) backward(s device.Stream, n *node, dx, dy device.Ptr, first, m
 		if masked {
 			act = kernels.None
 		}
-		err := errors.Join(p.note(s, n.name, PassBias),
+		err := cmp.Or(p.note(s, n.name, PassBias),
 			k.ActBackward(s, e.kind, dy, dy, n.out.at, e.params.gradientAt(n.param+1), n.scratch, n.out.rows(), n.out.m.C, act))
 		if err != nil {
 			return false, err
@@ -146,7 +146,7 @@ func (p *program) backwardFC(s device.Stream, n *node, dx, dy device.Ptr, first 
 	e := p.e
 	in, out := n.in.m.H*n.in.m.W*n.in.m.C, n.out.m.C
 	weights := device.Product{Arithmetic: e.arithmetic, M: out, N: in, K: n.in.m.N, TransA: true, Wide: true}
-	err := errors.Join(p.note(s, n.name, PassWeights), e.library.Product(s, weights, e.params.gradientAt(n.param), dy, n.in.at), p.keep(s, n))
+	err := cmp.Or(p.note(s, n.name, PassWeights), e.library.Product(s, weights, e.params.gradientAt(n.param), dy, n.in.at), p.keep(s, n))
 	if err != nil || first {
 		return err
 	}
@@ -164,7 +164,7 @@ func (p *program) backwardConv(s device.Stream, n *node, dx, dy device.Ptr, firs
 	if n.narrow != 0 {
 		to = n.narrow
 	}
-	if err := errors.Join(p.note(s, n.name, PassWeights), n.convolve.BackwardWeights(s, to, n.in.at, dy, e.workspace)); err != nil {
+	if err := cmp.Or(p.note(s, n.name, PassWeights), n.convolve.BackwardWeights(s, to, n.in.at, dy, e.workspace)); err != nil {
 		return err
 	}
 	if n.narrow != 0 {

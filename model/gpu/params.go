@@ -1,8 +1,8 @@
 package gpu
 
 import (
+	"cmp"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"unsafe"
@@ -90,7 +90,7 @@ func (p *params) setUp(t *transfer) error {
 	for _, a := range [3]device.Ptr{p.weights, p.velocity, p.gradient} {
 		errs = append(errs, t.stream.Clear(a, 4*p.values()))
 	}
-	return errors.Join(append(errs, t.stream.Sync())...)
+	return cmp.Or(append(errs, t.stream.Sync())...)
 }
 
 // write copies tensors in the model's order to one of the float32 arrays.
@@ -115,7 +115,7 @@ func (p *params) read(t *transfer, tensors [][]float32, array device.Ptr) error 
 		q := &p.list[i]
 		at, data := array.Add(4*q.at), tensors[i]
 		err := t.pieces(q.rows.rows, 4*q.rows.own, func(from, n int, piece []byte) error {
-			if err := errors.Join(t.stream.CopyOut(piece, at.Add(4*from*q.rows.own)), t.stream.Sync()); err != nil {
+			if err := cmp.Or(t.stream.CopyOut(piece, at.Add(4*from*q.rows.own)), t.stream.Sync()); err != nil {
 				return err
 			}
 			q.rows.collect(data[from*q.rows.model:][:n*q.rows.model], floats(piece))
@@ -157,7 +157,7 @@ func (t *transfer) pieces(rows, rowBytes int, f func(from, n int, piece []byte) 
 	each := len(t.buffer) / rowBytes
 	for from := 0; from < rows; from += each {
 		n := min(each, rows-from)
-		if err := errors.Join(f(from, n, t.buffer[:n*rowBytes]), t.stream.Sync()); err != nil {
+		if err := cmp.Or(f(from, n, t.buffer[:n*rowBytes]), t.stream.Sync()); err != nil {
 			return err
 		}
 	}
@@ -175,7 +175,7 @@ func (t *transfer) in(to device.Ptr, from []byte) error {
 // out copies bytes to the host.
 func (t *transfer) out(to []byte, from device.Ptr) error {
 	return t.pieces(len(to), 1, func(at, n int, piece []byte) error {
-		err := errors.Join(t.stream.CopyOut(piece, from.Add(at)), t.stream.Sync())
+		err := cmp.Or(t.stream.CopyOut(piece, from.Add(at)), t.stream.Sync())
 		copy(to[at:], piece)
 		return err
 	})

@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -99,6 +100,6 @@ func (e *Engine) Profile(n int) (parts []Part, err error) {
 func (m *marks) step(e *Engine) error {
 	m.next = 0
 	p := &e.params
-	return errors.Join(e.send(), e.train.queue(e.stream, e.source), m.mark(e.stream, "", PassUpdate),
+	return cmp.Or(e.send(), e.train.queue(e.stream, e.source), m.mark(e.stream, "", PassUpdate),
 		e.update(), m.mark(e.stream, "", ""), e.stream.Clear(p.flags, 4*len(p.list)), e.stream.Sync())
 }

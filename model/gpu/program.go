@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -198,11 +199,11 @@ func (e *Engine) convolution(n *node, train bool) (*device.Convolution, error) {
 
 // queue queues the program for images that came as source.
 func (p *program) queue(s device.Stream, source kernels.Source) error {
-	if err := errors.Join(p.note(s, "", PassImages), p.e.prepareImages(s, source)); err != nil {
+	if err := cmp.Or(p.note(s, "", PassImages), p.e.prepareImages(s, source)); err != nil {
 		return err
 	}
 	for _, n := range p.nodes {
-		if err := errors.Join(p.note(s, n.name, PassForward), p.forward(s, n)); err != nil {
+		if err := cmp.Or(p.note(s, n.name, PassForward), p.forward(s, n)); err != nil {
 			return fmt.Errorf("layer %q: %w", n.name, err)
 		}
 	}

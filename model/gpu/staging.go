@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -90,7 +91,7 @@ func (s *slot) fill(on device.Stream, batch int, images []byte, labels []int32, 
 	if rest := batch*s.image - len(images); rest > 0 {
 		errs = append(errs, on.Clear(s.images.Add(len(images)), rest))
 	}
-	return errors.Join(append(errs, on.Record(s.copied))...)
+	return cmp.Or(append(errs, on.Record(s.copied))...)
 }
 
 func (s *slot) close() error {

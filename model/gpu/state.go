@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -38,7 +39,7 @@ func (e *Engine) Snapshot() (model.State, error) {
 
 // read copies weights and velocities from the device to m.
 func (e *Engine) read(m *mirror) (model.State, error) {
-	err := errors.Join(e.params.read(&e.transfer, m.weights, e.params.weights), e.params.read(&e.transfer, m.velocity, e.params.velocity))
+	err := cmp.Or(e.params.read(&e.transfer, m.weights, e.params.weights), e.params.read(&e.transfer, m.velocity, e.params.velocity))
 	if err != nil {
 		return model.State{}, fmt.Errorf("reading the state: %w", err)
 	}
@@ -71,14 +72,14 @@ func (e *Engine) Restore(st model.State) error {
 	p := &e.params
 	err := p.write(&e.transfer, p.weights, data(st.Weights))
 	if st.Velocity != nil {
-		err = errors.Join(err, p.write(&e.transfer, p.velocity, data(st.Velocity)))
+		err = cmp.Or(err, p.write(&e.transfer, p.velocity, data(st.Velocity)))
 	} else {
-		err = errors.Join(err, e.stream.Clear(p.velocity, 4*p.values()))
+		err = cmp.Or(err, e.stream.Clear(p.velocity, 4*p.values()))
 	}
 	if p.half != 0 {
-		err = errors.Join(err, e.kernels.Narrow(e.stream, p.half, p.weights, p.values()))
+		err = cmp.Or(err, e.kernels.Narrow(e.stream, p.half, p.weights, p.values()))
 	}
-	if err = errors.Join(err, e.stream.Sync()); err != nil {
+	if err = cmp.Or(err, e.stream.Sync()); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
 	return nil
