@@ -79,6 +79,11 @@ func (f *flags) evaluate(ctx context.Context) (a answer, err error) {
 	}
 	a = answerOf(r, ds.Manifest, nets, files, cmp.Or(f.Confused, usualPairs))
 	a.Predictions, a.Weights = f.Predictions, f.Weights
+	if f.PNG != "" {
+		if err := shown.draw(f.PNG, ds); err != nil {
+			return a, err
+		}
+	}
 	if f.Report != "" {
 		a.Report, err = f.report(ctx, engines[0], ds, a, checkpoints, shown)
 	}
@@ -105,10 +110,11 @@ func (f *flags) report(ctx context.Context, engine model.Engine, ds *records.Dat
 
 // takers returns what takes the predictions, nil if nobody does.
 func (f *flags) takers(file *eval.PredictionFile, shown *gallery) func(eval.Prediction) error {
+	pictures := f.Report != "" || f.PNG != ""
 	switch {
-	case f.Report == "" && file == nil:
+	case !pictures && file == nil:
 		return nil
-	case f.Report == "":
+	case !pictures:
 		return file.Add
 	case file == nil:
 		return shown.add

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"image/png"
+	"io"
 	"slices"
 	"strings"
 
 	"alexnet/records"
+	"alexnet/records/atomicfile"
 	"alexnet/tools/figure"
 	"alexnet/train/eval"
 )
@@ -61,16 +64,38 @@ func (g *gallery) guesses(ds *records.Dataset) ([]guess, error) {
 	return list, nil
 }
 
+// draw writes the pictures with their bars as a PNG.
+func (g *gallery) draw(file string, ds *records.Dataset) error {
+	var all []figure.Guessed
+	for _, p := range g.chosen() {
+		row, err := g.split.Row(p.Row, new(records.Scratch))
+		if err != nil {
+			return err
+		}
+		shown := figure.Guessed{Picture: figure.Picture(ds.Mean, row), Label: labelOf(ds, row.Label)}
+		for i, c := range p.Classes {
+			shown.Guesses = append(shown.Guesses, figure.Guess{Class: nameOf(ds.Manifest.Classes[c]), Probability: p.Probabilities[i], Right: int32(c) == p.Label})
+		}
+		all = append(all, shown)
+	}
+	return atomicfile.Write(file, func(w io.Writer) error { return png.Encode(w, figure.Guesses(all)) })
+}
+
+// labelOf returns what people call a label.
+func labelOf(ds *records.Dataset, label int32) string {
+	if label < 0 || int(label) >= len(ds.Manifest.Classes) {
+		return "no label"
+	}
+	return nameOf(ds.Manifest.Classes[label])
+}
+
 // picture returns a record's picture and what it is called.
 func picture(ds *records.Dataset, split *records.Split, at int) (pictured, error) {
 	row, err := split.Row(at, new(records.Scratch))
 	if err != nil {
 		return pictured{}, err
 	}
-	p := pictured{Key: strings.Clone(row.Key), Label: "no label", Small: max(ds.Manifest.Shape.H, ds.Manifest.Shape.W) <= smallSide}
-	if row.Label >= 0 && int(row.Label) < len(ds.Manifest.Classes) {
-		p.Label = nameOf(ds.Manifest.Classes[row.Label])
-	}
+	p := pictured{Key: strings.Clone(row.Key), Label: labelOf(ds, row.Label), Small: max(ds.Manifest.Shape.H, ds.Manifest.Shape.W) <= smallSide}
 	p.Image, err = dataURL(figure.Picture(ds.Mean, row))
 	return p, err
 }

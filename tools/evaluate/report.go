@@ -27,7 +27,8 @@ import (
 // reportFlags say what the report has.
 type reportFlags struct {
 	Report   string `placeholder:"DIR" help:"Write a report to DIR/index.html: one page with all figures in it."`
-	Pictures int    `default:"8" placeholder:"N" help:"Pictures with their five most probable labels in the report (${default})."`
+	PNG      string `name:"png" placeholder:"FILE" help:"Draw the report's pictures with their five most probable labels to this PNG, as in the paper's Figure 4, left."`
+	Pictures int    `default:"8" placeholder:"N" help:"Pictures with their five most probable labels in the report and the PNG (${default})."`
 
 	Neighbours int    `default:"0" placeholder:"N" help:"So many of these pictures with their six nearest of --from, by the features of the first net; those of the whole split are computed, and kept in DIR/features."`
 	From       string `default:"train" placeholder:"SPLIT" help:"The split in which neighbours are looked for (${default})."`

@@ -1,12 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"image"
 	_ "image/jpeg" // pictures of the page
-	_ "image/png"
+	"image/png"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -57,7 +58,7 @@ func TestReport(t *testing.T) {
 	run, files := checkpoints(t, ds, 1, 11, 12)
 	addMetrics(t, run)
 	dir := filepath.Join(t.TempDir(), "new", "report")
-	status, out, errs := command(t, "--records", ds.Dir, "--checkpoint", files[1], "--checkpoint", files[0], "--report", dir, "--pictures", "3", "--neighbours", "2", "--json")
+	status, out, errs := command(t, "--records", ds.Dir, "--checkpoint", files[1], "--checkpoint", files[0], "--report", dir, "--pictures", "3", "--png", filepath.Join(dir, "guesses.png"), "--neighbours", "2", "--json")
 	var got answer
 	if err := json.Unmarshal([]byte(out), &got); err != nil || status != cli.Done {
 		t.Fatalf("status %d, %v: %s", status, err, errs)
@@ -69,6 +70,13 @@ func TestReport(t *testing.T) {
 	content, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
+	}
+	drawn, err := os.ReadFile(filepath.Join(dir, "guesses.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if img, err := png.DecodeConfig(bytes.NewReader(drawn)); err != nil || img.Width != 8+3*(200+16) { // as figure.Guesses says
+		t.Errorf("the guesses are drawn as %+v (%v)", img, err)
 	}
 	text := string(content)
 	in := got.Shares.Top1Interval
