@@ -53,6 +53,7 @@ const (
 	Pretrained Kind = "pretrained" // trained on other records, to begin another run with
 	Finetuned  Kind = "finetuned"  // begun with a pre-trained net
 	Variation  Kind = "variation"  // of an ablation
+	Activation Kind = "activation" // of a race
 )
 
 // Job is a net that is to be trained, as a run.
