@@ -51,6 +51,7 @@ type console struct {
 	stderr   io.Writer
 	progress *report.Progress
 	engine   string // the last that was named
+	run      string // the same
 }
 
 func newConsole(stderr io.Writer) *console {
@@ -70,10 +71,18 @@ func (c *console) say(name, hint string) {
 }
 
 // work trains as the flags say.
-func (c *console) work(f *common) *reproduce.Work {
+func (c *console) work(f *machine) *reproduce.Work {
 	return &reproduce.Work{
 		Engines: engines{engine.Device(f.Device), f.Threads, c.say},
 		Begin: func(j *reproduce.Job, step int) loop.Hooks {
+			hooks := loop.Hooks{
+				Progress: func(s report.Status, keep bool) { c.progress.Show(s, keep) },
+				Message:  c.progress.Print,
+			}
+			if j.Run == c.run { // its next epoch
+				return hooks
+			}
+			c.run = j.Run
 			from := "from the beginning"
 			switch {
 			case step > 0:
@@ -81,13 +90,13 @@ func (c *console) work(f *common) *reproduce.Work {
 			case j.Init != "":
 				from = "with the weights of " + j.Init
 			}
-			s := j.Settings
-			c.progress.Print(fmt.Sprintf("== %s: %s, %d epochs of batches of %d, learning rate %g (%s), seed %d; %s",
-				j.Run, j.Net.Name, j.Limits.Epochs, s.Batch, s.Schedule.Base, s.Schedule.Kind, s.Seed, from))
-			return loop.Hooks{
-				Progress: func(s report.Status, keep bool) { c.progress.Show(s, keep) },
-				Message:  c.progress.Print,
+			s, more := j.Settings, ""
+			if j.Kind == reproduce.Activation {
+				more = " or more"
 			}
+			c.progress.Print(fmt.Sprintf("== %s: %s, %d epochs%s of batches of %d, learning rate %g (%s), seed %d; %s",
+				j.Run, j.Net.Name, j.Limits.Epochs, more, s.Batch, s.Schedule.Base, s.Schedule.Kind, s.Seed, from))
+			return hooks
 		},
 		Warn: func(err error) { c.progress.Print(fmt.Sprintf("warning: %v", err)) },
 	}

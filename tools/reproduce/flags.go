@@ -7,33 +7,50 @@ import (
 	"alexnet/train/reproduce"
 )
 
+// machine are the flags that say what a training runs on and how.
+type machine struct {
+	Device          string `enum:"auto,cpu,gpu" default:"auto" help:"auto (default), cpu or gpu."`
+	Precision       string `enum:"fp32,tf32,bf16" default:"fp32" help:"Arithmetic, as train's: fp32 (default), bf16 or, on a GPU, tf32."`
+	CheckpointEvery int    `placeholder:"STEPS" help:"Steps between checkpoints, beside those after each epoch (default: 500)."`
+	Workers         int    `placeholder:"N" help:"Goroutines that prepare batches (default: one a processor)."`
+	Threads         int    `placeholder:"N" help:"Threads of the CPU engine (default: one a processor)."`
+	JSON            bool   `name:"json" help:"The result as a JSON object; shares are from 0 to 1."`
+}
+
+// apply puts the flags into options.
+func (f *machine) apply(o *reproduce.Options) error {
+	if f.CheckpointEvery < 0 || f.Workers < 0 || f.Threads < 0 {
+		return cli.Usagef("--checkpoint-every, --workers and --threads must not be negative")
+	}
+	o.CheckpointEvery, o.Workers = f.CheckpointEvery, f.Workers
+	if err := o.Precision.UnmarshalText([]byte(f.Precision)); err != nil {
+		return &cli.UsageError{Err: err}
+	}
+	return nil
+}
+
 // common are the flags of all that trains. What is not given is as the recipe of the
 // net has it.
 type common struct {
-	Records         string  `required:"" placeholder:"DIR" help:"Records that ingest made."`
-	Out             string  `default:"runs/reproduce" placeholder:"DIR" help:"Folder for the runs, one a net, and for the results (${default})."`
-	Net             string  `placeholder:"PRESET" help:"Net, with its recipe (default: alexnet)."`
-	Epochs          int     `placeholder:"N" help:"Passes over the training split; steps of the rate move along (default: the recipe's)."`
-	Batch           int     `placeholder:"N" help:"Images of a batch (default: the recipe's)."`
-	LR              float64 `name:"lr" placeholder:"RATE" help:"Learning rate of the first epoch (default: the recipe's)."`
-	Seed            uint64  `default:"1" placeholder:"N" help:"Of the first net (${default}); each other has the next."`
-	Split           string  `default:"val" help:"The split to measure on (${default})."`
-	Device          string  `enum:"auto,cpu,gpu" default:"auto" help:"auto (default), cpu or gpu."`
-	Precision       string  `enum:"fp32,tf32,bf16" default:"fp32" help:"Arithmetic, as train's: fp32 (default), bf16 or, on a GPU, tf32."`
-	CheckpointEvery int     `placeholder:"STEPS" help:"Steps between checkpoints, beside those after each epoch (default: 500)."`
-	Workers         int     `placeholder:"N" help:"Goroutines that prepare batches (default: one a processor)."`
-	Threads         int     `placeholder:"N" help:"Threads of the CPU engine (default: one a processor)."`
-	JSON            bool    `name:"json" help:"The result as a JSON object; shares are from 0 to 1."`
+	Records string  `required:"" placeholder:"DIR" help:"Records that ingest made."`
+	Out     string  `default:"runs/reproduce" placeholder:"DIR" help:"Folder for the runs, one a net, and for the results (${default})."`
+	Net     string  `placeholder:"PRESET" help:"Net, with its recipe (default: alexnet)."`
+	Epochs  int     `placeholder:"N" help:"Passes over the training split; steps of the rate move along (default: the recipe's)."`
+	Batch   int     `placeholder:"N" help:"Images of a batch (default: the recipe's)."`
+	LR      float64 `name:"lr" placeholder:"RATE" help:"Learning rate of the first epoch (default: the recipe's)."`
+	Seed    uint64  `default:"1" placeholder:"N" help:"Of the first net (${default}); each other has the next."`
+	Split   string  `default:"val" help:"The split to measure on (${default})."`
+	machine
 }
 
 // options returns the flags as options, and the records.
 func (f *common) options() (o reproduce.Options, ds *records.Dataset, err error) {
-	if f.Epochs < 0 || f.Batch < 0 || f.LR < 0 || f.Seed == 0 || f.CheckpointEvery < 0 || f.Workers < 0 || f.Threads < 0 {
-		return o, nil, cli.Usagef("--epochs, --batch, --lr, --checkpoint-every, --workers and --threads must not be negative, and --seed not 0")
+	if f.Epochs < 0 || f.Batch < 0 || f.LR < 0 || f.Seed == 0 {
+		return o, nil, cli.Usagef("--epochs, --batch and --lr must not be negative, and --seed not 0")
 	}
-	o = reproduce.Options{Net: f.Net, Seed: f.Seed, Epochs: f.Epochs, Batch: f.Batch, LR: f.LR, CheckpointEvery: f.CheckpointEvery, Workers: f.Workers}
-	if err := o.Precision.UnmarshalText([]byte(f.Precision)); err != nil {
-		return o, nil, &cli.UsageError{Err: err}
+	o = reproduce.Options{Net: f.Net, Seed: f.Seed, Epochs: f.Epochs, Batch: f.Batch, LR: f.LR}
+	if err := f.machine.apply(&o); err != nil {
+		return o, nil, err
 	}
 	if ds, err = records.Open(f.Records); err != nil {
 		return o, nil, err

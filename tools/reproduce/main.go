@@ -1,6 +1,6 @@
 // Command reproduce makes the rows of the paper's results tables from records: it
 // trains the nets of a row, averages them, and prints the row beside the paper's. It
-// also compares the net with what the paper compares it with.
+// also compares the net with what the paper compares it with, Figure 1 among that.
 package main
 
 import (
@@ -19,6 +19,7 @@ Examples:
   reproduce 7cnns-star --records out/ --pretrain-records fall11/ --out runs/table
   reproduce table runs/
   reproduce ablate --records small/ --net alexnet-small --epochs 4 --out runs/ablation
+  reproduce figure1 --records cifar10/ --out runs/figure1   # ReLUs against tanh
 
 The nets are those of the paper with its recipe, in ten views; flags make it smaller.
 Killed, or stopped by Ctrl-C? The same command goes on where it was. Each net is an
@@ -33,6 +34,7 @@ type flags struct {
 	SevenStar sevenStar    `cmd:"" name:"7cnns-star" aliases:"7cnns*" help:"\"7 CNNs*\": two such and the five, averaged."`
 	Table     tableCommand `cmd:"" help:"All rows in a folder and below it, beside the paper's tables 1 and 2."`
 	Ablate    ablate       `cmd:"" help:"What normalisation, overlapping pooling, two towers, dropout, crops, mirror images, colour and ReLUs are worth."`
+	Figure1   figure1      `cmd:"" name:"figure1" help:"Figure 1: epochs to 25 % training error with ReLUs and with tanh, each with its fastest learning rate."`
 
 	stderr io.Writer
 }

@@ -68,7 +68,7 @@ func (f *row) reproduce(ctx context.Context, out, stderr io.Writer, system strin
 	}
 	c := newConsole(stderr)
 	defer c.progress.Done()
-	r, err := reproduce.Reproduce(ctx, s, f.Out, ds, pretrain, o, c.work(&f.common), c.measure(&f.common))
+	r, err := reproduce.Reproduce(ctx, s, f.Out, ds, pretrain, o, c.work(&f.machine), c.measure(&f.common))
 	if err != nil {
 		return goOn(err)
 	}
@@ -134,7 +134,7 @@ func (f *ablate) Run(ctx context.Context, out io.Writer, all *flags) error {
 	m := c.measure(&f.common)
 	m.Views = f.Views
 	a := reproduce.Ablation{Out: f.Out, Records: ds, Options: o, Seeds: f.Seeds, Only: f.Variant}
-	result, err := a.Run(ctx, c.work(&f.common), m)
+	result, err := a.Run(ctx, c.work(&f.machine), m)
 	if err != nil {
 		return goOn(err)
 	}
