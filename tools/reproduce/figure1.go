@@ -144,12 +144,12 @@ func raceText(o reproduce.Outcomes) string {
 			fmt.Fprintf(w, "%s\t%s\t%s\n", number(rate), tryText(o.ReLU.Tried[i], o.SearchEpochs), tryText(o.Tanh.Tried[i], o.SearchEpochs))
 		}
 	})
+	b.WriteString("\n*: went on. An epoch's training error is the mean over its images, each as it was before the step that used it.\n")
 	for _, r := range []reproduce.Runner{o.ReLU, o.Tanh} {
 		if text := edgeText(o.Rates, r.Rate); text != "" {
-			fmt.Fprintf(&b, "\nnote: %s does best at the %s rate; it may do better at one that is not among them (--rates)", runnerName(r), text)
+			fmt.Fprintf(&b, "note: %s does best at the %s rate; it may do better at one that is not among them (--rates)\n", runnerName(r), text)
 		}
 	}
-	b.WriteString("\n*: went on. An epoch's training error is the mean over its images, each as it was before the step that used it.\n")
 	return b.String()
 }
 
