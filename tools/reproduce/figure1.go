@@ -23,7 +23,7 @@ type figure1 struct {
 	Records      string    `required:"" placeholder:"DIR" help:"Records that ingest made, in the paper of CIFAR-10."`
 	Out          string    `default:"runs/figure1" placeholder:"DIR" help:"Folder for the runs, one for each activation and rate, and for figure1.json, .svg and .png (${default})."`
 	Net          string    `default:"cifar-4layer-no-lrn" placeholder:"PRESET" help:"Net, with ReLUs and with tanh (${default})."`
-	Rates        []float64 `default:"0.001,0.002,0.004,0.008" placeholder:"RATE" help:"Learning rates to choose from (${default}); they stay constant."`
+	Rates        []float64 `default:"0.001,0.002,0.004,0.008,0.016" placeholder:"RATE" help:"Learning rates to choose from (${default}); they stay constant."`
 	SearchEpochs int       `default:"3" placeholder:"N" help:"Passes over the training split with every rate (${default}); the two with the lowest training error go on."`
 	Epochs       int       `default:"45" placeholder:"N" help:"Passes at most (${default})."`
 	Until        float64   `default:"0.25" placeholder:"ERROR" help:"Training error to reach (${default}), a share."`
