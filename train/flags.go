@@ -19,6 +19,7 @@ type flags struct {
 	Net     *string `enum:"alexnet,alexnet-small,alexnet-conv6,cifar-4layer,cifar-4layer-no-lrn,lenet" help:"alexnet (default), alexnet-small, alexnet-conv6, cifar-4layer, cifar-4layer-no-lrn or lenet."`
 	Preset  *string `enum:"paper,as-run-2012,caffe,torchvision,alexnet-small,alexnet-conv6,cifar-4layer,cifar-4layer-no-lrn,lenet" help:"A net with its recipe: paper (that of --net alexnet), as-run-2012, caffe, torchvision, or the name of a net. inspect net --preset NAME shows it."`
 	Device  string  `enum:"auto,cpu,gpu" default:"auto" help:"auto (default), cpu or gpu; auto is a GPU where there is one and this build can use it."`
+	Travel  string  `enum:"stored,bfloat16,float32" default:"stored" help:"What images travel to a GPU as: stored (default; the GPU subtracts the mean and shifts the colours), bfloat16 or float32."`
 	Resume  bool    `help:"Go on from the newest sound checkpoint of --run."`
 	Init    string  `placeholder:"FILE" help:"Take the first weights from a checkpoint or a safetensors file."`
 

@@ -163,9 +163,12 @@ func (p *plan) note(format string, args ...any) {
 // newEngine makes the engine that the flags ask for, and its name, and notes what would
 // make it faster.
 func newEngine(f *flags, p *plan) (model.Engine, string, error) {
-	s := p.config.Settings
+	s, travel := p.config.Settings, engine.Travel(f.Travel)
+	if s.ColorDivisor != 0 { // which only finished images know of
+		travel = engine.Float32
+	}
 	e, about, err := engine.New(p.net, model.State{Weights: p.first}, engine.Options{Device: engine.Device(f.Device), Batch: s.Batch,
-		Threads: f.Threads, Seed: s.Seed, Precision: s.Precision.String(), Staged: p.records, Finished: s.ColorDivisor != 0})
+		Threads: f.Threads, Seed: s.Seed, Precision: s.Precision.String(), Staged: p.records, Travel: travel})
 	if err != nil {
 		return nil, "", err
 	}

@@ -32,12 +32,22 @@ type Options struct {
 	Seed      uint64 // of dropout's masks, and of the initial weights if none are given
 	Precision string // "fp32", "bf16" or, on a GPU, "tf32"
 
-	// Staged are the records whose batches will be staged, if any: a GPU finishes their
-	// images itself, so that fewer bytes travel. Finished says that they must come
-	// finished all the same.
-	Staged   *records.Dataset
-	Finished bool
+	// Staged are the records whose batches will be staged, if any, and Travel what their
+	// images come to a GPU as.
+	Staged *records.Dataset
+	Travel Travel
 }
+
+// Travel is what images come to a GPU as.
+type Travel string
+
+// What images may travel as. Stored is the fewest bytes: the GPU subtracts the mean and
+// shifts the colours.
+const (
+	Stored   Travel = "stored" // as they are in the records; also what "" means
+	BFloat16 Travel = "bfloat16"
+	Float32  Travel = "float32"
+)
 
 // About is what people want to know about an engine.
 type About struct {
@@ -94,7 +104,12 @@ func (a *alone) Close() error {
 // onGPU makes the GPU engine. It closes the machine if that fails.
 func onGPU(machine *gpu.Machine, net *model.Net, st model.State, o Options) (model.Engine, About, error) {
 	own := gpu.Options{Machine: machine, Batch: o.Batch, Seed: o.Seed, Precision: gpu.Precision(o.Precision)}
-	if ds := o.Staged; ds != nil && !o.Finished {
+	ds := o.Staged
+	switch {
+	case ds == nil || o.Travel == Float32:
+	case o.Travel == BFloat16:
+		own.Travel = kernels.PlanarBFloat16
+	default:
 		m := ds.Manifest
 		own.Travel = kernels.StoredUint8
 		if m.Pixels.Size() == 2 {

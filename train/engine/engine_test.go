@@ -85,8 +85,8 @@ func softMachine() (*gpu.Machine, *soft.Device) {
 func TestRunOnAGPU(t *testing.T) {
 	ds := dataset(t)
 	const batch = 8
-	make := func(gpu bool) model.Engine {
-		o := Options{Device: CPU, Batch: batch, Threads: 1, Seed: 5, Staged: ds}
+	make := func(gpu bool, travel Travel) model.Engine {
+		o := Options{Device: CPU, Batch: batch, Threads: 1, Seed: 5, Staged: ds, Travel: travel}
 		var e model.Engine
 		var err error
 		if gpu {
@@ -100,8 +100,8 @@ func TestRunOnAGPU(t *testing.T) {
 		}
 		return e
 	}
-	run := func(cfg loop.Config, gpu bool) {
-		e := make(gpu)
+	run := func(cfg loop.Config, gpu bool, travel Travel) {
+		e := make(gpu, travel)
 		if _, err := loop.Run(t.Context(), cfg, e, ds, loop.Hooks{}); err != nil {
 			t.Fatal(err)
 		}
@@ -110,8 +110,10 @@ func TestRunOnAGPU(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	run(config(filepath.Join(dir, "cpu"), batch), false)
-	run(config(filepath.Join(dir, "gpu"), batch), true)
+	run(config(filepath.Join(dir, "cpu"), batch), false, "")
+	run(config(filepath.Join(dir, "gpu"), batch), true, Stored)
+	run(config(filepath.Join(dir, "float32"), batch), true, Float32)
+	run(config(filepath.Join(dir, "bfloat16"), batch), true, BFloat16)
 	both := config(filepath.Join(dir, "both"), batch)
 	for i, steps := range []int{2, 4, 0} {
 		c, _, err := checkpoint.Latest(both.Run)
@@ -121,16 +123,16 @@ func TestRunOnAGPU(t *testing.T) {
 			t.Fatal(err)
 		}
 		both.Limits.MaxSteps = steps
-		run(both, i%2 == 1)
+		run(both, i%2 == 1, "")
 	}
 	want := losses(t, filepath.Join(dir, "cpu"))
-	for _, name := range []string{"gpu", "both"} {
+	for name, tolerance := range map[string]float64{"gpu": 1e-4, "both": 1e-4, "float32": 1e-4, "bfloat16": 2e-2} {
 		got := losses(t, filepath.Join(dir, name))
 		if len(got) != len(want) || len(want) < 6 {
 			t.Fatalf("%s: %d losses, want %d", name, len(got), len(want))
 		}
 		for i := range want {
-			if d := math.Abs(got[i]-want[i]) / want[i]; !(d <= 1e-4) {
+			if d := math.Abs(got[i]-want[i]) / want[i]; !(d <= tolerance) {
 				t.Errorf("%s: loss %d is %g, want %g", name, i, got[i], want[i])
 			}
 		}
