@@ -33,6 +33,15 @@ func machine(t testing.TB, o soft.Options) (*Machine, *soft.Device) {
 	return m, d
 }
 
+// long skips a test in short runs, such as those with the race detector, in which PTX is
+// executed ten times as slowly.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes long")
+	}
+}
+
 func newEngine(t testing.TB, net *model.Net, st model.State, o Options) *Engine {
 	t.Helper()
 	e, err := New(net, st, o)
@@ -102,6 +111,7 @@ func TestGolden(t *testing.T) {
 
 // The same with the precisions that round factors, within 2e-2.
 func TestGoldenRounded(t *testing.T) {
+	long(t)
 	for _, p := range []Precision{TF32, BF16} {
 		eachGolden(t, func(t *testing.T, c *golden.Case) {
 			if c.Net.Name == "alexnet-small" {
@@ -184,6 +194,7 @@ func sameState(a, b model.State) bool {
 // Nothing is left to chance: runs give the same bits, work being done early, late or in
 // any order; with a restored state they go on in the same way.
 func TestRepeats(t *testing.T) {
+	long(t)
 	c := lesson(t)
 	for _, p := range []Precision{FP32, BF16} {
 		var want model.State
@@ -304,6 +315,7 @@ func TestProfile(t *testing.T) {
 
 // Features of all layers are the CPU engine's.
 func TestFeatures(t *testing.T) {
+	long(t)
 	c := lesson(t)
 	m, _ := machine(t, soft.Options{})
 	e := goldenEngine(t, c, Options{Machine: m})
@@ -408,6 +420,7 @@ func TestNotFinite(t *testing.T) {
 
 // What does not fit is said with what would, and leaves nothing behind; what would fits.
 func TestCapacity(t *testing.T) {
+	long(t)
 	c := lesson(t)
 	batch := func(o soft.Options, n int) error {
 		m, _ := machine(t, o)
@@ -443,6 +456,7 @@ func TestCapacity(t *testing.T) {
 
 // Whichever allocation fails, an error comes and everything is given back.
 func TestAllocationsThatFail(t *testing.T) {
+	long(t)
 	c := lesson(t)
 	for _, fail := range []func(*soft.Device, int){(*soft.Device).FailAlloc, (*soft.Device).FailAllocHost} {
 		for n, failed := 1, true; failed; n++ {
