@@ -76,6 +76,17 @@ type GradientEngine interface {
 	Gradients() ([][]float32, error)
 }
 
+// SlicedEngine is an Engine that can train on a slice of a batch, as a rank of several
+// does: with the masks that the engine of the whole batch would use.
+type SlicedEngine interface {
+	Engine
+
+	// SetFirst says which place in the whole batch the first image of each Backward that
+	// follows has, from 0; at first it is 0. Dropout's positions count from there
+	// (DropoutMask).
+	SetFirst(image int)
+}
+
 // StateEngine is an Engine that shows its weights and velocities without making a copy
 // of them.
 type StateEngine interface {

@@ -11,6 +11,7 @@ var (
 	_ model.GradientEngine = (*Engine)(nil)
 	_ model.StateEngine    = (*Engine)(nil)
 	_ model.ThreadedEngine = (*Engine)(nil)
+	_ model.SlicedEngine   = (*Engine)(nil)
 )
 
 // Threads implements model.ThreadedEngine.
@@ -41,3 +42,6 @@ func (e *Engine) State() (model.State, error) {
 	}
 	return model.State{Weights: lend(e.weights), Velocity: lend(e.velocity)}, nil
 }
+
+// SetFirst implements model.SlicedEngine.
+func (e *Engine) SetFirst(image int) { e.first = image }

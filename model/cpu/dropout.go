@@ -9,19 +9,47 @@ import (
 // is zeroed with probability rate and kept as it is otherwise; when predicting,
 // all values are multiplied by 1-rate.
 type dropoutKernel struct {
-	m      *machinery
+	dropoutMask
 	layout layout
-	layer  uint32
-	rate   float64
-	mask   []float32 // in the usual order, whatever the layout
 }
 
 func newDropoutKernel(m *machinery, l *model.Layer, index uint32, at layout) *dropoutKernel {
-	k := &dropoutKernel{m: m, layout: at, layer: index, rate: l.Rate}
+	return &dropoutKernel{newDropoutMask(m, l, index, at.shape.Size()), at}
+}
+
+// dropoutMask is what a layer of dropout zeroes and keeps in a step.
+type dropoutMask struct {
+	m     *machinery
+	size  int // values of an image
+	layer uint32
+	rate  float64
+	room  []float32
+	mask  []float32 // of the last draw, in the usual order, whatever the layout
+}
+
+// maskGroup is the number of positions that one drawing of the generator decides.
+const maskGroup = 4
+
+func newDropoutMask(m *machinery, l *model.Layer, index uint32, size int) dropoutMask {
+	d := dropoutMask{m: m, size: size, layer: index, rate: l.Rate}
 	if m.train {
-		k.mask = m.arena.floats(m.batch * at.shape.Size())
+		d.room = m.arena.floats(m.batch*size + maskGroup - 1)
 	}
-	return k
+	return d
+}
+
+// draw sets the mask of the call's images. Where the first of them does not begin with
+// a group, the end of the image before it is drawn as well.
+func (d *dropoutMask) draw(c *call) {
+	mask := vector.Mask{Seed: d.m.seed, Step: c.step, Layer: d.layer, Rate: d.rate}
+	first := uint64(c.first) * uint64(d.size)
+	lead := int(first % maskGroup)
+	size := lead + c.n*d.size
+	d.m.each((size+elementBlock-1)/elementBlock, func(_, unit int) {
+		i := unit * elementBlock
+		mask.Write(d.room[i:min(i+elementBlock, size)], first-uint64(lead)+uint64(i))
+	})
+	d.mask = d.room[lead:size]
 }
 
 func (k *dropoutKernel) forward(c *call, t *buffers) {
@@ -32,12 +60,7 @@ func (k *dropoutKernel) forward(c *call, t *buffers) {
 		})
 		return
 	}
-	mask := vector.Mask{Seed: k.m.seed, Step: c.step, Layer: k.layer, Rate: k.rate}
-	size := c.n * k.layout.shape.Size()
-	k.m.each((size+elementBlock-1)/elementBlock, func(_, unit int) {
-		i := unit * elementBlock
-		mask.Write(k.mask[i:min(i+elementBlock, size)], uint64(i))
-	})
+	k.draw(c)
 	k.apply(c.n, t.y, t.x)
 }
 

@@ -77,6 +77,7 @@ type Engine struct {
 	graded   bool      // a Backward has succeeded since the last change of the weights
 	// badImages says that those of the last Backward were not all finite.
 	badImages bool
+	first     int // see SetFirst
 	closed    bool
 	arena     arena
 	name      string
@@ -204,7 +205,7 @@ func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.
 		}
 		e.train = p
 	}
-	if err := e.train.run(input, len(labels), labels, step, e.version); err != nil {
+	if err := e.train.run(input, len(labels), labels, step, e.first, e.version); err != nil {
 		return model.Score{}, fmt.Errorf("backward: %w", err)
 	}
 	e.graded = true
@@ -303,7 +304,7 @@ func (e *Engine) Predict(images []float32, n int, probs []float32) error {
 		}
 		e.predict = p
 	}
-	if err := e.predict.run(input, n, nil, 0, e.version); err != nil {
+	if err := e.predict.run(input, n, nil, 0, 0, e.version); err != nil {
 		return fmt.Errorf("predict: %w", err)
 	}
 	copy(probs, e.predict.probs[:n*e.net.Classes])

@@ -7,7 +7,6 @@ import (
 	"alexnet/model"
 	"alexnet/model/cpu/dnnl"
 	"alexnet/model/cpu/half"
-	"alexnet/model/vector"
 )
 
 // A bfloat16 is the upper half of a float32. Buffers of them are memory of float32s
@@ -20,13 +19,7 @@ func halves(buf []float32) []uint16 {
 }
 
 // halfDropout is dropoutKernel for bfloat16 in plain order.
-type halfDropout struct {
-	m     *machinery
-	size  int // values of an image
-	layer uint32
-	rate  float64
-	mask  []float32
-}
+type halfDropout struct{ dropoutMask }
 
 // newHalfDropout returns nil for values in an order that it does not know.
 func (m *machinery) newHalfDropout(l *model.Layer, index uint32, in layout) (*layerPlan, error) {
@@ -37,21 +30,13 @@ func (m *machinery) newHalfDropout(l *model.Layer, index uint32, in layout) (*la
 	if err != nil || !m.lib.Same(in.native, plain) {
 		return nil, err
 	}
-	k := &halfDropout{m: m, size: in.shape.Size(), layer: index, rate: l.Rate}
-	if m.train {
-		k.mask = m.arena.floats(m.batch * k.size)
-	}
+	k := &halfDropout{newDropoutMask(m, l, index, in.shape.Size())}
 	return &layerPlan{kernel: k, in: in, out: in, inPlace: true}, nil
 }
 
 func (k *halfDropout) forward(c *call, t *buffers) {
 	if k.m.train {
-		mask := vector.Mask{Seed: k.m.seed, Step: c.step, Layer: k.layer, Rate: k.rate}
-		size := c.n * k.size
-		k.m.each((size+elementBlock-1)/elementBlock, func(_, unit int) {
-			i := unit * elementBlock
-			mask.Write(k.mask[i:min(i+elementBlock, size)], uint64(i))
-		})
+		k.draw(c)
 		k.apply(c.n, t.y, t.x)
 		return
 	}

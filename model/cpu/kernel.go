@@ -15,6 +15,7 @@ type call struct {
 	n       int       // how many; the rest of the buffers is left alone
 	labels  []int32   // n labels when training
 	step    uint64
+	first   int    // the place of the first image in the batch of all ranks
 	weights uint64 // changes when they do
 	err     error  // of a kernel that has failed
 

@@ -231,14 +231,14 @@ func (b *builder) wire() error {
 }
 
 // run executes the program for n images, which it only reads, and the weights of a
-// version.
-func (p *program) run(images []float32, n int, labels []int32, step, version uint64) (err error) {
+// version. When training, the first of the images has the place first in the batch.
+func (p *program) run(images []float32, n int, labels []int32, step uint64, first int, version uint64) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("run the graph: %v", r)
 		}
 	}()
-	*p.call = call{images: images, n: n, labels: labels, step: step, weights: version, profile: p.profile}
+	*p.call = call{images: images, n: n, labels: labels, step: step, first: first, weights: version, profile: p.profile}
 	defer func() { p.call.images, p.call.labels = nil, nil }()
 	p.machine.Reset()
 	return p.machine.RunAll()

@@ -18,14 +18,14 @@ func Net(classes, side int) *model.Net {
 }
 
 // Engine trains a Net in plain loops. Dropout of a quarter of the inputs, by (seed,
-// step), makes its steps depend on their number.
+// step, place in the batch), makes its steps depend on their number.
 type Engine struct {
 	Seed uint64
 	// Poison, if not nil, is called by each Backward and may alter the score.
 	Poison func(step uint64, s *model.Score)
 
 	net            *model.Net
-	batch          int
+	batch, first   int
 	weights, speed []model.Tensor
 	gradient       [2][]float32
 }
@@ -33,6 +33,7 @@ type Engine struct {
 var (
 	_ model.GradientEngine = (*Engine)(nil)
 	_ model.StateEngine    = (*Engine)(nil)
+	_ model.SlicedEngine   = (*Engine)(nil)
 )
 
 // NewEngine returns an engine for a net that Net made.
@@ -96,7 +97,6 @@ func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.
 	}
 	clear(e.gradient[0])
 	clear(e.gradient[1])
-	random := rand.New(rand.NewPCG(e.Seed, step))
 	size := e.net.Input.Size()
 	image, probs := make([]float32, size), make([]float32, e.net.Classes)
 	counted := 0
@@ -110,6 +110,7 @@ func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.
 		if label < 0 {
 			continue
 		}
+		random := rand.New(rand.NewPCG(e.Seed, step<<32|uint64(e.first+n)))
 		for i, x := range images[n*size:][:size] {
 			image[i] = 0
 			if random.IntN(4) > 0 {
@@ -146,6 +147,9 @@ func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.
 	}
 	return s, nil
 }
+
+// SetFirst implements model.SlicedEngine.
+func (e *Engine) SetFirst(image int) { e.first = image }
 
 // Gradients implements model.GradientEngine.
 func (e *Engine) Gradients() ([][]float32, error) { return e.gradient[:], nil }
