@@ -65,8 +65,15 @@ func (t *trainer) follow() error {
 // back. It returns nil when there is no average or no validation, or when the context
 // is cancelled.
 func (t *trainer) evaluateAverage(ctx context.Context) (val *report.Val, err error) {
-	if t.average == nil || t.val == nil {
+	if t.cfg.Settings.EMA == 0 || t.val == nil {
 		return nil, nil
+	}
+	if !t.first() {
+		_, err := t.validate(ctx) // which is rank 0's
+		if errors.Is(err, errStopped) {
+			err = nil
+		}
+		return nil, err
 	}
 	defer t.pause()()
 	own, err := t.eng.Snapshot()
@@ -77,9 +84,9 @@ func (t *trainer) evaluateAverage(ctx context.Context) (val *report.Val, err err
 	if err := t.eng.Restore(model.State{Weights: t.average}); err != nil {
 		return nil, fmt.Errorf("validation of the averaged weights: %w", err)
 	}
-	r, err := t.evaluate(ctx)
+	r, err := t.validate(ctx)
 	switch {
-	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+	case errors.Is(err, errStopped):
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("validation of the averaged weights: %w", err)

@@ -71,17 +71,26 @@ func (t *trainer) eachSpan(of [][]float32, f func(vector.Span)) {
 	vector.Each(t.threads(), len(spans), func(i int) { f(spans[i]) })
 }
 
-// refine gives the engine the gradient of the whole step, the mean over its images,
-// and makes it shorter where it is too long.
-func (t *trainer) refine(images int) error {
+// refine gives the engine the gradient of the whole step, the mean over the images of all
+// its batches and ranks, and makes it shorter where it is too long.
+func (t *trainer) refine(g *gathered) error {
 	grads, err := t.gradients()
 	if err != nil {
 		return err
 	}
+	of, share := grads, float32(g.own)/float32(g.score.N)
 	if t.cfg.Settings.accumulate() > 1 {
+		of, share = t.sum, 1/float32(g.score.N)
+	}
+	if share != 1 || t.cfg.Settings.accumulate() > 1 {
 		t.eachSpan(grads, func(s vector.Span) {
-			vector.Scale(grads[s.Slice][s.From:s.To], t.sum[s.Slice][s.From:s.To], 1/float32(images))
+			vector.Scale(grads[s.Slice][s.From:s.To], of[s.Slice][s.From:s.To], share)
 		})
+	}
+	if t.ranks.World() > 1 {
+		if err := t.combine(grads); err != nil {
+			return err
+		}
 	}
 	if t.cfg.Settings.ClipNorm == 0 {
 		return nil

@@ -11,6 +11,7 @@ import (
 
 	"alexnet/model"
 	"alexnet/train/checkpoint"
+	"alexnet/train/collective"
 	"alexnet/train/sgd"
 	"alexnet/train/traintest"
 )
@@ -325,7 +326,7 @@ func TestAStepThatIsNotFinite(t *testing.T) {
 func TestAccumulationOverHoles(t *testing.T) {
 	ds := dataset(t, data)
 	eng := engine(ds)
-	tr := &trainer{cfg: config(t.TempDir()), eng: eng}
+	tr := &trainer{cfg: config(t.TempDir()), eng: eng, ranks: collective.Alone{}}
 	tr.cfg.Settings.Accumulate = 2
 	size := eng.Net().Input.Size()
 	images := make([]float32, 4*size)
@@ -351,7 +352,7 @@ func TestAccumulationOverHoles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := tr.refine(4); err != nil {
+	if err := tr.refine(&gathered{score: model.Score{N: 4}, own: 4}); err != nil {
 		t.Fatal(err)
 	}
 	grads, _ := eng.Gradients()

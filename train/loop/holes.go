@@ -23,7 +23,7 @@ func (t *trainer) tellLost() {
 	t.holes = holes{lost: map[string]bool{}, seen: map[int64]bool{}}
 	for _, b := range t.train.Broken() {
 		t.holes.lost[b.File] = true
-		t.hooks.Message(fmt.Sprintf("warning: the %d records of %s are skipped: %v", b.Rows, b.File, b.Err))
+		t.say(fmt.Sprintf("warning: the %d records of %s are skipped: %v", b.Rows, b.File, b.Err))
 	}
 }
 

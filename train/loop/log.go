@@ -18,12 +18,16 @@ import (
 // spent in Next; that of validations and checkpoints is taken out by pause.
 type span struct {
 	since  pipeline.Stats
-	images int // trained on
+	images int // trained on, by all ranks
+	// summing is the time that the sum of the gradients over the ranks took, the wait
+	// for the slowest included.
+	summing time.Duration
 }
 
 // speed is what a span comes to.
 type speed struct {
 	imagesPerSecond float64
+	summingShare    float64
 	loader          *report.Loader // nil before the first step
 	verdict         string
 	now             pipeline.Stats // the moment at which it was measured
@@ -40,6 +44,7 @@ func (t *trainer) speedOf(s span) speed {
 	v := speed{loader: loaderOf(d), verdict: d.Verdict, now: now}
 	if seconds := took.Elapsed.Seconds(); seconds > 0 {
 		v.imagesPerSecond = float64(s.images) / seconds
+		v.summingShare = s.summing.Seconds() / seconds
 	}
 	return v
 }
@@ -98,8 +103,8 @@ func (t *trainer) log() error {
 	}
 	line := t.line(report.StepEvent, t.p.Window, t.shown)
 	if due {
-		if err := t.metrics.Append(line); err != nil {
-			return t.stopped(err)
+		if err := t.append(line); err != nil {
+			return err
 		}
 		t.hooks.Metrics(line)
 		t.p.Window = model.Score{}
@@ -116,6 +121,17 @@ func (t *trainer) log() error {
 	return nil
 }
 
+// append writes a line of metrics, on rank 0.
+func (t *trainer) append(line report.Line) error {
+	if !t.first() {
+		return nil
+	}
+	if err := t.metrics.Append(line); err != nil {
+		return t.stopped(err)
+	}
+	return nil
+}
+
 // line makes a line of metrics for the epoch under way.
 func (t *trainer) line(event report.Event, s model.Score, v speed) report.Line {
 	n := float64(max(s.N, 1))
@@ -123,6 +139,7 @@ func (t *trainer) line(event report.Event, s model.Score, v speed) report.Line {
 		Event: event, Step: t.p.Step, Epoch: t.p.Epoch + 1, LR: t.lastRate(),
 		Images: s.N, Loss: s.Loss / n, Top1: float64(s.Top1) / n, Top5: float64(s.Top5) / n,
 		ImagesPerSecond: v.imagesPerSecond, Skipped: t.p.Skipped, Loader: v.loader,
+		SummingShare: v.summingShare,
 	}
 	if v.loader != nil {
 		l.WaitShare = v.loader.WaitShare

@@ -24,6 +24,7 @@ import (
 	"alexnet/pipeline"
 	"alexnet/records"
 	"alexnet/train/checkpoint"
+	"alexnet/train/collective"
 	"alexnet/train/eval"
 	"alexnet/train/report"
 	"alexnet/train/sgd"
@@ -43,6 +44,10 @@ type Config struct {
 	// Resume is the checkpoint to go on from; nil begins with the engine's weights,
 	// and then the folder must hold no checkpoints.
 	Resume *checkpoint.Checkpoint
+	// Ranks are the ranks of the run, as this one sees them; nil means that it is the
+	// only one. All are started with the same configuration but for it, and see the same
+	// files. Only rank 0 writes.
+	Ranks collective.Group
 
 	// writeFile replaces the atomic writing of checkpoints in tests.
 	writeFile func(path string, fill func(io.Writer) error) error
@@ -61,7 +66,8 @@ type Hooks struct {
 	// Metrics gets each line of the metrics file.
 	Metrics func(report.Line)
 	// Message gets sentences for the user: a finished epoch and what limited it, a
-	// lower learning rate, a record that is skipped.
+	// lower learning rate, a record that is skipped. Ranks other than 0 say only which
+	// records of theirs are skipped.
 	Message func(string)
 	// Step gets the number of steps done, after each.
 	Step func(step int)
@@ -133,10 +139,12 @@ type trainer struct {
 	color    *augment.Color
 	schedule *sgd.Schedule
 	store    checkpoint.Store
-	metrics  *report.Metrics
-	stream   stream         // nil until the first batch is needed
-	until    int            // the epoch with which the stream ends
-	behind   sync.WaitGroup // streams of cancelled validations that have not ended yet
+	metrics  *report.Metrics // nil but on rank 0
+	ranks    collective.Group
+	sliced   model.SlicedEngine // nil if this is the only rank
+	stream   stream             // nil until the first batch is needed
+	until    int                // the epoch with which the stream ends
+	behind   sync.WaitGroup     // streams of cancelled validations that have not ended yet
 
 	p     checkpoint.Progress
 	file  string // the last checkpoint, empty before the first
@@ -151,7 +159,8 @@ type trainer struct {
 
 	staging staging
 	sum     [][]float32    // of the gradients of a step's batches
-	average []model.Tensor // of the weights, nil without Settings.EMA
+	average []model.Tensor // of the weights, nil without Settings.EMA and but on rank 0
+	blank   []float32      // an image, for a slice without any
 }
 
 // Run trains until the epochs or the steps are done, the schedule asks for the end,
@@ -159,7 +168,10 @@ type trainer struct {
 // step if that needs no other. In each case it
 // saves a checkpoint and writes the summary. The engine holds the initial weights,
 // unless cfg.Resume is given; its seed must be cfg.Settings.Seed, and its batch not
-// be smaller than cfg.Settings.Batch.
+// be smaller than cfg.Slice().
+//
+// With cfg.Ranks it is called by each rank, and returns in each after the same step. A
+// rank whose Run returns an error must end the others with Abort: they wait for it.
 //
 // Errors: a run folder with checkpoints but no cfg.Resume; a checkpoint of another
 // net, other classes, records or settings (*checkpoint.MismatchError); records that
@@ -168,7 +180,11 @@ type trainer struct {
 // none of them, unless no record of a full batch is left. When the data or the
 // disk fails on the way, the last checkpoint stands.
 func Run(ctx context.Context, cfg Config, eng model.Engine, ds *records.Dataset, hooks Hooks) (s Summary, err error) {
-	t := &trainer{cfg: cfg, eng: eng, ds: ds, hooks: hooks.complete(), began: time.Now()}
+	t := &trainer{cfg: cfg, eng: eng, ds: ds, ranks: cfg.ranks(), began: time.Now()}
+	t.hooks = hooks.complete()
+	if !t.first() {
+		t.hooks.Progress, t.hooks.Metrics = Hooks{}.complete().Progress, Hooks{}.complete().Metrics
+	}
 	defer func() { err = errors.Join(err, t.close(ctx)) }()
 	if err := t.prepare(); err != nil {
 		return Summary{}, err
@@ -183,6 +199,9 @@ func Run(ctx context.Context, cfg Config, eng model.Engine, ds *records.Dataset,
 		if s.Average, err = t.evaluateAverage(ctx); err != nil {
 			return Summary{}, err
 		}
+	}
+	if !t.first() {
+		return s, nil
 	}
 	return s, report.WriteJSON(filepath.Join(cfg.Run, SummaryFile), s)
 }
@@ -221,6 +240,8 @@ func Check(cfg Config, net *model.Net, ds *records.Dataset) error {
 		return fmt.Errorf("split %q of %s is empty: there is nothing to train on", TrainSplit, ds.Dir)
 	case cfg.Settings.Schedule.Kind == sgd.Plateau && !HasValidation(ds.Manifest):
 		return fmt.Errorf("a plateau schedule needs a validation split, and %s has none: use constant or step", ds.Dir)
+	case cfg.Settings.Batch < cfg.ranks().World():
+		return fmt.Errorf("batch of %d images for %d ranks: there must be one for each", cfg.Settings.Batch, cfg.ranks().World())
 	case cfg.Limits.StopAfter > 0 && !HasValidation(ds.Manifest):
 		return fmt.Errorf("an early stop needs a validation split, and %s has none", ds.Dir)
 	}
@@ -244,10 +265,13 @@ func (t *trainer) prepare() error {
 	if err := Check(t.cfg, t.eng.Net(), t.ds); err != nil {
 		return err
 	}
-	if t.cfg.Settings.Batch > t.eng.Batch() {
-		return fmt.Errorf("batch of %d images: the engine was made for at most %d", t.cfg.Settings.Batch, t.eng.Batch())
+	if slice := t.cfg.Slice(); slice > t.eng.Batch() {
+		return fmt.Errorf("batch of %d images: the engine was made for at most %d", slice, t.eng.Batch())
 	}
-	if err := t.checkEngine(); err != nil {
+	if err := errors.Join(t.checkEngine(), t.checkRanks()); err != nil {
+		return err
+	}
+	if err := t.compareStart(); err != nil {
 		return err
 	}
 	t.staging.engine, _ = t.eng.(model.StagingEngine)
@@ -271,11 +295,16 @@ func (t *trainer) prepare() error {
 		}
 		t.cfg.Resume = nil
 	}
-	if err := t.startAverage(); err != nil {
+	if err := t.compareFirst(); err != nil {
 		return err
 	}
-	if err := t.openRun(); err != nil {
-		return err
+	if t.first() {
+		if err := t.startAverage(); err != nil {
+			return err
+		}
+		if err := t.openRun(); err != nil {
+			return err
+		}
 	}
 	t.tellLost()
 	// First weights and checkpoint are not needed any more. Of what follows little is
@@ -302,9 +331,11 @@ func (t *trainer) restore(c *checkpoint.Checkpoint) error {
 		return fmt.Errorf("checkpoint %s: %w", c.File, err)
 	}
 	if now := t.arithmetic(); now != "" && c.Engine != "" && now != c.Engine {
-		t.hooks.Message(fmt.Sprintf("note: the run goes on with %s, was %s: from here on its numbers differ in the last bits from those of one that was not resumed", now, c.Engine))
+		t.say(fmt.Sprintf("note: the run goes on with %s, was %s: from here on its numbers differ in the last bits from those of one that was not resumed", now, c.Engine))
 	}
-	t.average = c.Average
+	if t.first() {
+		t.average = c.Average
+	}
 	t.p, t.saved, t.file = c.Progress, c.Progress.Step, c.File
 	return nil
 }
@@ -340,7 +371,11 @@ func (t *trainer) kept(l report.Line) bool {
 // run takes steps until there is a reason to end.
 func (t *trainer) run(ctx context.Context) (End, error) {
 	for {
-		end := t.end(ctx)
+		stop, err := t.interrupted(ctx)
+		if err != nil {
+			return "", err
+		}
+		end := t.end(stop)
 		if t.p.StepInEpoch == t.stepsPerEpoch() && end != EndInterrupted {
 			if err := t.endEpoch(ctx); err != nil {
 				return "", err
@@ -369,9 +404,9 @@ func (t *trainer) run(ctx context.Context) (End, error) {
 }
 
 // end returns why the run is to end now, or "".
-func (t *trainer) end(ctx context.Context) End {
+func (t *trainer) end(interrupted bool) End {
 	switch limits := t.cfg.Limits; {
-	case ctx.Err() != nil:
+	case interrupted:
 		return EndInterrupted
 	case t.p.Epoch >= limits.Epochs:
 		return EndEpochs
@@ -397,12 +432,15 @@ func (t *trainer) endEpoch(ctx context.Context) error {
 	defer t.pause()()
 	valError := math.NaN()
 	if t.val != nil {
-		r, err := t.evaluate(ctx)
-		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		r, err := t.validate(ctx)
+		var data *dataError
+		switch {
+		case errors.Is(err, errStopped):
 			return nil
-		}
-		if err != nil {
-			return t.dataFailed(err)
+		case errors.As(err, &data):
+			return t.dataFailed(data.err)
+		case err != nil:
+			return err
 		}
 		valError = r.Top1Error()
 		line.Val = valOf(r)
@@ -418,20 +456,20 @@ func (t *trainer) endEpoch(ctx context.Context) error {
 	t.p.StepInEpoch = 0
 	t.p.Totals = model.Score{}
 	t.epoch = span{since: took.now}
-	if err := t.metrics.Append(line); err != nil {
-		return t.stopped(err)
+	if err := t.append(line); err != nil {
+		return err
 	}
 	if err := t.save(); err != nil {
 		return err
 	}
 	t.hooks.Metrics(line)
-	t.hooks.Message(t.epochText(line))
+	t.say(t.epochText(line))
 	t.countHoles()
 	if line.Loader != nil && line.Loader.Limit != pipeline.LimitConsumer {
-		t.hooks.Message(line.Loader.Verdict)
+		t.say(line.Loader.Verdict)
 	}
 	if now := t.rate(); now != rate && t.cfg.Settings.Schedule.Drops() && !t.schedule.Done() {
-		t.hooks.Message(fmt.Sprintf("learning rate %g -> %g", rate, now))
+		t.say(fmt.Sprintf("learning rate %g -> %g", rate, now))
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ import (
 	"alexnet/records"
 	"alexnet/records/atomicfile"
 	"alexnet/train/checkpoint"
+	"alexnet/train/collective"
 	"alexnet/train/eval"
 	"alexnet/train/report"
 	"alexnet/train/sgd"
@@ -614,7 +615,7 @@ func TestMetricsThatCannotBeWritten(t *testing.T) {
 	first := config(run)
 	first.Limits.MaxSteps = 4
 	train(t, first, ds, Hooks{})
-	tr := &trainer{cfg: resumed(t, run), eng: engine(ds), ds: ds, hooks: Hooks{}.complete()}
+	tr := &trainer{cfg: resumed(t, run), eng: engine(ds), ds: ds, hooks: Hooks{}.complete(), ranks: collective.Alone{}}
 	if err := tr.prepare(); err != nil {
 		t.Fatal(err)
 	}

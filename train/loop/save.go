@@ -17,8 +17,15 @@ func (t *trainer) save() error {
 	if err != nil {
 		return fmt.Errorf("checkpoint of step %d: %w", t.p.Step, err)
 	}
+	if err := t.compareWeights(state); err != nil {
+		return err
+	}
 	if name, ok := allFinite(t.threads(), state); !ok {
 		return t.diverged(fmt.Sprintf("%s holds values that are not finite", name), t.lastRate())
+	}
+	if !t.first() {
+		t.file, t.saved = t.store.Path(t.p.Step), t.p.Step
+		return nil
 	}
 	if t.p.Schedule, err = t.schedule.State(); err != nil {
 		return err
@@ -52,10 +59,15 @@ func (t *trainer) state() (model.State, error) {
 
 // arithmetic returns what the last bits of the engine's results depend on, if it says.
 func (t *trainer) arithmetic() string {
-	if e, ok := t.eng.(model.ArithmeticEngine); ok {
-		return e.Arithmetic()
+	e, ok := t.eng.(model.ArithmeticEngine)
+	if !ok {
+		return ""
 	}
-	return ""
+	text := e.Arithmetic()
+	if world := t.ranks.World(); world > 1 && text != "" {
+		text += fmt.Sprintf(", %d ranks", world)
+	}
+	return text
 }
 
 // saveOnTheWay saves between two steps of an epoch.

@@ -13,7 +13,8 @@ import (
 // lesson is a batch, and where it is for an engine that fetches its batches ahead.
 type lesson struct {
 	pipeline.Batch
-	staged model.Staged // nil for other engines
+	held   bool         // there is one
+	staged model.Staged // nil for other engines, and for a slice without images
 }
 
 // release gives the batch's memory back. From then on the stream knows how long its
@@ -62,13 +63,13 @@ func (t *trainer) nextLesson(ctx context.Context) (l lesson, ok bool, err error)
 	if len(s.queue) == 0 {
 		batch, ok, err := t.next(ctx)
 		if err != nil {
-			return l, false, t.dataFailed(t.advise(err))
+			return l, false, &dataError{t.advise(err)}
 		}
 		if !ok {
 			return l, false, nil
 		}
 		if s.engine == nil {
-			return lesson{Batch: batch}, true, nil
+			return lesson{Batch: batch, held: true}, true, nil
 		}
 		if err := t.stage(batch); err != nil {
 			return l, false, err
@@ -100,6 +101,10 @@ func (t *trainer) ready() (batch pipeline.Batch, ok bool) {
 // stage sends a batch on its way.
 func (t *trainer) stage(batch pipeline.Batch) error {
 	s := &t.staging
+	if batch.N == 0 {
+		s.queue = append(s.queue, lesson{Batch: batch, held: true})
+		return nil
+	}
 	s.placements = s.placements[:0]
 	for _, p := range batch.Params {
 		s.placements = append(s.placements, model.Placement(p))
@@ -107,9 +112,9 @@ func (t *trainer) stage(batch pipeline.Batch) error {
 	staged, err := s.engine.Stage(batch.Bytes, batch.Labels, s.placements)
 	if err != nil {
 		batch.Release()
-		return t.stopped(fmt.Errorf("step %d: %w", t.p.Step, err))
+		return fmt.Errorf("step %d: %w", t.p.Step, err)
 	}
-	s.queue = append(s.queue, lesson{batch, staged})
+	s.queue = append(s.queue, lesson{batch, true, staged})
 	return nil
 }
 
@@ -123,8 +128,18 @@ func (s *staging) drop() error {
 	return errors.Join(errs...)
 }
 
-// backward computes the gradient of a batch.
+// backward computes the gradient of a batch, or of this rank's slice of it. That of no
+// image is zero.
 func (t *trainer) backward(l *lesson, pass uint64) (model.Score, error) {
+	if t.sliced != nil {
+		t.sliced.SetFirst(l.First)
+	}
+	if l.N == 0 {
+		if t.blank == nil {
+			t.blank = make([]float32, t.eng.Net().Input.Size())
+		}
+		return t.eng.Backward(t.blank, []int32{-1}, pass)
+	}
 	if l.staged != nil {
 		return t.staging.engine.BackwardStaged(l.staged, pass)
 	}

@@ -35,6 +35,7 @@ func (t *trainer) lastRate() float32 {
 type gathered struct {
 	batches int // of which the engine has computed a gradient
 	score   model.Score
+	own     int // images of the score that are this rank's
 	images  int // trained on
 	skipped int
 }
@@ -48,16 +49,15 @@ func (t *trainer) step(ctx context.Context) (done bool, err error) {
 	var g gathered
 	for i := range min(k, t.batchesPerEpoch()-first) {
 		l, ok, err := t.nextLesson(ctx)
-		if err != nil {
+		now := ready
+		if !ok || i > 0 && cancelled(ctx) { // one that is ready may come even then
+			now = stopping
+		}
+		w, ok, err := t.meetLesson(&l, now, err)
+		if err != nil || !ok {
 			return false, err
 		}
-		if ok && i > 0 && cancelled(ctx) { // one that is ready may come even then
-			return false, l.release()
-		}
-		if !ok {
-			return false, nil
-		}
-		err = t.learn(&l, &g, uint64(t.p.Step*k+i))
+		err = t.learn(&l, w, &g, uint64(t.p.Step*k+i))
 		if err = errors.Join(err, l.release()); err != nil {
 			return false, err
 		}
@@ -71,7 +71,7 @@ func cancelled(ctx context.Context) bool { return ctx.Err() != nil }
 // step.
 func (t *trainer) finish(g *gathered) error {
 	if g.batches > 0 {
-		if err := t.update(g.score.N); err != nil {
+		if err := t.update(g); err != nil {
 			return err
 		}
 	}
@@ -86,33 +86,45 @@ func (t *trainer) finish(g *gathered) error {
 
 // learn computes the gradient of one batch; pass is the number of such computations
 // before it, which the masks of dropout depend on. When no record of it can be read, a
-// short one at the end of an epoch is passed over; a full one is more than bad luck.
-func (t *trainer) learn(batch *lesson, g *gathered, pass uint64) error {
+// short one at the end of an epoch is passed over; a full one is more than bad luck. w is
+// the batch of all ranks.
+func (t *trainer) learn(batch *lesson, w whole, g *gathered, pass uint64) error {
 	t.tellHoles(&batch.Batch)
-	g.skipped += len(batch.Skipped)
-	g.images += batch.N - len(batch.Skipped)
-	if len(batch.Skipped) == batch.N {
-		if batch.N == min(t.cfg.Settings.Batch, t.train.Len()) {
-			return t.dataFailed(fmt.Errorf("step %d: none of its %d records can be read; mend the records; the first: %w", t.p.Step, batch.N, batch.Skipped[0].Err))
+	g.skipped += w.skipped
+	g.images += w.images - w.skipped
+	if w.skipped == w.images {
+		if w.images == min(t.cfg.Settings.Batch, t.train.Len()) {
+			return t.dataFailed(t.nothingLeft(batch, w))
 		}
 		return nil
 	}
-	score, err := t.backward(batch, pass)
+	own, err := t.backward(batch, pass)
+	score, err := t.meetScore(own, err)
 	if err != nil {
-		return t.stopped(fmt.Errorf("step %d: %w", t.p.Step, err))
+		return err
 	}
 	if score.N == 0 {
-		return fmt.Errorf("step %d: none of its %d images has a label: split %q of %s cannot be trained on", t.p.Step, batch.N, TrainSplit, t.ds.Dir)
+		return fmt.Errorf("step %d: none of its %d images has a label: split %q of %s cannot be trained on", t.p.Step, w.images, TrainSplit, t.ds.Dir)
 	}
 	if math.IsNaN(score.Loss) || math.IsInf(score.Loss, 0) {
 		return t.diverged(fmt.Sprintf("the loss is %v", score.Loss)+t.where(), t.rate())
 	}
 	g.score.Add(score)
+	g.own += own.N
 	g.batches++
 	if t.cfg.Settings.accumulate() == 1 {
 		return nil
 	}
-	return t.gather(score.N, g.batches == 1)
+	return t.gather(own.N, g.batches == 1)
+}
+
+// nothingLeft is the error of a full batch none of whose records can be read.
+func (t *trainer) nothingLeft(batch *lesson, w whole) error {
+	err := fmt.Errorf("step %d: none of its %d records can be read; mend the records", t.p.Step, w.images)
+	if len(batch.Skipped) > 0 {
+		err = fmt.Errorf("%w; the first: %w", err, batch.Skipped[0].Err)
+	}
+	return err
 }
 
 // where says where numbers broke down, if the engine knows.
@@ -125,11 +137,11 @@ func (t *trainer) where() string {
 	return ""
 }
 
-// update changes the weights by the gradient that is gathered, of so many images.
-func (t *trainer) update(images int) error {
+// update changes the weights by the gradient that is gathered.
+func (t *trainer) update(g *gathered) error {
 	s := &t.cfg.Settings
-	if s.accumulate() > 1 || s.ClipNorm > 0 {
-		if err := t.refine(images); err != nil {
+	if s.accumulate() > 1 || s.ClipNorm > 0 || t.ranks.World() > 1 {
+		if err := t.refine(g); err != nil {
 			return err
 		}
 	}

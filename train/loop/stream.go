@@ -57,8 +57,16 @@ func (t *trainer) settle() (err error) {
 		return err
 	}
 	if s := &t.cfg.Settings; s.Shuffle == pipeline.ShuffleBlock && s.Window == 0 {
-		s.Window = pipeline.DefaultWindow(t.train)
-		t.hooks.Message(fmt.Sprintf("block shuffle in windows of %d records, chosen by the memory of this machine", s.Window))
+		window := 0
+		if t.first() {
+			window = pipeline.DefaultWindow(t.train)
+		}
+		m, err := t.share(ready, float64(window))
+		if err != nil {
+			return err
+		}
+		s.Window = int(m.sums[0])
+		t.say(fmt.Sprintf("block shuffle in windows of %d records, chosen by the memory of this machine", s.Window))
 	}
 	return nil
 }
@@ -115,7 +123,7 @@ func (t *trainer) open(ctx context.Context) (err error) {
 	// Cancelling is this loop's affair: the stream must not drop the batch in hand.
 	o := pipeline.Options{
 		Batch: s.Batch, Crop: t.eng.Net().Input.H, Seed: s.Seed, Train: true, Color: color, Inclusive: s.InclusiveCrops, NoFlip: s.NoFlip, Centered: s.CenterCrops, CropGroup: s.CropGroup,
-		Shuffle: s.Shuffle, Window: s.Window,
+		Shuffle: s.Shuffle, Window: s.Window, Rank: t.ranks.Rank(), World: t.ranks.World(),
 		OnCorrupt: t.cfg.Limits.OnCorrupt, Cache: t.cfg.Limits.Cache, Workers: t.cfg.Limits.Workers,
 		Epoch: t.p.Epoch, Skip: t.p.StepInEpoch * s.accumulate(), Epochs: t.until - t.p.Epoch,
 	}

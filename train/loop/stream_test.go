@@ -17,6 +17,7 @@ import (
 	"alexnet/pipeline"
 	"alexnet/records"
 	"alexnet/train/checkpoint"
+	"alexnet/train/collective"
 	"alexnet/train/report"
 	"alexnet/train/traintest"
 )
@@ -171,12 +172,12 @@ func TestNothingLeftOfAShortBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer split.Close()
-	tr := &trainer{cfg: skipping(config(t.TempDir())), train: split, hooks: Hooks{}.complete()}
+	tr := &trainer{cfg: skipping(config(t.TempDir())), train: split, hooks: Hooks{}.complete(), ranks: collective.Alone{}}
 	tr.tellLost()
 	lost := errors.New("lost")
 	short := pipeline.Batch{N: 2, Indices: []int64{0, 1}, Skipped: []pipeline.Skipped{{Slot: 0, Err: lost}, {Slot: 1, Err: lost}}}
 	var g gathered
-	if err := errors.Join(tr.learn(&lesson{Batch: short}, &g, 0), tr.finish(&g)); err != nil || tr.p.Step != 1 || tr.p.StepInEpoch != 1 || tr.p.Skipped != 2 || tr.p.Totals.N != 0 {
+	if err := errors.Join(tr.learn(&lesson{Batch: short}, whole{2, 2}, &g, 0), tr.finish(&g)); err != nil || tr.p.Step != 1 || tr.p.StepInEpoch != 1 || tr.p.Skipped != 2 || tr.p.Totals.N != 0 {
 		t.Errorf("progress %+v, error %v", tr.p, err)
 	}
 }
@@ -268,7 +269,7 @@ func TestManyHoles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := &trainer{train: split, hooks: Hooks{Message: func(m string) { said = append(said, m) }}.complete()}
+	tr := &trainer{train: split, hooks: Hooks{Message: func(m string) { said = append(said, m) }}.complete(), ranks: collective.Alone{}}
 	defer tr.close(t.Context())
 	tr.tellLost()
 	cause := errors.New("a fault")
@@ -480,7 +481,7 @@ func TestDiagnosis(t *testing.T) {
 // whose batches are always ready is limited by its training, or by next to nothing.
 func TestSpans(t *testing.T) {
 	clock := &clocked{}
-	tr := &trainer{stream: clock, hooks: Hooks{}.complete()}
+	tr := &trainer{stream: clock, hooks: Hooks{}.complete(), ranks: collective.Alone{}}
 	clock.s = pipeline.Stats{Elapsed: 10 * time.Second, ConsumerWait: 2 * time.Second}
 	tr.worked(100)
 	if v := tr.speedOf(tr.window); v.imagesPerSecond != 10 {

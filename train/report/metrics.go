@@ -48,6 +48,9 @@ type Line struct {
 	ImagesPerSecond float64 `json:"images_per_second"`
 	// WaitShare is the share of that time spent waiting for data, in [0, 1].
 	WaitShare float64 `json:"wait_share"`
+	// SummingShare is the share of that time in which gradients were summed over the
+	// ranks, the wait for the slowest included; 0 for a single rank.
+	SummingShare float64 `json:"summing_share,omitempty"`
 	// Skipped is the number of damaged records that were skipped since the run
 	// began; a record counts once in each epoch.
 	Skipped int `json:"skipped"`
@@ -61,7 +64,7 @@ type Line struct {
 
 // Timeless returns the line without what depends on the time that things took.
 func (l Line) Timeless() Line {
-	l.ImagesPerSecond, l.WaitShare, l.Loader = 0, 0, nil
+	l.ImagesPerSecond, l.WaitShare, l.SummingShare, l.Loader = 0, 0, 0, nil
 	return l
 }
 
