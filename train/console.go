@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"alexnet/model"
+	"alexnet/train/collective"
 	"alexnet/train/loop"
 	"alexnet/train/report"
 )
@@ -16,15 +17,19 @@ import (
 type console struct {
 	stdout, stderr io.Writer
 	json           bool
+	ranks          collective.Group
 	progress       *report.Progress
 }
 
-func newConsole(f *flags) *console {
-	return &console{stdout: f.stdout, stderr: f.stderr, json: f.JSON, progress: report.NewProgress(f.stderr)}
+func newConsole(f *flags, ranks collective.Group) *console {
+	return &console{stdout: f.stdout, stderr: f.stderr, json: f.JSON, ranks: ranks, progress: report.NewProgress(f.stderr)}
 }
 
-// start says what is about to run.
+// start says what is about to run, on rank 0.
 func (c *console) start(p *plan, engine model.Engine, name string) {
+	if c.ranks.Rank() > 0 {
+		return
+	}
 	net, m := engine.Net(), p.records.Manifest
 	s := p.config.Settings
 	fmt.Fprintf(c.stderr, "engine:  %s\n", name)
@@ -33,6 +38,9 @@ func (c *console) start(p *plan, engine model.Engine, name string) {
 	fmt.Fprintf(c.stderr, "net:     %s, crops of %dx%d, %d parameters\n", net.Name, net.Input.H, net.Input.W, net.ParamCount())
 	fmt.Fprintf(c.stderr, "run:     %s, batch %s, %d epochs, learning rate %g (%s), seed %d\n",
 		p.config.Run, batchText(s), p.config.Limits.Epochs, s.Schedule.Base, s.Schedule.Kind, s.Seed)
+	if world := c.ranks.World(); world > 1 {
+		fmt.Fprintf(c.stderr, "ranks:   %d (%s), each with up to %d images of a batch\n", world, c.ranks.Name(), p.config.Slice())
+	}
 	for _, note := range p.notes {
 		fmt.Fprintln(c.stderr, note)
 	}
@@ -48,6 +56,9 @@ func batchText(s loop.Settings) string {
 
 // hooks connect the training to the console.
 func (c *console) hooks() loop.Hooks {
+	if rank := c.ranks.Rank(); rank > 0 {
+		return loop.Hooks{Message: func(m string) { fmt.Fprintf(c.stderr, "rank %d: %s\n", rank, m) }}
+	}
 	h := loop.Hooks{
 		Progress: func(s report.Status, keep bool) { c.progress.Show(s, keep) },
 		Message:  c.progress.Print,

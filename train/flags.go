@@ -27,7 +27,7 @@ type flags struct {
 	InitWeights *string  `enum:"own,average" help:"Which weights of --init: its own (default), or the average that a run with --ema keeps."`
 	Precision   *string  `enum:"fp32,tf32,bf16" help:"Arithmetic: fp32 (default), tf32 (a GPU's) or bf16, which on the CPU needs oneDNN and a processor with AVX512_BF16 or AMX; weights and their update are float32 in all."`
 
-	Batch       *int     `placeholder:"N" help:"Images of a batch."`
+	Batch       *int     `placeholder:"N" help:"Images of a batch, of all ranks together."`
 	Accumulate  *int     `placeholder:"K" help:"Batches of a step, whose gradients are averaged (default: 1)."`
 	Epochs      *int     `placeholder:"N" help:"Passes over the training split."`
 	MaxSteps    int      `placeholder:"N" help:"End after so many steps in all."`

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"alexnet/tools/cli"
+	"alexnet/train/collective"
 	"alexnet/train/loop"
 )
 
@@ -20,6 +21,7 @@ Examples:
   train --records out/ --shuffle block           # records larger than memory
   train --resume --run runs/alexnet-small
   train --resume --run runs/alexnet-small --on-corrupt skip
+  mpirun -n 2 train --records out/               # two ranks share each batch
 
 The run's folder gets config.json, metrics.jsonl, summary.json and checkpoints/.
 Flags that are not given take the values of the net's own recipe, and with
@@ -30,10 +32,11 @@ func main() {
 	cli.Main("train", description, &flags{stdout: os.Stdout, stderr: os.Stderr})
 }
 
-// Run trains.
-func (f *flags) Run(ctx context.Context) (err error) {
+// train trains as one of the ranks of the group.
+func (f *flags) train(ctx context.Context, group collective.Group) (err error) {
 	p, err := f.plan()
 	if err == nil {
+		p.config.Ranks = group
 		err = loop.Check(p.config, p.net, p.records)
 	}
 	if err != nil {
@@ -44,7 +47,7 @@ func (f *flags) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
-	out := newConsole(f)
+	out := newConsole(f, group)
 	out.start(p, engine, name)
 	config := p.config
 	p.config.Resume = nil // its tensors are as large as the engine's
@@ -54,13 +57,16 @@ func (f *flags) Run(ctx context.Context) (err error) {
 		return err
 	}
 	if s.End == loop.EndInterrupted {
-		return fmt.Errorf("interrupted after step %d, which is saved in %s; go on with: train --resume --run %s", s.Steps, s.Checkpoint, p.config.Run)
+		return &interruptedError{p.config.Run, s}
 	}
 	return out.finish(s)
 }
 
 // finish prints the results.
 func (c *console) finish(s loop.Summary) error {
+	if c.ranks.Rank() > 0 {
+		return nil
+	}
 	if c.json {
 		return json.NewEncoder(c.stdout).Encode(struct {
 			Event string `json:"event"`

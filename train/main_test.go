@@ -25,6 +25,7 @@ const asCommand = "ALEXNET_TRAIN_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
+		watchAndDie()
 		main()
 	}
 	os.Exit(m.Run())

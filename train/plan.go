@@ -167,7 +167,7 @@ func newEngine(f *flags, p *plan) (model.Engine, string, error) {
 	if s.ColorDivisor != 0 { // which only finished images know of
 		travel = engine.Float32
 	}
-	e, about, err := engine.New(p.net, model.State{Weights: p.first}, engine.Options{Device: engine.Device(f.Device), Batch: s.Batch,
+	e, about, err := engine.New(p.net, model.State{Weights: p.first}, engine.Options{Device: engine.Device(f.Device), Batch: p.config.Slice(),
 		Threads: f.Threads, Seed: s.Seed, Precision: s.Precision.String(), Staged: p.records, Travel: travel})
 	if err != nil {
 		return nil, "", err

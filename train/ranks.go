@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"alexnet/tools/cli"
+	"alexnet/train/collective"
+	"alexnet/train/loop"
+)
+
+// Run trains, as one of the ranks that a launcher has started, or alone.
+func (f *flags) Run(ctx context.Context) error {
+	group, err := collective.Join(os.Getenv)
+	if err != nil {
+		return err
+	}
+	err = f.train(ctx, group)
+	var stopped *interruptedError
+	if err == nil || errors.As(err, &stopped) { // all ranks have come to the same end
+		if group.Rank() > 0 {
+			err = nil // rank 0 says it
+		}
+		return errors.Join(err, group.Close())
+	}
+	if group.World() > 1 {
+		// The others wait for this one, and it does not come back from Abort.
+		status := cli.Failed
+		var usage *cli.UsageError
+		if errors.As(err, &usage) {
+			status = cli.Usage
+		}
+		fmt.Fprintf(f.stderr, "train: rank %d of %d: %v\n", group.Rank(), group.World(), err)
+		group.Abort(status)
+	}
+	return err
+}
+
+// interruptedError says that the run was interrupted, and how to go on.
+type interruptedError struct {
+	run string
+	s   loop.Summary
+}
+
+func (e *interruptedError) Error() string {
+	return fmt.Sprintf("interrupted after step %d, which is saved in %s; go on with: train --resume --run %s", e.s.Steps, e.s.Checkpoint, e.run)
+}
