@@ -17,6 +17,8 @@ func (f *flags) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ctx, stop := untilTold(ctx)
+	defer stop()
 	err = f.train(ctx, group)
 	var stopped *interruptedError
 	if err == nil || errors.As(err, &stopped) { // all ranks have come to the same end

@@ -4,7 +4,9 @@
 //
 // All that is random is a function of the seed and of the position in the run, and
 // a checkpoint holds all that is gathered, so that a run that was stopped, or
-// killed, and resumed takes exactly the steps that it would have taken.
+// killed, and resumed takes exactly the steps that it would have taken. Nor does it
+// matter to the images, their crops and their dropout how many ranks share a batch
+// (Config.Ranks): only the order of sums differs.
 package loop
 
 import (

@@ -110,7 +110,7 @@ func (t *trainer) checkRanks() error {
 	}
 	drops := slices.ContainsFunc(t.eng.Net().Layers, func(l model.Layer) bool { return l.Kind == model.Dropout && l.Rate > 0 })
 	if t.sliced, _ = t.eng.(model.SlicedEngine); t.sliced == nil && drops {
-		return fmt.Errorf("this engine cannot draw the dropout of a part of a batch: it cannot be one of %d ranks with net %s", t.ranks.World(), t.eng.Net().Name)
+		return fmt.Errorf("this engine cannot draw the dropout of a part of a batch: it cannot be one of %d ranks with net %s, as that of --device cpu can", t.ranks.World(), t.eng.Net().Name)
 	}
 	return nil
 }
