@@ -381,3 +381,21 @@ func TestRanksThatDiffer(t *testing.T) {
 		t.Errorf("more ranks than images: %v", errs)
 	}
 }
+
+// Engines that fetch their batches ahead train the same, also where a slice is empty.
+func TestRanksStaging(t *testing.T) {
+	ds := dataset(t, data)
+	plain, staged := config(filepath.Join(t.TempDir(), "plain")), config(filepath.Join(t.TempDir(), "staged"))
+	trainOn(t, 3, plain, ds, nil)
+	engines := make([]*fetching, 3)
+	trainOn(t, 3, staged, ds, func(p *place) {
+		engines[p.rank] = &fetching{Engine: p.own, form: model.FormFloat32, ds: ds, memory: map[*byte]bool{}}
+		p.eng = engines[p.rank]
+	})
+	checkSame(t, plain.Run, staged.Run)
+	for r, e := range engines {
+		if len(e.memory) > 0 || e.staged != 0 {
+			t.Errorf("rank %d: %d buffers and %d batches are left", r, len(e.memory), e.staged)
+		}
+	}
+}
