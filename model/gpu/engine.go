@@ -25,6 +25,10 @@ type Options struct {
 	// Workspace is the most memory, in bytes, that a convolution may use beside its
 	// operands; 0 means 1 GiB.
 	Workspace int
+	// Dense names grouped convolutions that are to be computed as ones without groups,
+	// whose weights between groups are zeros: more arithmetic, which may be faster all the
+	// same. Those that the library cannot compute otherwise are, named or not.
+	Dense []string
 
 	// Travel is what the images of Stage come as: finished float32 unless given.
 	Travel kernels.Source
@@ -54,6 +58,7 @@ type Engine struct {
 	arithmetic device.Arithmetic
 	kind       kernels.Type
 	first      first
+	dense      map[string]bool // the names of convolutions whose groups are made of zeros
 
 	stream   device.Stream // computes
 	transfer transfer
@@ -153,6 +158,9 @@ func New(net *model.Net, st model.State, o Options) (*Engine, error) {
 // setUp allocates what every use of the engine needs, and fills it.
 func (e *Engine) setUp(st model.State) (err error) {
 	if err := e.net.CheckTensors(st.Weights); err != nil {
+		return err
+	}
+	if err := e.chooseDense(); err != nil {
 		return err
 	}
 	e.params = layParams(e.net.Params(), e.rowMaps())
@@ -353,9 +361,6 @@ func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.
 // backward trains on the images of a slot.
 func (e *Engine) backward(s *slot, n, labelled int, step uint64) (score model.Score, err error) {
 	e.graded, e.lent = false, nil
-	if err := e.ready(&e.train, true, len(e.net.Layers)); err != nil {
-		return score, fmt.Errorf("backward: %w", err)
-	}
 	if e.options.Reducer != nil {
 		if labelled, err = e.options.Reducer.Labelled(labelled); err != nil {
 			return score, fmt.Errorf("backward: %w", err)
@@ -363,7 +368,7 @@ func (e *Engine) backward(s *slot, n, labelled int, step uint64) (score model.Sc
 	}
 	e.settings = kernels.Control{Step: step, Source: s.images, Views: s.views, Labels: s.labels, LossScale: 1 / float32(max(labelled, 1))}
 	results := e.results[:8*e.batch]
-	err = cmp.Or(e.stream.Wait(s.copied), e.send(), e.train.run(e.stream, s.source),
+	err = cmp.Or(e.stream.Wait(s.copied), e.execute(&e.train, true, len(e.net.Layers), s.source),
 		e.stream.CopyOut(results, e.losses), e.stream.Sync())
 	if err != nil {
 		return score, fmt.Errorf("backward: %w", err)
@@ -461,14 +466,11 @@ func (e *Engine) infer(p **program, layers int, images []float32, n int) error {
 	if err := e.checkImages(images, n); err != nil {
 		return err
 	}
-	if err := e.ready(p, false, layers); err != nil {
-		return err
-	}
 	if err := e.direct.fill(e.stream, e.batch, bytesOf(images[:n*e.net.Input.Size()]), nil, nil); err != nil {
 		return err
 	}
 	e.settings = kernels.Control{Source: e.direct.images, Views: e.direct.views, Labels: e.unlabeled}
-	return cmp.Or(e.stream.Wait(e.direct.copied), e.send(), (*p).run(e.stream, e.direct.source), e.stream.Sync())
+	return cmp.Or(e.stream.Wait(e.direct.copied), e.execute(p, false, layers, e.direct.source), e.stream.Sync())
 }
 
 // checkImages returns an error unless there are n images and the engine takes so many.

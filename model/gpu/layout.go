@@ -9,6 +9,19 @@ type rowMap struct {
 	model int     // values of a row in the model's order
 	own   int     // values of a row in the device's memory
 	index []int32 // of each of the latter its place in the former, -1 for a zero; nil: the same order
+
+	// With groups other than 0 as many rows as the groups are equal parts have an index each,
+	// one behind the other.
+	groups int
+}
+
+// of returns the index of a row.
+func (m *rowMap) of(row int) []int32 {
+	if m.groups == 0 {
+		return m.index
+	}
+	g := row / (m.rows / m.groups)
+	return m.index[g*m.own:][:m.own]
 }
 
 // straight returns the map of what lies in both in the same order.
@@ -40,6 +53,27 @@ func blockRows(out, c, kernel, block, channels int) rowMap {
 	return m
 }
 
+// dense returns the map of the weights of a convolution in so many groups, whose map of one
+// row of its own group this is with so many channels, as those of one without groups: each
+// pixel has the channels of all groups, those of the others zeros.
+func (m rowMap) dense(groups, channels int) rowMap {
+	if groups == 1 {
+		return m
+	}
+	d := rowMap{rows: m.rows, model: m.model, own: m.own * groups, groups: groups, index: make([]int32, 0, m.own*groups*groups)}
+	for g := range groups {
+		for i := range d.own {
+			pixel, channel := i/(channels*groups), i%(channels*groups)
+			place := int32(-1)
+			if channel/channels == g {
+				place = m.index[pixel*channels+channel%channels]
+			}
+			d.index = append(d.index, place)
+		}
+	}
+	return d
+}
+
 // featureRows returns the map of the weights of a fully connected layer whose inputs
 // are feature maps of shape s, [out][channel][y][x] in the model. The device has them as
 // [out][y][x][channel], of channels channels.
@@ -58,14 +92,14 @@ func featureRows(out int, s model.Shape, channels int) rowMap {
 	return m
 }
 
-// spread writes rows in the model's order to own, in the device's.
-func (m *rowMap) spread(own, rows []float32) {
+// spread writes rows from number row on, in the model's order, to own, in the device's.
+func (m *rowMap) spread(own, rows []float32, row int) {
 	if m.index == nil {
 		copy(own, rows)
 		return
 	}
-	for len(rows) > 0 {
-		for i, j := range m.index {
+	for ; len(rows) > 0; row++ {
+		for i, j := range m.of(row) {
 			if own[i] = 0; j >= 0 {
 				own[i] = rows[j]
 			}
@@ -75,13 +109,13 @@ func (m *rowMap) spread(own, rows []float32) {
 }
 
 // collect is the inverse of spread.
-func (m *rowMap) collect(rows, own []float32) {
+func (m *rowMap) collect(rows, own []float32, row int) {
 	if m.index == nil {
 		copy(rows, own)
 		return
 	}
-	for len(rows) > 0 {
-		for i, j := range m.index {
+	for ; len(rows) > 0; row++ {
+		for i, j := range m.of(row) {
 			if j >= 0 {
 				rows[j] = own[i]
 			}
@@ -93,10 +127,11 @@ func (m *rowMap) collect(rows, own []float32) {
 // keep returns a byte for each value in the device's memory: 0 where it is always zero.
 func (m *rowMap) keep() []byte {
 	k := make([]byte, 0, m.size())
-	for range m.rows {
+	for row := range m.rows {
+		index := m.of(row)
 		for i := range m.own {
 			b := byte(1)
-			if m.index != nil && m.index[i] < 0 {
+			if index != nil && index[i] < 0 {
 				b = 0
 			}
 			k = append(k, b)

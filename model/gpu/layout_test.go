@@ -22,6 +22,7 @@ func TestRowsRoundTrip(t *testing.T) {
 		"bias":                 straight(1, 7),
 		"conv":                 blockRows(3, 4, 3, 1, 4),
 		"conv, channels added": blockRows(2, 3, 5, 1, 8),
+		"conv, dense":          blockRows(6, 2, 3, 1, 2).dense(3, 2),
 		"the paper's conv1":    blockRows(2, 3, 11, 4, 48),
 		"blocks, more added":   blockRows(2, 1, 5, 3, 16),
 		"fc":                   featureRows(4, model.Shape{C: 6, H: 2, W: 3}, 6),
@@ -33,7 +34,7 @@ func TestRowsRoundTrip(t *testing.T) {
 		for i := range own {
 			own[i] = -1
 		}
-		m.spread(own, rows)
+		m.spread(own, rows, 0)
 		seen := map[float32]int{}
 		for i, v := range own {
 			seen[v]++
@@ -50,7 +51,7 @@ func TestRowsRoundTrip(t *testing.T) {
 			t.Errorf("%s: %d zeros between %d values, padded %v", name, seen[0], len(rows), m.padded())
 		}
 		back := make([]float32, len(rows))
-		m.collect(back, own)
+		m.collect(back, own, 0)
 		if !slices.Equal(back, rows) {
 			t.Errorf("%s: collected %v", name, back)
 		}
@@ -75,7 +76,7 @@ func TestBlocksAreAStride(t *testing.T) {
 	}
 	m := blockRows(1, c, kernel, f.block, f.channels)
 	own := make([]float32, m.size())
-	m.spread(own, weights)
+	m.spread(own, weights, 0)
 	blocks := (kernel + stride - 1) / stride
 	for oy := range out {
 		for ox := range out {

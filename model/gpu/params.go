@@ -99,7 +99,7 @@ func (p *params) write(t *transfer, array device.Ptr, tensors [][]float32) error
 		q := &p.list[i]
 		at, data := array.Add(4*q.at), tensors[i]
 		err := t.pieces(q.rows.rows, 4*q.rows.own, func(from, n int, piece []byte) error {
-			q.rows.spread(floats(piece), data[from*q.rows.model:][:n*q.rows.model])
+			q.rows.spread(floats(piece), data[from*q.rows.model:][:n*q.rows.model], from)
 			return t.stream.CopyIn(at.Add(4*from*q.rows.own), piece)
 		})
 		if err != nil {
@@ -118,7 +118,7 @@ func (p *params) read(t *transfer, tensors [][]float32, array device.Ptr) error 
 			if err := cmp.Or(t.stream.CopyOut(piece, at.Add(4*from*q.rows.own)), t.stream.Sync()); err != nil {
 				return err
 			}
-			q.rows.collect(data[from*q.rows.model:][:n*q.rows.model], floats(piece))
+			q.rows.collect(data[from*q.rows.model:][:n*q.rows.model], floats(piece), from)
 			return nil
 		})
 		if err != nil {

@@ -71,7 +71,8 @@ func (e *Engine) rowMaps() []rowMap {
 			if i > 0 || l.GroupCount() > 1 {
 				own = in.C / l.GroupCount()
 			}
-			maps = append(maps, blockRows(l.Out, in.C/l.GroupCount(), l.Kernel, block, own), straight(1, l.Out))
+			rows := blockRows(l.Out, in.C/l.GroupCount(), l.Kernel, block, own)
+			maps = append(maps, rows.dense(l.GroupCount()/e.groups(l), own), straight(1, l.Out))
 		case model.FC:
 			maps = append(maps, featureRows(l.Out, in, c), straight(1, l.Out))
 		}
@@ -181,7 +182,7 @@ func (p *program) prepare(n *node) error {
 func (e *Engine) convolution(n *node, train bool) (*device.Convolution, error) {
 	l := n.layer
 	c := &device.Convolution{Arithmetic: e.arithmetic, N: n.in.m.N, H: n.in.m.H, W: n.in.m.W, C: n.in.m.C,
-		Out: l.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad, Groups: l.GroupCount(),
+		Out: l.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad, Groups: e.groups(l),
 		NeedWeights: train, NeedData: train && n.param > 0, Workspace: e.options.Workspace, Repeatable: !e.options.AnyOrder}
 	switch {
 	case n.index > 0 && n.layer != &e.net.Layers[0]:

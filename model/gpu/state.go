@@ -163,6 +163,11 @@ func (e *Engine) Arithmetic() string {
 	if e.options.AnyOrder {
 		order = ", any order"
 	}
+	for _, name := range e.grouped() {
+		if e.dense[name] {
+			order += ", " + name + " dense"
+		}
+	}
 	info := e.device.Info()
 	return fmt.Sprintf("%s, %s, %s, %s, batch %d%s", info.Name, info.Library, e.library.Name(), e.Precision(), e.batch, order)
 }

@@ -1,13 +1,19 @@
 package device
 
+import "errors"
+
+// ErrUnsupported is what the errors of a Library and its Convolvers are (errors.Is) when it
+// has no way to compute what is asked for.
+var ErrUnsupported = errors.New("the library has no way to compute it")
+
 // Library computes on a device's streams what vendors' libraries compute best:
 // convolutions (cuDNN) and products of matrices (cuBLAS).
 type Library interface {
 	// Name names the libraries and their releases: "cuDNN 9.10.2, cuBLAS 13.0.2".
 	Name() string
 
-	// Convolution plans a convolution. It returns an error that says so when the library
-	// has no way to compute it.
+	// Convolution plans a convolution. It returns an ErrUnsupported when the library has no
+	// way to compute it; so may the first call of the plan's methods.
 	Convolution(c Convolution) (Convolver, error)
 
 	// Product queues c = op(a) op(b).

@@ -136,7 +136,7 @@ func TestFallback(t *testing.T) {
 		v, err := f.Convolution(c)
 		if test.plan != "" {
 			var none *UnsupportedError
-			if !errors.As(err, &none) || !strings.Contains(err.Error(), test.plan) {
+			if !errors.As(err, &none) || !errors.Is(err, device.ErrUnsupported) || !strings.Contains(err.Error(), test.plan) {
 				t.Errorf("%s: %v", test.name, err)
 			}
 			continue

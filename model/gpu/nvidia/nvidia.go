@@ -134,6 +134,9 @@ func (e *UnsupportedError) Error() string {
 	return fmt.Sprintf("cuDNN has no way to compute %s: %v", e.What, strings.ReplaceAll(e.Err.Error(), "\n", "; "))
 }
 
+// Is reports that it is a device.ErrUnsupported.
+func (e *UnsupportedError) Is(target error) bool { return target == device.ErrUnsupported }
+
 // Unwrap returns the reasons.
 func (e *UnsupportedError) Unwrap() error { return e.Err }
 
