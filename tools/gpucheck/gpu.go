@@ -43,6 +43,9 @@ func onMachine(m *gpu.Machine, sc scale) *site {
 	s.open = func(net *model.Net, st model.State, o settings) (model.Engine, error) {
 		options := gpu.Options{Machine: own, Batch: o.batch, Seed: o.seed, Precision: gpu.Precision(o.precision), AnyOrder: o.anyOrder,
 			Travel: travelling(o)}
+		if o.dense {
+			options.Dense = inGroups(net)
+		}
 		if o.pictures != nil {
 			options.Pictures = gpu.Pictures{Height: o.pictures.height, Width: o.pictures.width, Sub: o.pictures.sub}
 		}
@@ -53,6 +56,16 @@ func onMachine(m *gpu.Machine, sc scale) *site {
 		return e, nil
 	}
 	return s
+}
+
+// inGroups returns the names of a net's grouped convolutions.
+func inGroups(net *model.Net) (names []string) {
+	for i := range net.Layers {
+		if l := &net.Layers[i]; l.Kind == model.Conv && l.GroupCount() > 1 {
+			names = append(names, l.Name)
+		}
+	}
+	return names
 }
 
 // travelling returns what staged images come as.

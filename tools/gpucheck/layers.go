@@ -79,16 +79,23 @@ func (s *site) eachLayer(ctx context.Context, r *recorder, net *model.Net, preci
 			if ctx.Err() != nil {
 				break
 			}
+			what := fmt.Sprintf("%s, batch %d: %s, %s", precision, n, l.Name, c.name)
 			ms, err := b.time(c.run)
+			if errors.Is(err, device.ErrUnsupported) {
+				r.skip(what, err.Error())
+				continue
+			}
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", l.Name, c.name, err)
 			}
-			total += ms
+			if !c.aside {
+				total += ms
+			}
 			note := fmt.Sprintf("%.0f GB/s", c.bytes/ms/1e6)
 			if c.flops > 0 {
 				note = strings.TrimSuffix(fmt.Sprintf("%.1f TFLOP/s; %s", c.flops/ms/1e9, c.note), "; ")
 			}
-			r.measure(fmt.Sprintf("%s, batch %d: %s, %s", precision, n, l.Name, c.name), ms, "ms", note)
+			r.measure(what, ms, "ms", note)
 		}
 		if err := done(); err != nil {
 			return err
@@ -212,6 +219,7 @@ type call struct {
 	flops float64 // of those that multiply
 	bytes float64 // read and written, of the others
 	note  string
+	aside bool // it is another way to do what the calls before it do
 	run   func() error
 }
 
@@ -224,7 +232,7 @@ func (b *workbench) calls(l *model.Layer, first bool, in, out model.Shape) (call
 	moved := func(times int, values int) float64 { return float64(times) * float64(b.n*values*size) }
 	switch l.Kind {
 	case model.Conv:
-		calls, done, err = b.convolution(l, first, in, out)
+		calls, done, err = b.bothWays(l, first, in, out)
 	case model.FC:
 		calls = b.products(in.Size(), l.Out)
 	case model.LRN:
@@ -256,11 +264,28 @@ func (b *workbench) calls(l *model.Layer, first bool, in, out model.Shape) (call
 	return calls, done, err
 }
 
-// convolution returns the calls of a convolution. The first one is one over blocks of
-// pixels, as the engine makes it.
-func (b *workbench) convolution(l *model.Layer, first bool, in, out model.Shape) (calls []call, done func() error, err error) {
+// bothWays returns the calls of a convolution, and of a grouped one also those of the one
+// without groups that it may be made. Of the former there are none where the library
+// cannot compute them.
+func (b *workbench) bothWays(l *model.Layer, first bool, in, out model.Shape) (calls []call, done func() error, err error) {
+	calls, done, err = b.convolution(l, first, in, out, l.GroupCount())
+	if l.GroupCount() == 1 || err != nil && !errors.Is(err, device.ErrUnsupported) {
+		return calls, done, err
+	}
+	unable, own := err != nil, done
+	dense, also, err := b.convolution(l, first, in, out, 1)
+	for _, c := range dense {
+		c.name, c.aside = c.name+", groups made of zeros", !unable
+		calls = append(calls, c)
+	}
+	return calls, func() error { return errors.Join(own(), also()) }, err
+}
+
+// convolution returns the calls of a convolution in so many groups. The first one is one
+// over blocks of pixels, as the engine makes it.
+func (b *workbench) convolution(l *model.Layer, first bool, in, out model.Shape, groups int) (calls []call, done func() error, err error) {
 	c := device.Convolution{Arithmetic: b.a, N: b.n, H: in.H, W: in.W, C: in.C, Out: l.Out, Kernel: l.Kernel, Stride: l.Stride, Pad: l.Pad,
-		Groups: l.GroupCount(), NeedWeights: true, NeedData: !first, Workspace: workBytes, Repeatable: true}
+		Groups: groups, NeedWeights: true, NeedData: !first, Workspace: workBytes, Repeatable: true}
 	if b.s.standsIn {
 		c.Workspace = 1 << 20
 	}
@@ -273,7 +298,7 @@ func (b *workbench) convolution(l *model.Layer, first bool, in, out model.Shape)
 		return nil, func() error { return nil }, err
 	}
 	s := b.stream
-	flops := 2 * float64(b.n*out.H*out.W*out.C) * float64(c.Kernel*c.Kernel*c.C/c.Groups)
+	flops := 2 * float64(b.n*out.H*out.W*out.C) * float64(c.Kernel*c.Kernel*c.C/l.GroupCount()) // zeros do not count
 	calls = []call{
 		{name: "forward", flops: flops, note: v.Algorithms(), run: func() error { return v.Forward(s, b.y, b.x, b.w, b.work) }},
 		{name: "gradient of the weights", flops: flops, run: func() error { return v.BackwardWeights(s, b.dw, b.x, b.dy, b.work) }},

@@ -45,9 +45,10 @@ func checkParity(ctx context.Context, s *site, r *recorder) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			s.golden(r, c, precision, false)
+			s.golden(r, c, settings{precision: precision})
 			if name == golden.AlexNet {
-				s.golden(r, c, precision, true)
+				s.golden(r, c, settings{precision: precision, anyOrder: true})
+				s.golden(r, c, settings{precision: precision, dense: true})
 			}
 		}
 	}
@@ -56,13 +57,17 @@ func checkParity(ctx context.Context, s *site, r *recorder) error {
 
 // golden compares an engine with a golden; one that cannot compute a layer, and says so,
 // is not wrong.
-func (s *site) golden(r *recorder, c *golden.Case, precision string, anyOrder bool) {
-	name := fmt.Sprintf("%s, %s", c.Net.Name, precision)
-	if anyOrder {
+func (s *site) golden(r *recorder, c *golden.Case, o settings) {
+	name := fmt.Sprintf("%s, %s", c.Net.Name, o.precision)
+	if o.anyOrder {
 		name += ", any order"
 	}
+	if o.dense {
+		name += ", groups made of zeros"
+	}
+	o.batch, o.seed = c.Batch, c.Seed
 	r.failing(name, func() error {
-		err := s.goldenParity(r, c, name, settings{batch: c.Batch, seed: c.Seed, precision: precision, anyOrder: anyOrder})
+		err := s.goldenParity(r, c, name, o)
 		var cannot *model.LayerError
 		if errors.As(err, &cannot) {
 			r.skip(name, err.Error())

@@ -24,6 +24,7 @@ type settings struct {
 	seed      uint64
 	precision string
 	anyOrder  bool         // sums may come out differently each time
+	dense     bool         // groups of convolutions are made of zeros
 	travel    augment.Type // of staged images
 	pictures  *pictures    // what stored ones were cut from
 }
