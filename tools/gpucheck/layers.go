@@ -23,6 +23,12 @@ func layers(ctx context.Context, s *site, r *recorder) error {
 	if err != nil {
 		return err
 	}
+	for _, batch := range []int{1024, 128} {
+		if s.standsIn {
+			batch = 2
+		}
+		r.failing(fmt.Sprintf("a step, batch %d", batch), func() error { return s.profile(r, net, bf16, batch) })
+	}
 	for _, c := range []struct {
 		precision string
 		batch     int
