@@ -7,6 +7,7 @@ import (
 	"alexnet/augment"
 	"alexnet/model"
 	"alexnet/model/gpu"
+	"alexnet/model/gpu/device"
 	"alexnet/model/gpu/kernels"
 	"alexnet/model/gpu/soft"
 )
@@ -23,6 +24,7 @@ func openGPU(ordinal int) (*site, error) {
 	}
 	s := onMachine(m, full())
 	s.ordinal = ordinal
+	s.measuring = func() (device.Library, error) { return measuring(m.Device) }
 	return s, nil
 }
 
@@ -32,6 +34,7 @@ func openSoft() (*site, error) {
 	d := soft.Open(soft.Options{Memory: memory, Policy: soft.Random, Seed: 1, NoRaces: true})
 	s := onMachine(&gpu.Machine{Device: d, Library: soft.NewLibrary(d)}, tiny("dropout", "odd-shapes"))
 	s.precisions = []string{fp32, bf16}
+	s.measuring = func() (device.Library, error) { return soft.NewLibrary(d), nil }
 	return s, nil
 }
 
@@ -43,6 +46,9 @@ func onMachine(m *gpu.Machine, sc scale) *site {
 	s.open = func(net *model.Net, st model.State, o settings) (model.Engine, error) {
 		options := gpu.Options{Machine: own, Batch: o.batch, Seed: o.seed, Precision: gpu.Precision(o.precision), AnyOrder: o.anyOrder,
 			Travel: travelling(o)}
+		if o.library != nil {
+			options.Machine = &gpu.Machine{Device: s.memory, Library: o.library}
+		}
 		if o.dense {
 			options.Dense = inGroups(net)
 		}

@@ -87,7 +87,7 @@ func TestStandIn(t *testing.T) {
 // TestTimings: what is measured comes out, though it says nothing here.
 func TestTimings(t *testing.T) {
 	for device, want := range map[string][]string{
-		"soft": {"bench: training, bf16, batch 2", "copies: page-locked to device, 4 KiB", "stream: from records, bf16, batch 2, travelling as stored (uint8)",
+		"soft": {"bench: training, bf16, batch 2", "bench: training, bf16, batch 2, groups made of zeros", "bench: training, bf16, batch 2, algorithms chosen by running them", "copies: page-locked to device, 4 KiB", "stream: from records, bf16, batch 2, travelling as stored (uint8)",
 			"bench: product of 16 x 16 matrices, bf16", "layers: bf16, batch 2, a step: conv2, weights", "layers: bf16, batch 2: conv2, forward, groups made of zeros", "stream: from records, not waiting, the fastest way"},
 		"cpu": {"bench: training, fp32, batch 2", "stream: from records, fp32, batch 2, travelling as float32"},
 	} {

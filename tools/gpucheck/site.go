@@ -23,20 +23,22 @@ type settings struct {
 	batch     int
 	seed      uint64
 	precision string
-	anyOrder  bool         // sums may come out differently each time
-	dense     bool         // groups of convolutions are made of zeros
-	travel    augment.Type // of staged images
-	pictures  *pictures    // what stored ones were cut from
+	anyOrder  bool           // sums may come out differently each time
+	dense     bool           // groups of convolutions are made of zeros
+	library   device.Library // another one than the site's; nil: that
+	travel    augment.Type   // of staged images
+	pictures  *pictures      // what stored ones were cut from
 }
 
 // site is where engines are made: a GPU, or what stands in for one.
 type site struct {
 	scale
 	ordinal    int
-	about      map[string]string // facts for the heading
-	device     device.Device     // nil on a CPU
-	library    device.Library    // nil on a CPU
-	memory     *counted          // device, when it is there
+	about      map[string]string              // facts for the heading
+	device     device.Device                  // nil on a CPU
+	library    device.Library                 // nil on a CPU
+	measuring  func() (device.Library, error) // one that chooses algorithms by running them; nil where there is none
+	memory     *counted                       // device, when it is there
 	capacity   func(error) (fits int, ok bool)
 	precisions []string
 	open       func(*model.Net, model.State, settings) (model.Engine, error)

@@ -114,26 +114,12 @@ func (s *site) training(ctx context.Context, r *recorder, net *model.Net, name, 
 		r.add(res)
 		best = max(best, t.median)
 	}
-	if least > 0 && precision == bf16 && s.library != nil {
-		if err := s.trainingDense(ctx, r, net, name, precision, batch, p); err != nil {
-			return err
-		}
+	if precision == bf16 && s.library != nil && (least > 0 || s.standsIn) {
+		s.otherWays(ctx, r, net, name, settings{batch: batch, precision: precision}, p)
 	}
 	if least > 0 {
 		r.target(name+", of an H200", best, least, "images/s")
 	}
-	return nil
-}
-
-// trainingDense measures training with groups made of zeros. Does it prove to be faster,
-// then that is to become what train does; so it does not count.
-func (s *site) trainingDense(ctx context.Context, r *recorder, net *model.Net, name, precision string, batch int, p pace) error {
-	t, about, err := s.syntheticSpeed(ctx, net, settings{batch: batch, precision: precision, dense: true}, p)
-	if err != nil {
-		return err
-	}
-	r.add(result{What: name + ", groups made of zeros", Status: measured, Value: t.median, Unit: "images/s", StepMS: t.stepMS(batch),
-		Slowest: t.slowest, Fastest: t.fastest, Note: about})
 	return nil
 }
 
