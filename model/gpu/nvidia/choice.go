@@ -58,6 +58,11 @@ func shortlist(ranks []algorithmRank, c *device.Convolution, d *direction) ([]ch
 	for _, algorithm := range d.fallbacks {
 		add(algorithm, dnnMath(c.Arithmetic))
 	}
+	for _, algorithm := range d.fallbacks {
+		if c.Arithmetic == device.BFloat16 {
+			add(algorithm, dnnTensorOpMath)
+		}
+	}
 	for _, algorithm := range d.loose {
 		if !c.Repeatable {
 			add(algorithm, dnnMath(c.Arithmetic))

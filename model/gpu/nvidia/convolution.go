@@ -144,7 +144,7 @@ func (v *convolver) choose(w *way) error {
 	l.ints[0] = 0
 	var e *Error
 	refused := f.call(rank, l.dnnHandle, w.a, w.b, w.conv, w.c, uintptr(len(l.ranks)), address(&l.ints[0]), address(&l.ranks[0]))
-	if refused != nil && !(errors.As(refused, &e) && e.unsupported()) {
+	if refused != nil && !(errors.As(refused, &e) && e.refused()) {
 		return refused
 	}
 	found := 0
@@ -155,7 +155,7 @@ func (v *convolver) choose(w *way) error {
 	errs := []error{refused, why}
 	for _, k := range list {
 		switch memory, err := v.memory(w, k); {
-		case errors.As(err, &e) && e.unsupported():
+		case errors.As(err, &e) && e.refused():
 			errs = append(errs, fmt.Errorf("%s: %w", w.label(k.algorithm), err))
 		case err != nil:
 			return err
@@ -256,7 +256,7 @@ func (v *convolver) settle(w *way, queue func(*way) error) error {
 			return nil
 		}
 		var e *Error
-		if w.settled || !errors.As(err, &e) || !e.unsupported() {
+		if w.settled || !errors.As(err, &e) || !e.refused() {
 			return err
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", w.label(w.choices[0].algorithm), err))

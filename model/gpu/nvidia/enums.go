@@ -25,6 +25,7 @@ const (
 	dnnDeterministic = 1 // cudnnDeterminism_t: CUDNN_DETERMINISTIC
 
 	// cudnnStatus_t: its thousands say the kind.
+	dnnBadParam               = 2 // CUDNN_STATUS_BAD_PARAM...
 	dnnNotSupported           = 3 // CUDNN_STATUS_NOT_SUPPORTED...
 	dnnInternalError          = 4
 	dnnExecutionFailed        = 5
@@ -56,14 +57,12 @@ const (
 )
 
 // dnnMath returns the kind of multiplications that an arithmetic asks cuDNN for. The
-// default one may use TF32 for float32 and is what TF32 wants; for bfloat16 tensor cores
-// are asked for by name.
+// default one may use TF32 for float32 and is what TF32 wants; and it may use tensor cores
+// for bfloat16, of which others (oneDNN's backend for cuDNN) report NaNs when they are asked
+// for by name with an algorithm that was not ranked so.
 func dnnMath(a device.Arithmetic) int32 {
-	switch a {
-	case device.Float32:
+	if a == device.Float32 {
 		return dnnFMAMath
-	case device.BFloat16:
-		return dnnTensorOpMath
 	}
 	return dnnDefaultMath
 }

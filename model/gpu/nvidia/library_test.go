@@ -126,6 +126,7 @@ func TestFallback(t *testing.T) {
 		{"all are refused", []rank{refused, {algorithm: 5, executes: 3008}}, "no way to compute forward of 2x4x4x4", "", -1},
 		{"another failure ends it", []rank{{algorithm: 6, executes: 5000}, good}, "CUDNN_STATUS_EXECUTION_FAILED", "", -1},
 		{"the heuristics know none", nil, "", "no way to compute forward", -1},
+		{"a parameter is said to be bad", []rank{{algorithm: 0, determinism: 1, executes: 2000}, {algorithm: 1, determinism: 1}}, "", "", 1},
 		{"the last resort", []rank{{algorithm: 0, status: 3000}, {algorithm: 2, executes: 3000}}, "no way to compute forward", "", -1},
 		{"the fallback is there though not ranked for use", []rank{{algorithm: 1, memory: 64}}, "", "", 1},
 	} {
@@ -202,10 +203,11 @@ func TestFailures(t *testing.T) {
 	defer forget()
 	f := open(t, Options{})
 	names := slices.Clone(namesDNNTable[2:])
+	var ranked []string // of which another algorithm may be taken when they refuse one
 	for _, d := range directionTable {
-		names = append(names, d.heuristic, d.workspace, d.execute)
+		ranked = append(ranked, d.heuristic, d.workspace, d.execute)
 	}
-	names = append(names, namesBLASTable...)
+	names = slices.Concat(names, ranked, namesBLASTable)
 	skipped := []string{"cudnnGetLastErrorString", "cublasSetWorkspace_v2"} // has no status; is not used here
 	for _, name := range names {
 		if slices.Contains(skipped, name) {
@@ -214,6 +216,9 @@ func TestFailures(t *testing.T) {
 		fail, status := f.dnn.fail, int32(2000)
 		if strings.HasPrefix(name, "cublas") {
 			fail, status = f.blas.fail, 7
+		}
+		if slices.Contains(ranked, name) {
+			status = 1001 // CUDNN_STATUS_NOT_INITIALIZED
 		}
 		for skip := range int32(4) {
 			before := f.dnn.live()*1000 + f.blas.live()

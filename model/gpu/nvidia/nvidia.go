@@ -85,6 +85,13 @@ func (e *Error) unsupported() bool {
 	return e.Status == blasNotSupported
 }
 
+// refused reports whether another algorithm may be taken where this one is not. cuDNN's
+// word for one that it does not have for a type or a layout is not always the same; sizes
+// and descriptors are known to be right by then.
+func (e *Error) refused() bool {
+	return e.unsupported() || e.Library == labelDNN && e.Status/1000 == dnnBadParam
+}
+
 // memory reports whether memory did not suffice. cuDNN reports the GPU's as the host's
 // too: its old ALLOC_FAILED is that number.
 func (e *Error) memory() bool {

@@ -93,7 +93,7 @@ func TestMath(t *testing.T) {
 	for a, want := range map[device.Arithmetic][4]int32{
 		device.Float32:       {dnnFMAMath, dnnFloat, blasFloat, blasCompute32F},
 		device.TensorFloat32: {dnnDefaultMath, dnnFloat, blasFloat, blasComputeTF32},
-		device.BFloat16:      {dnnTensorOpMath, dnnBFloat16, blasBFloat16, blasCompute32F},
+		device.BFloat16:      {dnnDefaultMath, dnnBFloat16, blasBFloat16, blasCompute32F},
 	} {
 		if got := [4]int32{dnnMath(a), dnnType(a), blasType(a), blasCompute(a)}; got != want {
 			t.Errorf("arithmetic %d: %v instead of %v", a, got, want)
@@ -111,6 +111,12 @@ func TestMath(t *testing.T) {
 
 func TestErrorText(t *testing.T) {
 	refused := &Error{Library: "cuBLAS", Call: "cublasGemmEx", Status: 15, Name: "CUBLAS_STATUS_NOT_SUPPORTED"}
+	for status, want := range map[int][2]bool{2000: {false, true}, 2002: {false, true}, 3000: {true, true}, 3007: {true, true}, 4001: {true, true}, 1001: {}, 4000: {}, 5000: {}} {
+		e := &Error{Library: "cuDNN", Status: status}
+		if got := [2]bool{e.unsupported(), e.refused()}; got != want {
+			t.Errorf("status %d is unsupported, refused: %v", status, got)
+		}
+	}
 	for want, err := range map[string]error{
 		"cuBLAS: cublasGemmEx: CUBLAS_STATUS_NOT_SUPPORTED (15)":                                    refused,
 		"cuDNN: f: S (4001): no compiler":                                                           &Error{Library: "cuDNN", Call: "f", Status: 4001, Name: "S", Text: "no compiler"},
