@@ -81,12 +81,11 @@ type Engine struct {
 	workspace device.Ptr // at least as much as any program's convolutions need
 	workBytes int
 
-	settings   kernels.Control // what control holds, or is about to
-	controlOut []byte          // pinned: settings on their way
-	results    []byte          // pinned: losses and ranks on their way back, or flags
-	direct     *slot           // of images that come in the call
-	stages     staging
-	host       sync.Mutex // held while memory of the host is taken or given back, which may not be while a step is captured
+	settings kernels.Control // what control holds, or is about to
+	results  []byte          // pinned: losses and ranks on their way back, or flags
+	direct   *slot           // of images that come in the call
+	stages   staging
+	host     sync.Mutex // held while memory of the host is taken or given back, which may not be while a step is captured
 
 	graded bool           // a Backward has succeeded since the last change of the weights
 	lent   [][]float32    // the gradient that Gradients has shown; nil: it has not
@@ -176,7 +175,7 @@ func (e *Engine) setUp(st model.State) (err error) {
 	for _, b := range []struct {
 		to    *[]byte
 		bytes int
-	}{{&e.transfer.buffer, transferBytes}, {&e.controlOut, kernels.ControlBytes}, {&e.results, max(8*e.batch, 4*len(e.params.list))}} {
+	}{{&e.transfer.buffer, transferBytes}, {&e.results, max(8*e.batch, 4*len(e.params.list))}} {
 		if *b.to, err = e.device.AllocHost(b.bytes); err != nil {
 			return err
 		}
@@ -325,8 +324,7 @@ func (e *Engine) reserve(bytes int) error {
 
 // send queues the settings for the kernels.
 func (e *Engine) send() error {
-	e.settings.Put(e.controlOut)
-	return e.stream.CopyIn(e.control, e.controlOut)
+	return e.kernels.SetControl(e.stream, e.control, e.settings)
 }
 
 // checkLabels returns an error for a label that the net does not have, and else the
@@ -514,7 +512,7 @@ func (e *Engine) Close() error {
 		}
 	}
 	errs = append(errs, e.work.release(), e.arena.release(), e.params.arena.release())
-	for _, b := range [][]byte{e.transfer.buffer, e.controlOut, e.results} {
+	for _, b := range [][]byte{e.transfer.buffer, e.results} {
 		if b != nil {
 			errs = append(errs, e.device.ReleaseHost(b))
 		}

@@ -239,6 +239,10 @@ func plainTrials() []trial {
 			func(s *kernels.Set, on device.Stream, at []device.Ptr) error {
 				return s.Keep(on, at[0], at[1], count)
 			}},
+		{"settings", []memory{{kind: octets, values: kernels.ControlBytes, out: true}},
+			func(s *kernels.Set, on device.Stream, at []device.Ptr) error {
+				return s.SetControl(on, at[0], kernels.Control{Step: 1<<40 + 5, Source: 1<<33 + 8, Views: 24, Labels: 1 << 45, LossScale: 0.5, Rate: 0.01, Momentum: 0.9, Decay: 1e-4})
+			}},
 		{"update", []memory{{kind: float, values: chunks * kernels.Chunk, out: true}, {kind: float, values: chunks * kernels.Chunk, out: true},
 			{kind: float, values: chunks * kernels.Chunk}, {kind: bfloat, values: chunks * kernels.Chunk, out: true},
 			integers(false, 0, 1, 1), floats(1, 1, 2, 0), integers(true, 0, 0), controlled(nil)},

@@ -94,6 +94,16 @@ func (c Control) Put(b []byte) {
 	}
 }
 
+// SetControl writes c to the device's memory. It travels with the launch, so that it need
+// not wait for copies of batches that are on their way.
+func (k *Set) SetControl(s device.Stream, at device.Ptr, c Control) error {
+	if !aligned(8, at) {
+		return fault("SetControl", "it must lie at a multiple of 8, not at %#x", at)
+	}
+	return k.launch(s, "set_control", device.Grid{}, device.Args(nil).Ptr(at).Word(c.Step).Ptr(c.Source, c.Views, c.Labels).
+		Float(c.LossScale, c.Rate, c.Momentum, c.Decay))
+}
+
 // Placement says what was made of a stored picture, and what is still to be: where the
 // crop lay in it, whether it was mirrored (Flip is not 0), and the shift of the colours of
 // the first three channels, as augment.Params.

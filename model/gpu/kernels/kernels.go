@@ -61,7 +61,7 @@ func (k *Set) Close() error { return k.module.Unload() }
 
 // entries returns the names of all kernels.
 func entries() []string {
-	names := []string{"bias_sums", "keep", "narrow", "narrow_v", "update", "widen", "widen_v"}
+	names := []string{"bias_sums", "keep", "narrow", "narrow_v", "set_control", "update", "widen", "widen_v"}
 	add := func(names ...string) func(suffixes ...string) []string {
 		return func(suffixes ...string) (all []string) {
 			for _, n := range names {

@@ -185,6 +185,7 @@ func TestImpossible(t *testing.T) {
 		k.Dropout(d, Float32, p, p, p, in, 0, 0, 1.5),
 		k.Dropout(d, Float32, p, p, p, Map{1 << 16, 55, 55, 96}, 0, 0, 0.5),
 		k.SoftmaxLoss(d, Float32, p, p, p, p, p, p, 1, 0),
+		k.SetControl(d, p+4, Control{}),
 		k.Update(d, p+4, p, p, 0, p, p, p, p, 1),
 		k.Prepare(d, p, p, with(func(q *Preparation) { q.Source = 4 })),
 		k.Prepare(d, p, p, with(func(q *Preparation) { q.Sub = 0 })),
