@@ -521,6 +521,7 @@ func (e *Engine) Close() error {
 		errs = append(errs, e.kernels.Close())
 	}
 	if e.stream != nil {
+		e.library.Forget(e.stream)
 		errs = append(errs, e.stream.Close())
 	}
 	e.closed, e.mirror, e.lent = true, nil, nil

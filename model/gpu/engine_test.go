@@ -744,3 +744,32 @@ func (p *testPictures) finished(travel kernels.Source, batch, n int) (images []f
 	}
 	return images
 }
+
+// streamsOf is a library that has something for each stream that it queued products in.
+type streamsOf struct {
+	device.Library
+	has map[device.Stream]bool
+	all int
+}
+
+func (l *streamsOf) Product(s device.Stream, p device.Product, c, a, b device.Ptr) error {
+	if !l.has[s] {
+		l.has[s] = true
+		l.all++
+	}
+	return l.Library.Product(s, p, c, a, b)
+}
+
+func (l *streamsOf) Forget(s device.Stream) { delete(l.has, s) }
+
+// Libraries have room for few streams: an engine tells them when it is done with its own.
+func TestForget(t *testing.T) {
+	c := lesson(t)
+	m, _ := machine(t, soft.Options{NoRaces: true})
+	l := &streamsOf{Library: m.Library, has: map[device.Stream]bool{}}
+	e := goldenEngine(t, c, Options{Machine: &Machine{Device: m.Device, Library: l}})
+	steps(t, c, e, 0, 1)
+	if err := e.Close(); err != nil || l.all == 0 || len(l.has) != 0 {
+		t.Errorf("%v; %d streams, of which %d are not forgotten", err, l.all, len(l.has))
+	}
+}

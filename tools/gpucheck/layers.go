@@ -188,6 +188,7 @@ func (b *workbench) close() error {
 		errs = append(errs, b.set.Close())
 	}
 	if b.stream != nil {
+		b.s.library.Forget(b.stream)
 		errs = append(errs, b.stream.Close())
 	}
 	return errors.Join(errs...)

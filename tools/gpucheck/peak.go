@@ -52,7 +52,11 @@ func (s *site) productRate(ctx context.Context, a device.Arithmetic, side int) (
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, stream.Sync(), stream.Close()) }()
+	defer func() {
+		err = errors.Join(err, stream.Sync())
+		s.library.Forget(stream)
+		err = errors.Join(err, stream.Close())
+	}()
 	bytes := side * side * a.Bytes()
 	var at [3]device.Ptr
 	for i := range at {

@@ -19,6 +19,10 @@ type Library interface {
 	// Product queues c = op(a) op(b).
 	Product(s Stream, p Product, c, a, b Ptr) error
 
+	// Forget says that nothing more will be queued in a stream, whose work is done: what the
+	// library has for it is free for another one.
+	Forget(s Stream)
+
 	Close() error
 }
 

@@ -246,6 +246,16 @@ func TestWorkspaces(t *testing.T) {
 	if err := f.Product(stream{handle: 10}, p, c, a, a); err == nil || len(seen) != 3 {
 		t.Errorf("a fourth stream: %v; workspaces %v", err, seen)
 	}
+	// One that is done with makes room, and the others keep what they have.
+	f.Forget(stream{handle: 8})
+	for _, s := range []uintptr{10, 7, 9} {
+		if err := f.Product(stream{handle: s}, p, c, a, a); err != nil {
+			t.Fatal(err)
+		}
+		if other := seen[f.blas.last(1)]; other != s && (s != 10 || other != 8) {
+			t.Errorf("stream %d has the workspace of %d", s, other)
+		}
+	}
 	if err := f.Close(); err != nil || len(g.memory) != 0 {
 		t.Errorf("%d workspaces are left: %v", len(g.memory), err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -197,12 +198,23 @@ func (l *library) blasStream(stream uintptr) error {
 	}
 	i, ok := l.streams[stream]
 	if !ok {
-		if i = len(l.streams); i == len(l.workspaces) {
-			return fmt.Errorf("nvidia: products are queued in more than %d streams: raise Options.Streams", i)
+		taken := make([]bool, len(l.workspaces))
+		for _, j := range l.streams {
+			taken[j] = true
+		}
+		if i = slices.Index(taken, false); i < 0 {
+			return fmt.Errorf("nvidia: products are queued in more than %d streams: Forget those that are done with, or raise Options.Streams", len(taken))
 		}
 		l.streams[stream] = i
 	}
 	return l.blas.call("cublasSetWorkspace_v2", l.blasHandle, uintptr(l.workspaces[i]), uintptr(l.workspace))
+}
+
+// Forget makes the workspace of a stream free for another.
+func (l *library) Forget(s device.Stream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.streams, s.Handle())
 }
 
 // address returns where a value on the heap is.

@@ -109,6 +109,9 @@ func (l *Library) Product(s device.Stream, p device.Product, c, a, b device.Ptr)
 	})
 }
 
+// Forget does nothing: the library has nothing for a stream.
+func (l *Library) Forget(device.Stream) {}
+
 // usable returns an error when the library was closed.
 func (l *Library) usable(call string) error {
 	l.d.mu.Lock()
