@@ -247,7 +247,11 @@ func TestWorkspaces(t *testing.T) {
 		t.Errorf("a fourth stream: %v; workspaces %v", err, seen)
 	}
 	// One that is done with makes room, and the others keep what they have.
+	set := [2]int32{f.dnn.calls("cudnnSetStream"), f.blas.calls("cublasSetStream_v2")}
 	f.Forget(stream{handle: 8})
+	if now := [2]int32{f.dnn.calls("cudnnSetStream"), f.blas.calls("cublasSetStream_v2")}; now != [2]int32{set[0] + 1, set[1] + 1} {
+		t.Errorf("the handles may still name the stream: set %v times, before %v", now, set)
+	}
 	for _, s := range []uintptr{10, 7, 9} {
 		if err := f.Product(stream{handle: s}, p, c, a, a); err != nil {
 			t.Fatal(err)

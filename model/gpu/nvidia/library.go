@@ -210,11 +210,14 @@ func (l *library) blasStream(stream uintptr) error {
 	return l.blas.call("cublasSetWorkspace_v2", l.blasHandle, uintptr(l.workspaces[i]), uintptr(l.workspace))
 }
 
-// Forget makes the workspace of a stream free for another.
+// Forget makes the workspace of a stream free for another. The handles are taken off it,
+// so that they never name one that is gone; that this may fail where the GPU is lost is
+// for the next call to tell.
 func (l *library) Forget(s device.Stream) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.streams, s.Handle())
+	_ = l.do(func() error {
+		delete(l.streams, s.Handle())
+		return errors.Join(l.dnn.call("cudnnSetStream", l.dnnHandle, 0), l.blas.call("cublasSetStream_v2", l.blasHandle, 0))
+	})
 }
 
 // address returns where a value on the heap is.
