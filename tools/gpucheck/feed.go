@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"alexnet/augment"
 	"alexnet/model"
@@ -108,6 +109,9 @@ func (f *feed) open(ctx context.Context, e model.Engine, batch int, t augment.Ty
 	if s, ok := e.(model.StagingEngine); ok {
 		const ahead = 4 // batches in the stream's hands beside those that are staged
 		o.Allocator, o.Depth = s, s.Stages()+ahead
+		if n := runtime.GOMAXPROCS(0); n > 4 { // as train does
+			o.Workers = n - 1
+		}
 	}
 	return pipeline.Open(ctx, f.dir, o)
 }

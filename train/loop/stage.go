@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"alexnet/augment"
 	"alexnet/model"
@@ -39,12 +40,21 @@ type staging struct {
 // one that is being filled while another waits.
 const streamAhead = 4
 
+// few are so many processors that none of them is left to who waits.
+const few = 4
+
 // options adapts the options of the stream to the engine.
 func (s *staging) options(o *pipeline.Options) {
 	if s.engine == nil {
 		return
 	}
 	o.Allocator, o.Depth = s.engine, s.engine.Stages()+streamAhead
+	// One processor is for who waits for the device: Go's scheduler lets workers that are all
+	// busy go on for up to 10 ms before another goroutine has its turn, and a step may take
+	// less.
+	if n := runtime.GOMAXPROCS(0); o.Workers == 0 && n > few {
+		o.Workers = n - 1
+	}
 	switch s.engine.Form() {
 	case model.FormFloat32:
 		o.Type = augment.Float32

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"unsafe"
 
 	"alexnet/model"
+	"alexnet/pipeline"
 	"alexnet/records"
 	"alexnet/train/traintest"
 )
@@ -25,6 +27,27 @@ type fetching struct {
 	most   int
 	fails  int // the Stage that fails, counted from 1; 0: none
 	calls  int
+}
+
+// TestWorkersLeaveRoom: with a device, a processor is left to the trainer where there are
+// some, and what the user asks for is as it is.
+func TestWorkersLeaveRoom(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	for _, test := range []struct {
+		processors, asked, want int
+		engine                  bool
+	}{{16, 0, 15, true}, {16, 16, 16, true}, {16, 0, 0, false}, {4, 0, 0, true}} {
+		runtime.GOMAXPROCS(test.processors)
+		var s staging
+		if test.engine {
+			s.engine = &fetching{}
+		}
+		o := pipeline.Options{Workers: test.asked}
+		if s.options(&o); o.Workers != test.want {
+			t.Errorf("%+v: %d workers", test, o.Workers)
+		}
+	}
 }
 
 type fetched struct {
