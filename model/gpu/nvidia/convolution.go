@@ -128,9 +128,25 @@ func (v *convolver) plan() error {
 		if err := v.choose(w); err != nil {
 			return err
 		}
-		v.workspace = max(v.workspace, w.choices[0].memory)
+		v.workspace = max(v.workspace, w.reserve())
 	}
 	return nil
+}
+
+// spareBytes is the memory that those algorithms may need which are there for the case that
+// the first one is refused when it is to run.
+const spareBytes = 64 << 20
+
+// reserve returns the workspace for the first choice, and for those of the others that need
+// little.
+func (w *way) reserve() int {
+	bytes := w.choices[0].memory
+	for _, k := range w.choices[1:] {
+		if k.memory <= spareBytes {
+			bytes = max(bytes, k.memory)
+		}
+	}
+	return bytes
 }
 
 // choose ranks the algorithms of a direction.

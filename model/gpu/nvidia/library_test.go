@@ -40,7 +40,7 @@ func TestAlgorithms(t *testing.T) {
 		ran        [3]int32 // the kinds of multiplications that then run: forward, weights, data
 	}{
 		{"free", func(*device.Convolution) {},
-			"forward WINOGRAD (FMA, 1 KiB), weights ALGO_0 (FMA, 0 KiB), data ALGO_0 (FMA, 1 KiB)", 1024, [3]int32{3, 3, 3}},
+			"forward WINOGRAD (FMA, 1 KiB), weights ALGO_0 (FMA, 0 KiB), data ALGO_0 (FMA, 1 KiB)", 8192, [3]int32{3, 3, 3}},
 		{"repeatable", func(c *device.Convolution) { c.Repeatable = true },
 			"forward IMPLICIT_PRECOMP_GEMM (FMA, 4 KiB), weights ALGO_1 (FMA, 2 KiB), data ALGO_1 (FMA, 8 KiB)", 8192, [3]int32{3, 3, 3}},
 		{"TF32", func(c *device.Convolution) { c.Arithmetic, c.Repeatable = device.TensorFloat32, true },
@@ -48,7 +48,7 @@ func TestAlgorithms(t *testing.T) {
 		{"small workspace", func(c *device.Convolution) { c.Workspace, c.NeedData = 100, false },
 			"forward IMPLICIT_GEMM (FMA, 0 KiB), weights ALGO_0 (FMA, 0 KiB)", 0, [3]int32{}},
 		{"forward alone", func(c *device.Convolution) { c.NeedWeights, c.NeedData = false, false },
-			"forward WINOGRAD (FMA, 1 KiB)", 1024, [3]int32{}},
+			"forward WINOGRAD (FMA, 1 KiB)", 4096, [3]int32{}}, // what follows may need more
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := open(t, Options{})
@@ -122,7 +122,8 @@ func TestFallback(t *testing.T) {
 		last  int32
 	}{
 		{"the first is refused when it runs", []rank{refused, {algorithm: 4, executes: 4001, memory: 10}, good, another}, "", "", 0},
-		{"what follows needs more workspace", []rank{refused, {algorithm: 2, memory: 513}, good}, "", "", 0},
+		{"what follows needs a little more workspace", []rank{refused, {algorithm: 2, memory: 513}, good}, "", "", 2},
+		{"what follows needs much more workspace", []rank{refused, {algorithm: 2, memory: spareBytes + 1}, good}, "", "", 0},
 		{"all are refused", []rank{refused, {algorithm: 5, executes: 3008}}, "no way to compute forward of 2x4x4x4", "", -1},
 		{"another failure ends it", []rank{{algorithm: 6, executes: 5000}, good}, "CUDNN_STATUS_EXECUTION_FAILED", "", -1},
 		{"the heuristics know none", nil, "", "no way to compute forward", -1},
@@ -132,7 +133,7 @@ func TestFallback(t *testing.T) {
 	} {
 		f.setRanks(forward, test.ranks...)
 		c := small()
-		c.NeedData, c.NeedWeights = false, false
+		c.NeedData, c.NeedWeights, c.Workspace = false, false, 1<<30
 		c.Repeatable = strings.HasPrefix(test.name, "the fallback")
 		v, err := f.Convolution(c)
 		if test.plan != "" {
