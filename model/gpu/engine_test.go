@@ -773,3 +773,42 @@ func TestForget(t *testing.T) {
 		t.Errorf("%v; %d streams, of which %d are not forgotten", err, l.all, len(l.has))
 	}
 }
+
+// In the paper's net the two normalisations add bias and take the ReLU of the convolutions
+// before them, whatever the precision; what a caller asks to see is never without them.
+func TestLent(t *testing.T) {
+	net, err := model.Preset("alexnet", 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shapes, _ := net.Shapes()
+	for _, a := range []device.Arithmetic{device.Float32, device.BFloat16} {
+		e := &Engine{net: net, batch: 2, arithmetic: a}
+		if a == device.BFloat16 {
+			e.kind = kernels.BFloat16
+		}
+		e.first = firstLayer(net, shapes, a)
+		e.params = layParams(net.Params(), e.rowMaps())
+		for layers, want := range map[int]int{len(net.Layers): 2, 1: 0, 2: 0, 3: 1} {
+			p, err := e.compile(layers == len(net.Layers), layers, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bare, adds := 0, 0
+			for i, n := range p.nodes {
+				if n.bare {
+					bare++
+				}
+				if n.adds != nil {
+					adds++
+					if n.adds != p.nodes[i-1] || !n.in.relu {
+						t.Errorf("%s adds the bias of %s", n.name, n.adds.name)
+					}
+				}
+			}
+			if bare != want || adds != want {
+				t.Errorf("arithmetic %d, %d layers: %d convolutions are without bias, %d normalisations add one, want %d", a, layers, bare, adds, want)
+			}
+		}
+	}
+}

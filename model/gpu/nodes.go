@@ -34,6 +34,28 @@ type node struct {
 	places   device.Ptr // of maxpool, when training: where the maxima were
 	scratch  device.Ptr // of conv and fc, for the sum of the bias's gradient; of softmax, for logits of float32
 	narrow   device.Ptr // of conv in bfloat16: the gradient of its weights
+
+	// A response normalisation adds the bias of the convolution before it and does its ReLU
+	// itself, where it can: then what is in memory between the two is without them.
+	bare bool  // of conv: it leaves them to the layer behind it
+	adds *node // of lrn: the convolution whose bias it adds
+}
+
+// lend leaves bias and ReLU of a convolution to the normalisation behind it, if that is one
+// which can take them.
+func (n *node) lend(to *node) {
+	if n.layer.Kind == model.Conv && n.act == kernels.ReLU && to.layer.Kind == model.LRN && lrn(to.layer, to.in.m.C).TakesBias(to.in.t) {
+		n.bare, to.adds = true, n
+	}
+}
+
+// lrn returns the kernels' description of the response normalisation that the node is.
+func (p *program) lrn(n *node) kernels.LRN {
+	l := lrn(n.layer, n.in.m.C)
+	if n.adds != nil {
+		l.Bias = p.e.params.weightAt(n.adds.param + 1)
+	}
+	return l
 }
 
 // lrn returns the kernels' description of a response normalisation.
@@ -60,6 +82,9 @@ func (p *program) forward(s device.Stream, n *node) error {
 		if err := n.convolve.Forward(s, n.out.at, n.in.at, e.working(n.param), e.workspace); err != nil {
 			return err
 		}
+		if n.bare {
+			return nil
+		}
 		return k.BiasAct(s, n.out.t, n.out.at, e.params.weightAt(n.param+1), n.out.rows(), n.out.m.C, n.act)
 	case model.FC:
 		product := device.Product{Arithmetic: e.arithmetic, M: n.out.m.N, N: n.out.m.C, K: n.in.m.H * n.in.m.W * n.in.m.C,
@@ -71,7 +96,7 @@ func (p *program) forward(s device.Stream, n *node) error {
 	case model.ReLU, model.Tanh:
 		return k.Activate(s, n.out.t, n.out.at, n.in.at, n.out.rows()*n.out.m.C, n.act)
 	case model.LRN:
-		return k.LRNForward(s, n.out.t, n.out.at, n.in.at, n.in.rows(), lrn(l, n.in.m.C))
+		return k.LRNForward(s, n.out.t, n.out.at, n.in.at, n.in.rows(), p.lrn(n))
 	case model.LRNWithinChannel:
 		return k.LRNWithinForward(s, n.out.t, n.out.at, n.in.at, n.in.m, lrn(l, n.in.m.C))
 	case model.MaxPool:
@@ -131,7 +156,7 @@ func (p *program) backward(s device.Stream, n *node, dx, dy device.Ptr, first, m
 		}
 		return true, k.ActBackward(s, e.kind, dy, dy, n.out.at, 0, 0, n.out.rows(), n.out.m.C, n.act)
 	case model.LRN:
-		return false, k.LRNBackward(s, e.kind, dx, dy, n.in.at, n.in.rows(), lrn(l, n.in.m.C), n.in.relu)
+		return false, k.LRNBackward(s, e.kind, dx, dy, n.in.at, n.in.rows(), p.lrn(n), n.in.relu)
 	case model.LRNWithinChannel:
 		return false, k.LRNWithinBackward(s, e.kind, dx, dy, n.in.at, n.in.m, lrn(l, n.in.m.C))
 	case model.MaxPool:

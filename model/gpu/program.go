@@ -108,6 +108,9 @@ func (e *Engine) compile(train bool, layers int, dry bool) (*program, error) {
 			return nil, errors.Join(err, p.close())
 		}
 		at = n.out
+		if last := len(p.nodes) - 1; last >= 0 {
+			p.nodes[last].lend(n)
+		}
 		p.nodes = append(p.nodes, n)
 	}
 	if err := p.arena.err; err != nil {

@@ -57,6 +57,9 @@ type workbench struct {
 	all                              []device.Ptr
 }
 
+// biasName is the name of the call that adds a bias.
+const biasName = "bias and ReLU"
+
 // workBytes is the most that a convolution may take beside its operands.
 const workBytes = 1 << 30
 
@@ -81,10 +84,12 @@ func (s *site) eachLayer(ctx context.Context, r *recorder, net *model.Net, preci
 		if err != nil {
 			return fmt.Errorf("%s: %w", l.Name, err)
 		}
+		lent := i+2 < len(net.Layers) && net.Layers[i+2].Kind == model.LRN // to which it leaves bias and ReLU
 		for _, c := range calls {
 			if ctx.Err() != nil {
 				break
 			}
+			c.aside = c.aside || lent && c.name == biasName
 			what := fmt.Sprintf("%s, batch %d: %s, %s", precision, n, l.Name, c.name)
 			ms, err := b.time(c.run)
 			if errors.Is(err, device.ErrUnsupported) {
@@ -244,6 +249,9 @@ func (b *workbench) calls(l *model.Layer, first bool, in, out model.Shape) (call
 		calls = b.products(in.Size(), l.Out)
 	case model.LRN:
 		p := kernels.LRN{C: in.C, Groups: l.GroupCount(), Size: l.Size, Alpha: float32(l.Alpha), Beta: float32(l.Beta), K: float32(l.K)}
+		if p.TakesBias(b.t) { // as the engine does behind a convolution
+			p.Bias = b.w
+		}
 		calls = []call{
 			{name: "forward", bytes: moved(2, in.Size()), run: func() error { return k.LRNForward(s, b.t, b.y, b.x, rows, p) }},
 			{name: "backward", bytes: moved(3, in.Size()), run: func() error { return k.LRNBackward(s, b.t, b.dx, b.dy, b.x, rows, p, true) }},
@@ -263,7 +271,7 @@ func (b *workbench) calls(l *model.Layer, first bool, in, out model.Shape) (call
 			return nil, nothing, errors.New("no room for the sums of a bias")
 		}
 		calls = append(calls,
-			call{name: "bias and ReLU", bytes: moved(2, out.Size()), run: func() error { return k.BiasAct(s, b.t, b.y, b.w, rows, out.C, kernels.ReLU) }},
+			call{name: biasName, bytes: moved(2, out.Size()), run: func() error { return k.BiasAct(s, b.t, b.y, b.w, rows, out.C, kernels.ReLU) }},
 			call{name: "backward of both", bytes: moved(3, out.Size()), run: func() error {
 				return k.ActBackward(s, b.t, b.dx, b.dy, b.y, b.dw, scratch, rows, out.C, kernels.ReLU)
 			}})

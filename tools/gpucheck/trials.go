@@ -82,6 +82,18 @@ func normTrials(t kernels.Type, c int) (all []trial) {
 				return s.LRNBackward(on, t, at[1], at[3], at[2], size/c, p, p.Groups == 1)
 			}},
 			withinTrial(t, m, p))
+		if p.TakesBias(t) {
+			all = append(all, trial{named(fmt.Sprintf("normalisation over %d with bias and ReLU", p.Size), t, c),
+				[]memory{{kind: k, values: size, out: true}, {kind: k, values: size, out: true}, {kind: k, values: size}, {kind: k, values: size}, {kind: float, values: c}},
+				func(s *kernels.Set, on device.Stream, at []device.Ptr) error {
+					q := p
+					q.Bias = at[4]
+					if err := s.LRNForward(on, t, at[0], at[2], size/c, q); err != nil {
+						return err
+					}
+					return s.LRNBackward(on, t, at[1], at[3], at[2], size/c, q, true)
+				}})
+		}
 	}
 	return all
 }

@@ -21,14 +21,54 @@ template <class T, int V> struct Neighbours {
     if (after) right.read(x + V);
     own.read(x);
   }
-  __attribute__((device, always_inline)) inline void squares(float (&q)[V + 4]) const {
+  __attribute__((device, always_inline)) inline void get(float (&v)[V + 4]) const {
 #pragma unroll
-    for (int i = 0; i < V + 4; i++) {
-      float v = i < 2 ? left.at(i) : i < V + 2 ? own.at(i - 2) : right.at(i - V - 2);
-      q[i] = v * v;
+    for (int i = 0; i < V + 4; i++) v[i] = i < 2 ? left.at(i) : i < V + 2 ? own.at(i - 2) : right.at(i - V - 2);
+  }
+};
+
+// round2 rounds two values to T.
+DEVICE void round2(const float *, float &, float &) {}
+DEVICE void round2(const bfloat16 *, float &a, float &b) {
+  uint32 word = pack(a, b);
+  a = low(word), b = high(word);
+}
+
+// Biases are those of V channels and of the two on either side. With them x is what a
+// convolution gave, and what is normalised is its sum with them after a ReLU, rounded as
+// if it had been to memory in between.
+template <int V> struct Biases {
+  float b[V + 4];
+
+  __attribute__((device, always_inline)) inline void read(const float *bias, bool before, bool after) {
+    Vector<float, 2> left, right;
+    left.w[0] = left.w[1] = right.w[0] = right.w[1] = 0;
+    if (before) left.read(bias - 2);
+    if (after) right.read(bias + V);
+    b[0] = left.at(0), b[1] = left.at(1), b[V + 2] = right.at(0), b[V + 3] = right.at(1);
+#pragma unroll
+    for (int i = 0; i < V; i += 4) {
+      Vector<float, 4> own;
+      own.read(bias + i);
+#pragma unroll
+      for (int j = 0; j < 4; j++) b[2 + i + j] = own.at(j);
+    }
+  }
+  // Beyond the group both are zeros, and stay so.
+  template <class T> __attribute__((device, always_inline)) inline void add(const T *type, float (&v)[V + 4]) const {
+#pragma unroll
+    for (int i = 0; i < V + 4; i += 2) {
+      v[i] = __nvvm_fmax_nan_f(v[i] + b[i], 0);
+      v[i + 1] = __nvvm_fmax_nan_f(v[i + 1] + b[i + 1], 0);
+      round2(type, v[i], v[i + 1]);
     }
   }
 };
+
+template <int V> DEVICE void squares(float (&q)[V], const float (&v)[V]) {
+#pragma unroll
+  for (int i = 0; i < V; i++) q[i] = v[i] * v[i];
+}
 
 // five sets s to the sums of the five terms around each.
 template <int V> DEVICE void five(float (&s)[V], const float (&q)[V + 4]) {
@@ -43,7 +83,8 @@ template <int V> DEVICE void five(float (&s)[V], const float (&q)[V + 4]) {
 // nearest cache) and writes y. Threads stand along the channels; y counts rows, and each
 // has two in flight.
 template <class T, int V>
-DEVICE void lrnForward(T *y, const T *x, int rows, int units, Divisor group, float alpha, float k) {
+DEVICE void lrnForward(T *y, const T *x, const float *bias, int rows, int units, Divisor group,
+                       float alpha, float k) {
   const int ahead = 2;
   int unit = blockY * threadsX + threadX;
   if (unit >= units) return;
@@ -56,16 +97,20 @@ DEVICE void lrnForward(T *y, const T *x, int rows, int units, Divisor group, flo
   for (int j = 0; j < ahead; j++) {
     if (row + j * threadsY < rows) n[j].read(x + at + j * step, before, after);
   }
+  Biases<V> b;
+  if (bias) b.read(bias + unit * V, before, after);
 #pragma unroll
   for (int j = 0; j < ahead; j++) {
     if (row + j * threadsY >= rows) return;
-    float v[V], q[V + 4], s[V];
-    n[j].squares(q);
+    float v[V], w[V + 4], q[V + 4], s[V];
+    n[j].get(w);
+    if (bias) b.add(x, w);
+    squares(q, w);
     five(s, q);
 #pragma unroll
     for (int i = 0; i < V; i++) {
       float r = rootInverse(fma(alpha, s[i], k));
-      v[i] = n[j].own.at(i) * (r * root(r));
+      v[i] = w[i + 2] * (r * root(r));
     }
     store(y + at + j * step, v);
   }
@@ -74,8 +119,8 @@ DEVICE void lrnForward(T *y, const T *x, int rows, int units, Divisor group, flo
 // lrnBackward reads x and dy from memory once and writes dx. A row's threads stand side by
 // side in one block, and hand each other the outer terms of their sums in shared memory.
 template <class T, int V>
-DEVICE void lrnBackward(T *dx, const T *dy, const T *x, int rows, int units, Divisor group,
-                        float alpha, float k, float factor, int relu) {
+DEVICE void lrnBackward(T *dx, const T *dy, const T *x, const float *bias, int rows, int units,
+                        Divisor group, float alpha, float k, float factor, int relu) {
   static SHARED floats4 edges[256]; // the first two and the last two terms
   int unit = threadX, row = blockX * threadsY + threadY, me = threadY * threadsX + threadX;
   int place = unit - group.divide(unit) * (int)group.by;
@@ -85,12 +130,19 @@ DEVICE void lrnBackward(T *dx, const T *dy, const T *x, int rows, int units, Div
   if (row < rows) {
     Neighbours<T, V> n;
     Vector<T, V> up;
-    float q[V + 4];
+    float q[V + 4], w[V + 4];
     up.read(dy + at);
     n.read(x + at, before, after);
-    n.own.get(v);
     up.get(d);
-    n.squares(q);
+    n.get(w);
+    if (bias) {
+      Biases<V> b;
+      b.read(bias + unit * V, before, after);
+      b.add(x, w);
+    }
+#pragma unroll
+    for (int i = 0; i < V; i++) v[i] = w[i + 2];
+    squares(q, w);
     five(s, q);
 #pragma unroll
     for (int i = 0; i < V; i++) {
@@ -115,14 +167,15 @@ DEVICE void lrnBackward(T *dx, const T *dy, const T *x, int rows, int units, Div
 }
 
 #define LRN(NAME, T, V)                                                                            \
-  KERNEL lrn_forward_##NAME(T *y, const T *x, int rows, int units, uint32 by, uint32 factor,       \
-                            uint32 shift, float alpha, float k) {                                  \
-    lrnForward<T, V>(y, x, rows, units, Divisor{by, factor, shift}, alpha, k);                     \
+  KERNEL lrn_forward_##NAME(T *y, const T *x, const float *bias, int rows, int units, uint32 by,   \
+                            uint32 factor, uint32 shift, float alpha, float k) {                   \
+    lrnForward<T, V>(y, x, bias, rows, units, Divisor{by, factor, shift}, alpha, k);               \
   }                                                                                                \
-  KERNEL lrn_backward_##NAME(T *dx, const T *dy, const T *x, int rows, int units, uint32 by,       \
-                             uint32 factor, uint32 shift, float alpha, float k, float twice,       \
-                             int relu) {                                                           \
-    lrnBackward<T, V>(dx, dy, x, rows, units, Divisor{by, factor, shift}, alpha, k, twice, relu);  \
+  KERNEL lrn_backward_##NAME(T *dx, const T *dy, const T *x, const float *bias, int rows,          \
+                             int units, uint32 by, uint32 factor, uint32 shift, float alpha,       \
+                             float k, float twice, int relu) {                                     \
+    lrnBackward<T, V>(dx, dy, x, bias, rows, units, Divisor{by, factor, shift}, alpha, k, twice,   \
+                      relu);                                                                       \
   }
 LRN(f32v, float, 4)
 LRN(bf16v, bfloat16, 8)

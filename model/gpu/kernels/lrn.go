@@ -1,6 +1,7 @@
 package kernels
 
 import (
+	"cmp"
 	"math"
 
 	"alexnet/model/gpu/device"
@@ -15,6 +16,26 @@ type LRN struct {
 	// Size/2 on either side.
 	Size           int
 	Alpha, Beta, K float32
+
+	// Bias, if it is not 0, is a float32 a channel: x is then what a convolution gave, and
+	// what is normalised is x + Bias after a ReLU, with the same bits as if BiasAct had made
+	// it. Where TakesBias says so only.
+	Bias device.Ptr
+}
+
+// TakesBias reports whether the kernels for p can add a bias themselves, for maps that lie
+// at multiples of 16 bytes.
+func (p LRN) TakesBias(t Type) bool {
+	group, err := p.check("TakesBias", 0)
+	return err == nil && p.fast(t, group) > 0 && p.C/t.lanes() <= blockThreads
+}
+
+// general returns an error if only the kernels for the paper's normalisation can do it.
+func (p LRN) general(method string) error {
+	if p.Bias != 0 {
+		return fault(method, "a bias is for the paper's normalisation only, and for addresses that are multiples of 16")
+	}
+	return nil
 }
 
 // check returns an error if p cannot be, and otherwise the channels of a group.
@@ -63,14 +84,14 @@ func (k *Set) LRNForward(s device.Stream, t Type, y, x device.Ptr, rows int, p L
 	if err != nil || rows == 0 {
 		return err
 	}
-	if lanes := p.fast(t, group, y, x); lanes > 0 {
+	if lanes := p.fast(t, group, y, x, p.Bias); lanes > 0 {
 		at := columnsOf(p.C / lanes)
 		return k.launch(s, "lrn_forward_"+t.String()+"v",
 			device.Grid{Blocks: [3]int{over(rows, 2*at.y), at.tiles}, Threads: [3]int{at.x, at.y}},
-			device.Args(nil).Ptr(y, x).Int(rows, p.C/lanes).Word(divisor(group/lanes)...).Float(p.Alpha, p.K))
+			device.Args(nil).Ptr(y, x, p.Bias).Int(rows, p.C/lanes).Word(divisor(group/lanes)...).Float(p.Alpha, p.K))
 	}
 	grid, err := p.anyGrid("LRNForward", rows, 1)
-	if err != nil {
+	if err = cmp.Or(p.general("LRNForward"), err); err != nil {
 		return err
 	}
 	half, numbers := p.window()
@@ -90,15 +111,15 @@ func (k *Set) LRNBackward(s device.Stream, t Type, dx, dy, x device.Ptr, rows in
 	if relu {
 		cut = 1
 	}
-	if lanes := p.fast(t, group, dx, dy, x); lanes > 0 && p.C/lanes <= blockThreads {
+	if lanes := p.fast(t, group, dx, dy, x, p.Bias); lanes > 0 && p.C/lanes <= blockThreads {
 		at := columnsOf(p.C / lanes)
 		return k.launch(s, "lrn_backward_"+t.String()+"v",
 			device.Grid{Blocks: [3]int{over(rows, at.y)}, Threads: [3]int{at.x, at.y}},
-			device.Args(nil).Ptr(dx, dy, x).Int(rows, p.C/lanes).Word(divisor(group/lanes)...).
+			device.Args(nil).Ptr(dx, dy, x, p.Bias).Int(rows, p.C/lanes).Word(divisor(group/lanes)...).
 				Float(p.Alpha, p.K, factor).Int(cut))
 	}
 	grid, err := p.anyGrid("LRNBackward", rows, 3)
-	if err != nil {
+	if err = cmp.Or(p.general("LRNBackward"), err); err != nil {
 		return err
 	}
 	half, numbers := p.window()

@@ -1,10 +1,13 @@
 package kernels
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"alexnet/model/gpu/device"
 )
 
 // normalise is response normalisation and its gradient, where around(i) are the places
@@ -98,6 +101,48 @@ func testLRN(g *gpu, r *rand.Rand, typ Type, p LRN, off int) {
 			d := g.values(typ, dy, off)
 			g.do(g.set.LRNBackward(g, typ, d, d, src, rows, p, relu))
 			compare(g, what+" dx", typ, g.read(typ, d, len(x)), want, tolerance, 0.3)
+		}
+	}
+}
+
+// TestLRNBias: with a bias the kernels give the bits that BiasAct and they without one give.
+func TestLRNBias(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	g := newGPU(t)
+	for _, p := range []LRN{
+		{C: 96, Size: 5, Alpha: 0.1, Beta: 0.75, K: 2},
+		{C: 256, Size: 5, Alpha: 0.01, Beta: 0.75, K: 1, Groups: 2},
+		{C: 8, Size: 5, Alpha: 1, Beta: 0.75, K: 1},
+	} {
+		for _, typ := range types() {
+			const rows = 23
+			if !p.TakesBias(typ) {
+				t.Fatalf("%v %+v takes no bias", typ, p)
+			}
+			x, dy, bias := random(r, typ, rows*p.C, 2), random(r, typ, rows*p.C, 1), random(r, Float32, p.C, 1)
+			x[5], x[2*p.C-1] = float32(math.NaN()), float32(math.Inf(1))
+			plain, raw := g.values(typ, x, 0), g.values(typ, x, 0)
+			want, got := [2]device.Ptr{g.room(typ, len(x), 0), g.values(typ, dy, 0)}, [2]device.Ptr{g.room(typ, len(x), 0), g.values(typ, dy, 0)}
+			at := g.values(Float32, bias, 0)
+			g.do(g.set.BiasAct(g, typ, plain, at, rows, p.C, ReLU))
+			g.do(g.set.LRNForward(g, typ, want[0], plain, rows, p))
+			g.do(g.set.LRNBackward(g, typ, want[1], want[1], plain, rows, p, true))
+			q := p
+			q.Bias = at
+			g.do(g.set.LRNForward(g, typ, got[0], raw, rows, q))
+			g.do(g.set.LRNBackward(g, typ, got[1], got[1], raw, rows, q, true))
+			compare(g, "raw", typ, g.read(typ, raw, len(x)), x, 0, 0) // is as it was
+			for i, what := range []string{"y", "dx"} {
+				if n := len(x) * typ.Bytes(); !bytes.Equal(g.view(got[i], n), g.view(want[i], n)) {
+					t.Errorf("%v %+v: %s has other bits", typ, p, what)
+				}
+			}
+		}
+	}
+	for _, p := range []LRN{{C: 96, Size: 9, Beta: 0.75}, {C: 96, Size: 5, Beta: 0.5}, {C: 6, Size: 5, Beta: 0.75}, {C: 4096, Size: 5, Beta: 0.75}} {
+		p.Bias = g.room(Float32, p.C, 0)
+		if p.TakesBias(BFloat16) || g.set.LRNBackward(g, BFloat16, 1<<20, 1<<20, 1<<20, 1, p, true) == nil {
+			t.Errorf("%+v takes a bias", p)
 		}
 	}
 }
