@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,7 +23,7 @@ import (
 const tempMark = ".tmp-"
 
 // maxTemps bounds the search for a free temporary name.
-const maxTemps = 10000
+const maxTemps = 100
 
 // IsTemp says whether name, a path or a file name, is one that this package
 // gives to temporaries.
@@ -42,8 +43,11 @@ type File struct {
 // Create starts a file that Commit will put at path, replacing what is there.
 // The folder must exist. Errors wrap *fs.PathError.
 func Create(path string) (*File, error) {
-	for k := range maxTemps {
-		temp := fmt.Sprintf("%s%s%d-%d", path, tempMark, os.Getpid(), k)
+	for range maxTemps {
+		// Tasks on several machines may write to one folder, and in containers all
+		// have the same process number: the random one keeps them apart even where
+		// O_EXCL does not hold across machines.
+		temp := fmt.Sprintf("%s%s%d-%d", path, tempMark, os.Getpid(), rand.Uint64())
 		f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 		if errors.Is(err, fs.ErrExist) {
 			continue
@@ -53,8 +57,8 @@ func Create(path string) (*File, error) {
 		}
 		return &File{path: path, f: f}, nil
 	}
-	return nil, fmt.Errorf("creating %s: %d temporary files of it are there already: remove %s%s*: %w",
-		path, maxTemps, path, tempMark, &fs.PathError{Op: "open", Path: path, Err: fs.ErrExist})
+	return nil, fmt.Errorf("creating %s: %d names for its temporary are taken: %w",
+		path, maxTemps, &fs.PathError{Op: "open", Path: path, Err: fs.ErrExist})
 }
 
 // Write appends p to the file.
@@ -89,7 +93,30 @@ func (a *File) Direct(on bool) error {
 // the temporary is removed and what was at the path before is untouched,
 // unless only the last step failed, the flush of the folder: then the new file
 // is there, and whether it survives a power cut is not known.
-func (a *File) Commit() error {
+func (a *File) Commit() error { return a.commit(os.Rename) }
+
+// CommitNew is Commit for a file that must be the first of its name: where one
+// is there already, also one that came a moment ago, that stays, and the error
+// wraps fs.ErrExist. File systems without hard links cannot tell two that come
+// in the same moment; the later one stays there.
+func (a *File) CommitNew() error {
+	return a.commit(func(temp, path string) error {
+		err := os.Link(temp, path)
+		switch {
+		case err == nil:
+			return os.Remove(temp)
+		case errors.Is(err, fs.ErrExist):
+			return err
+		}
+		if _, err := os.Lstat(path); err == nil {
+			return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
+		}
+		return os.Rename(temp, path)
+	})
+}
+
+// commit flushes the file and has place put it at its path.
+func (a *File) commit(place func(temp, path string) error) error {
 	if a.f == nil {
 		return fmt.Errorf("finishing %s: %w", a.path, fs.ErrClosed)
 	}
@@ -100,7 +127,7 @@ func (a *File) Commit() error {
 		err = cerr
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), a.path)
+		err = place(f.Name(), a.path)
 	}
 	if err != nil {
 		return fmt.Errorf("finishing %s: %w", a.path, errors.Join(err, os.Remove(f.Name())))

@@ -170,6 +170,35 @@ func TestTemporariesOfOthersStay(t *testing.T) {
 	}
 }
 
+// TestCommitNew has two first ones of a name: the second must not replace the
+// other, and must leave nothing.
+func TestCommitNew(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.txt")
+	var files [2]*File
+	for i := range files {
+		var err error
+		if files[i], err = Create(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Fprint(files[i], i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if files[0].f.Name() == files[1].f.Name() {
+		t.Fatal("two temporaries have one name")
+	}
+	if err := files[1].CommitNew(); err != nil {
+		t.Fatal(err)
+	}
+	if err := files[0].CommitNew(); !errors.Is(err, fs.ErrExist) || !strings.HasPrefix(err.Error(), "finishing "+path+": ") {
+		t.Errorf("error %v, want that the file exists", err)
+	}
+	if got := names(t, dir); content(t, path) != "1" || !slices.Equal(got, []string{"a.txt"}) {
+		t.Errorf("%q in %q", content(t, path), got)
+	}
+}
+
 func TestIsTemp(t *testing.T) {
 	for name, want := range map[string]bool{
 		"a.arrow.tmp-12-0":              true,
