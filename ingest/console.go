@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,6 +18,7 @@ import (
 
 	"alexnet/ingest/convert"
 	"alexnet/ingest/decode"
+	"alexnet/tools/cli"
 )
 
 // lineEvery is how often a line tells of the progress where there is no
@@ -56,6 +58,12 @@ func (c *console) start(source string, cfg *convert.Config) {
 		fmt.Fprintf(c.stderr, "         %s\n", hint)
 	}
 	fmt.Fprintf(c.stderr, "records: %s, %v, %s, compression %s\n", f.Out, cfg.Shape(), f.Pixels, f.Compress)
+	if cfg.Task.Count > 0 {
+		fmt.Fprintf(c.stderr, "task:    %v\n", cfg.Task)
+	}
+	if hint := f.shardHint(os.Getenv); hint != "" {
+		fmt.Fprintf(c.stderr, "note:    %s\n", hint)
+	}
 }
 
 // checking shows how far the comparison of an archive with its MD5 sum is.
@@ -154,6 +162,22 @@ func (c *console) stop() {
 	c.bar = nil
 }
 
+// end prints the results of a job, or sorts its error.
+func (c *console) end(s convert.Summary, err error) error {
+	c.stop()
+	var wrong *convert.ConfigError
+	switch {
+	case errors.As(err, &wrong):
+		return &cli.UsageError{Err: err}
+	case err != nil:
+		return err
+	}
+	if err := c.finish(s); err != nil {
+		return fmt.Errorf("the work is complete, but the summary could not be written: %w", err)
+	}
+	return nil
+}
+
 // finish prints the results.
 func (c *console) finish(s convert.Summary) error {
 	if c.flags.JSON {
@@ -168,6 +192,7 @@ type result struct {
 	Event         string                 `json:"event"`
 	Out           string                 `json:"out"`
 	AlreadyDone   bool                   `json:"already_done"`
+	Shard         string                 `json:"shard,omitempty"` // of a task: "3/7"
 	Splits        []convert.SplitSummary `json:"splits"`
 	Classes       int                    `json:"classes"`
 	Bytes         int64                  `json:"bytes"`
@@ -196,6 +221,12 @@ func newResult(out string, s convert.Summary) result {
 	if s.HasPCA {
 		r.MeanRGB, r.StdDev = &s.MeanRGB, &s.StdDev
 	}
+	if s.Task != nil {
+		r.Event, r.Shard = "task", s.Task.Task.String()
+	}
+	if s.Shards > 0 {
+		r.Event = "index"
+	}
 	if s.Elapsed > 0 {
 		r.ImagesPerSec = float64(s.Files) / s.Elapsed.Seconds()
 	}
@@ -205,6 +236,12 @@ func newResult(out string, s convert.Summary) result {
 // summaryText is what stands on standard output at the end.
 func summaryText(f *flags, s convert.Summary) string {
 	var b strings.Builder
+	if s.Shards > 0 {
+		return fmt.Sprintf("%s is prepared for tasks: %d output shards, baseline: %s\nnext:      ingest … --out %s --shard i/n\n", f.Out, s.Shards, s.Baseline, f.Out)
+	}
+	if s.Task != nil {
+		fmt.Fprintf(&b, "task %v of %s is done: %d of %d output shards\n", s.Task.Task, f.Out, s.Task.Shards, s.Task.AllShards)
+	}
 	if s.AlreadyDone {
 		fmt.Fprintf(&b, "%s: complete already, made from the same files with the same options\n", f.Out)
 	}
@@ -216,10 +253,10 @@ func summaryText(f *flags, s convert.Summary) string {
 		rejected, damaged = rejected+c.Rejected, damaged+c.Damaged
 	}
 	table.Flush()
-	if rejected > 0 {
+	if rejected > 0 && s.Task == nil {
 		fmt.Fprintf(&b, "rejected:  %s says which and why\n", filepath.Join(f.Out, "rejects.jsonl"))
 	}
-	if damaged > 0 {
+	if damaged > 0 && s.Task == nil {
 		fmt.Fprintf(&b, "damaged:   %d of the written are of files that end too early; %s says which\n", damaged, filepath.Join(f.Out, "damaged.jsonl"))
 	}
 	for _, c := range s.Splits {
@@ -235,7 +272,9 @@ func summaryText(f *flags, s convert.Summary) string {
 		fmt.Fprintf(&b, "mean RGB:  %.2f %.2f %.2f\n", s.MeanRGB[0], s.MeanRGB[1], s.MeanRGB[2])
 		fmt.Fprintf(&b, "colours:   standard deviations %.2f %.2f %.2f along the principal components\n", s.StdDev[0], s.StdDev[1], s.StdDev[2])
 	}
-	fmt.Fprintf(&b, "digest:    %s\n", s.Digest)
+	if s.Digest != "" {
+		fmt.Fprintf(&b, "digest:    %s\n", s.Digest)
+	}
 	if s.Files > 0 && s.Decoded > 0 && s.Elapsed > 0 {
 		each := func(d time.Duration, n int) time.Duration {
 			return (d / time.Duration(n)).Round(time.Microsecond)
@@ -244,7 +283,12 @@ func summaryText(f *flags, s convert.Summary) string {
 		fmt.Fprintf(&b, "a file:    read %v, decode %v, resize %v, write %v\n",
 			each(s.Read, s.Decoded), each(s.Decode, s.Decoded), each(s.Resize, s.Decoded), each(s.Write, s.Files))
 	}
-	fmt.Fprintf(&b, "next:      train --records %s/\n", strings.TrimRight(f.Out, "/"))
+	out := strings.TrimRight(f.Out, "/")
+	if s.Task != nil {
+		fmt.Fprintf(&b, "next:      when all %d tasks are done: ingest --merge --out %s/\n", s.Task.Task.Count, out)
+		return b.String()
+	}
+	fmt.Fprintf(&b, "next:      train --records %s/\n", out)
 	return b.String()
 }
 

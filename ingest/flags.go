@@ -16,7 +16,7 @@ import (
 
 // flags are the command's.
 type flags struct {
-	Src           string    `required:"" placeholder:"DIR|TAR" help:"Pictures: a folder, a folder with archives, or one archive."`
+	Src           string    `placeholder:"DIR|TAR" help:"Pictures: a folder, a folder with archives, or one archive. Needed, but for --merge."`
 	Out           string    `default:"out" placeholder:"DIR" help:"Folder for the records (${default})."`
 	Layout        string    `default:"auto" enum:"auto,ilsvrc,kaggle,folder,cifar10,cifar100,mnist" help:"How the source is laid out: ${enum} (${default})."`
 	Classes       string    `placeholder:"FILE" help:"Class list: one WNID or folder name a line."`
@@ -38,6 +38,9 @@ type flags struct {
 	Strict        bool      `help:"Stop at the first file that gives no picture."`
 	MaxRejects    float64   `default:"0.01" placeholder:"SHARE" help:"Stop when more than this share of all files gives no picture (${default}; one is always let pass)."`
 	Restart       bool      `help:"Throw away what is in --out and begin anew."`
+	Shard         string    `placeholder:"I/N" help:"Do task I of N, counted from 0, of a job that N tasks share in one --out; then --merge. auto: take I and N from a Slurm array (SLURM_ARRAY_TASK_ID) or a Kubernetes Indexed Job (JOB_COMPLETION_INDEX, JOB_COMPLETIONS). Without it the job is done whole, also in an array."`
+	Index         bool      `help:"Only do what all tasks would do at their start: index the archives and take the sample for int16."`
+	Merge         bool      `help:"End a job whose tasks are all done: write mean, lists and manifest. Only --out, --max-rejects, --strict and --json count; the rest is known from the tasks."`
 	JSON          bool      `name:"json" help:"Print the summary as one JSON object."`
 
 	stdout, stderr io.Writer
@@ -49,7 +52,7 @@ func (f *flags) source(c *console) source.Options {
 }
 
 // config is what the job has to know.
-func (f *flags) config(src source.Source) convert.Config {
+func (f *flags) config(src source.Source, task convert.Task) convert.Config {
 	filter, _ := resize.ParseFilter(f.Filter) // the flag's enum has only those that are known
 	return convert.Config{
 		Source: src, Out: f.Out,
@@ -58,6 +61,7 @@ func (f *flags) config(src source.Source) convert.Config {
 		Limits: decode.Limits{MaxPixels: f.MaxPixels}, MeanFrom: f.Mean,
 		KeepTruncated: f.KeepTruncated, ExifRotate: f.ExifRotate, Resize: resize.Options{Filter: filter, Warp: f.Warp},
 		Jobs: cmp.Or(f.Jobs, runtime.GOMAXPROCS(0)), Strict: f.Strict, MaxRejects: f.MaxRejects, Restart: f.Restart,
+		Task: task, Prepare: f.Index,
 	}
 }
 

@@ -7,7 +7,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"runtime/debug"
 
@@ -28,6 +27,10 @@ Examples:
   ingest --src flowers --out flowers-records/ --val-fraction 0.1 --exif-rotate
   ingest --src cifar-10-batches-bin --out cifar/
 
+On many machines that share --out, each task does a part; the bytes are the same:
+  ingest --src ILSVRC2012 --out out/ --shard 3/8    (in an array: --shard auto)
+  ingest --merge --out out/
+
 Run again on an unfinished --out, it goes on where it stopped. Ctrl-C keeps the
 shards that are finished.`
 
@@ -43,29 +46,28 @@ func main() {
 	cli.Main("ingest", description, &flags{stdout: os.Stdout, stderr: os.Stderr})
 }
 
-// Run makes the records.
+// Run makes the records, or a part of them, or merges the parts.
 func (f *flags) Run(ctx context.Context) (err error) {
+	task, err := parseShard(f.Shard, os.Getenv)
+	if err != nil {
+		return err
+	}
+	if err := f.checkMode(); err != nil {
+		return err
+	}
 	c := newConsole(f)
+	if f.Merge {
+		s, err := convert.Merge(ctx, convert.MergeConfig{Out: f.Out, Strict: f.Strict, MaxRejects: f.MaxRejects})
+		return c.end(s, err)
+	}
 	src, err := source.Open(ctx, f.Src, f.source(c))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
-	cfg := f.config(src)
+	cfg := f.config(src, task)
 	c.start(src.Describe(), &cfg)
 	cfg.Progress = c.progress
 	defer cli.SpareProcessor()()
-	s, err := convert.Run(ctx, cfg)
-	c.stop()
-	var wrong *convert.ConfigError
-	switch {
-	case errors.As(err, &wrong):
-		return &cli.UsageError{Err: err}
-	case err != nil:
-		return err
-	}
-	if err := c.finish(s); err != nil {
-		return fmt.Errorf("the records are complete, but the summary could not be written: %w", err)
-	}
-	return nil
+	return c.end(convert.Run(ctx, cfg))
 }

@@ -16,6 +16,15 @@
 // the job was asked to do is kept in ingest.json; another request for the same
 // output is refused with the difference.
 //
+// Several processes, on one machine or on many that share a folder, can share a
+// job as tasks: each makes the shards that fall to it, and then a done-marker
+// that holds the sums of all of them, exact integers, so that it does not matter
+// in which order they are added up. Merge checks that all tasks are done and of
+// one job, and ends it as a single process would have. A task that is run twice,
+// one after the other or both at once, writes the same bytes twice; each file
+// appears whole. The baseline is not shared out: every task computes it from
+// the same sample, or reads what one of them left.
+//
 // The order of the last steps is mean.arrow, rejects.jsonl, manifest.json: a
 // folder without a manifest is not a data set yet. Then .ingest is removed.
 //
@@ -88,7 +97,15 @@ type Config struct {
 	Strict     bool
 	MaxRejects float64
 
-	Restart  bool           // throw away what is in Out and begin anew
+	// Task says which part of the job to do, when several tasks share it; all if
+	// zero. A task writes its shards and, last, its done-marker; when all have,
+	// Merge writes what is missing.
+	Task Task
+	// Prepare only does what tasks would otherwise all do by themselves: it
+	// decodes the sample that the baseline is made of.
+	Prepare bool
+
+	Restart  bool           // throw away what is in Out and begin anew; not for a Task
 	Progress func(Progress) // called often, never by two goroutines at once; may be nil
 
 	damage func(*decode.Image) error                                       // what is wrong with a picture that was kept; a test's stand-in too
@@ -133,22 +150,13 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if err := cfg.complete(); err != nil {
 		return Summary{}, err
 	}
-	p, err := newPlan(&cfg)
+	p, lent, err := planWith(&cfg)
 	if err != nil {
 		return Summary{}, err
 	}
-	var lent *records.Dataset
-	if cfg.MeanFrom != "" {
-		if lent, err = records.Open(cfg.MeanFrom); err != nil {
-			return Summary{}, fmt.Errorf("taking the mean picture from %s: %w", cfg.MeanFrom, err)
-		}
-		if err := p.borrow(lent, &cfg); err != nil {
-			return Summary{}, err
-		}
-	}
 	if m, err := finished(&cfg, p); err != nil {
 		return Summary{}, err
-	} else if m != nil && !unfinishedIn(cfg.Out) {
+	} else if m != nil && (!unfinishedIn(cfg.Out) || !cfg.alone()) {
 		return summarize(&cfg, p, m).already(), nil
 	}
 	st, err := openState(&cfg, p)
@@ -162,19 +170,41 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	} else if m != nil {
 		return summarize(&cfg, p, m).already(), st.remove()
 	}
+	if err := st.describe(&cfg, lent); err != nil {
+		return Summary{}, errors.Join(err, st.close())
+	}
 	j := newJob(&cfg, p, st, lent)
-	m, err := j.run(ctx)
+	s, err := j.run(ctx)
 	if err != nil {
-		stopped := &StoppedError{Out: cfg.Out, Done: st.done(), Shards: len(p.shards), Restarted: cfg.Restart, Err: err}
+		stopped := &StoppedError{Out: cfg.Out, Done: st.done(), Shards: len(p.own), Restarted: cfg.Restart, Err: err}
 		return Summary{}, errors.Join(stopped, st.close())
 	}
-	if err := st.remove(); err != nil {
+	end := st.remove
+	if !cfg.alone() {
+		end = st.close // the other tasks and the merge go on
+	}
+	if err := end(); err != nil {
 		return Summary{}, err
 	}
-	s := summarize(&cfg, p, m)
 	j.addTimes(&s)
 	s.Elapsed = time.Since(start)
 	return s, nil
+}
+
+// alone says that this process is to do the whole job.
+func (c *Config) alone() bool { return c.Task.whole() && !c.Prepare }
+
+// planWith makes the plan, and opens the records that lend their mean, if any.
+func planWith(cfg *Config) (*plan, *records.Dataset, error) {
+	p, err := newPlan(cfg)
+	if err != nil || cfg.MeanFrom == "" {
+		return p, nil, err
+	}
+	lent, err := records.Open(cfg.MeanFrom)
+	if err != nil {
+		return nil, nil, fmt.Errorf("taking the mean picture from %s: %w", cfg.MeanFrom, err)
+	}
+	return p, lent, p.borrow(lent, cfg)
 }
 
 // unfinishedIn says whether out has the state of a job.
@@ -221,6 +251,9 @@ func (c *Config) complete() error {
 	}
 	none := c.Compression == records.None || c.Compression == records.LZ4 || c.Compression == records.Zstd
 	return errors.Join(
+		c.Task.check(),
+		set(c.Task.whole() || !c.Prepare, "index", "is done once, before the tasks: leave --shard out"),
+		set(c.Task.whole() || !c.Restart, "restart", "is not for a task: others may be at work in the same folder. Remove the folder, or begin anew with --index --restart, and then start the tasks"),
 		set(c.Source != nil, "source", "is missing"),
 		set(c.Out != "", "out", "is missing"),
 		set(c.Pixels.Size() > 0, "pixels", fmt.Sprintf("is %q; int16 and uint8 are possible", c.Pixels)),

@@ -57,6 +57,19 @@ func (e *BusyError) Error() string {
 	return e.Out + ": another ingest is working there; wait for it, or use another --out"
 }
 
+// TaskCountError says that a job is shared by another number of tasks.
+type TaskCountError struct {
+	Dir  string // where the done-markers are
+	Done Task   // one that is done
+	Task Task   // the one that is not of the same number
+}
+
+// Error names both and says what to do.
+func (e *TaskCountError) Error() string {
+	return fmt.Sprintf("--shard %v does not go with the task that is done already, %s in %s: use n = %d, or remove task-*-of-%05d.done there to share the job anew; shards that are finished are kept",
+		e.Task, e.Done.doneName(), e.Dir, e.Done.Count, e.Done.Count)
+}
+
 // StoppedError says that a job was begun and not finished. What is done is kept.
 type StoppedError struct {
 	Out    string

@@ -20,75 +20,98 @@ import (
 // state, whether this run wrote them or an earlier one.
 func (j *job) finish() (*records.Manifest, error) {
 	j.report(func(p *Progress) { p.Phase = PhaseFinish })
-	m, shape := j.state.manifest, j.cfg.Shape()
-	sums := stats.New(shape.C, shape.H, shape.W)
-	var rejects, damaged []Reject
+	e := newEnding(j.cfg.Out, j.state.manifest)
+	e.keepTruncated, e.baseline = j.cfg.KeepTruncated, j.baseline
+	if j.lent != nil {
+		e.lent, e.manifest.PCA = j.lent.Mean.Mean, j.lent.Manifest.PCA
+	}
 	for i := range j.plan.shards {
 		p, err := j.state.readPart(i)
 		if err != nil {
 			return nil, fmt.Errorf("putting the shards together: %w", err)
 		}
-		if p.Sums != nil {
-			var more stats.Sums
-			if err := more.UnmarshalBinary(p.Sums); err != nil {
-				return nil, fmt.Errorf("%s: %w", j.state.partPath(i), err)
-			}
-			if err := sums.Merge(&more); err != nil {
-				return nil, fmt.Errorf("%s: %w", j.state.partPath(i), err)
-			}
+		if err := addSums(e.sums, p.Sums); err != nil {
+			return nil, fmt.Errorf("%s: %w", j.state.partPath(i), err)
 		}
-		rejects, damaged = append(rejects, p.Rejects...), append(damaged, p.Damaged...)
-		s := m.Splits[j.plan.shards[i].split]
-		s.Seen += p.Seen
-		s.Written += p.Shard.Rows
-		s.Rejected += len(p.Rejects)
-		s.Damaged += len(p.Damaged)
-		s.Shards = append(s.Shards, p.Shard)
-		m.Splits[j.plan.shards[i].split] = s
+		e.add(j.plan.shards[i].split, p)
 	}
-	if err := j.writeMean(m, sums, rejects); err != nil {
-		return nil, err
+	return e.manifest, e.write()
+}
+
+// ending is the last step of a job: from the parts of all shards, which may have
+// been made by one process or by many, to mean, lists and manifest.
+type ending struct {
+	out           string
+	manifest      *records.Manifest
+	keepTruncated bool
+	baseline      []uint8
+	sums          *stats.Sums // of all training pictures
+	lent          []float32   // the mean picture of other records, nil to compute it; then the manifest has their PCA
+
+	rejects, damaged []Reject
+}
+
+// newEnding begins with a manifest that lists no shards yet.
+func newEnding(out string, m *records.Manifest) *ending {
+	return &ending{out: out, manifest: m, sums: stats.New(m.Shape.C, m.Shape.H, m.Shape.W)}
+}
+
+// add takes the next shard of a split, but for its sums.
+func (e *ending) add(split string, p *part) {
+	e.rejects, e.damaged = append(e.rejects, p.Rejects...), append(e.damaged, p.Damaged...)
+	s := e.manifest.Splits[split]
+	s.Seen += p.Seen
+	s.Written += p.Shard.Rows
+	s.Rejected += len(p.Rejects)
+	s.Damaged += len(p.Damaged)
+	s.Shards = append(s.Shards, p.Shard)
+	e.manifest.Splits[split] = s
+}
+
+// write writes the files, the manifest last.
+func (e *ending) write() error {
+	if err := e.writeMean(); err != nil {
+		return err
 	}
-	if err := j.writeRejects(rejectsName, rejects); err != nil {
-		return nil, err
+	if err := e.writeRejects(rejectsName, e.rejects); err != nil {
+		return err
 	}
-	if j.cfg.KeepTruncated {
-		if err := j.writeRejects(damagedName, damaged); err != nil {
-			return nil, err
+	if e.keepTruncated {
+		if err := e.writeRejects(damagedName, e.damaged); err != nil {
+			return err
 		}
 	}
-	return m, records.WriteManifest(j.cfg.Out, m)
+	return records.WriteManifest(e.out, e.manifest)
 }
 
 // writeMean writes the mean picture and fills in what the manifest says of it.
-func (j *job) writeMean(m *records.Manifest, sums *stats.Sums, rejects []Reject) (err error) {
-	mean := &records.Mean{Shape: m.Shape, Baseline: j.baseline}
-	if j.lent != nil {
-		mean.Mean, m.PCA = j.lent.Mean.Mean, j.lent.Manifest.PCA
-	} else {
-		if sums.N() == 0 {
+func (e *ending) writeMean() (err error) {
+	m := e.manifest
+	mean := &records.Mean{Shape: m.Shape, Mean: e.lent, Baseline: e.baseline}
+	if e.lent == nil {
+		if e.sums.N() == 0 {
 			train := func(r Reject) bool { return r.Split == source.Train }
-			return noPictureError(len(j.plan.split(source.Train).Items), &rejects[slices.IndexFunc(rejects, train)])
+			return noPictureError(m.Splits[source.Train].Seen, &e.rejects[slices.IndexFunc(e.rejects, train)])
 		}
-		mean.Mean = sums.Mean()
+		mean.Mean = e.sums.Mean()
 	}
-	if j.lent == nil && m.Shape.C == 3 {
-		p, err := sums.PCA()
+	if e.lent == nil && m.Shape.C == 3 {
+		p, err := e.sums.PCA()
 		if err != nil {
 			return err
 		}
 		m.PCA = &records.PCA{MeanRGB: p.MeanRGB, Covariance: p.Covariance, Eigenvalues: p.Values, Eigenvectors: p.Vectors, Pixels: p.Pixels}
 	}
-	m.Mean, err = records.WriteMean(filepath.Join(j.cfg.Out, records.MeanName), mean)
+	m.Mean, err = records.WriteMean(filepath.Join(e.out, records.MeanName), mean)
 	return err
 }
 
 // writeRejects writes a list of files, sorted by split and key; it may be empty.
-func (j *job) writeRejects(name string, rejects []Reject) error {
+func (e *ending) writeRejects(name string, rejects []Reject) error {
 	slices.SortFunc(rejects, func(a, b Reject) int {
 		return cmp.Or(cmp.Compare(a.Split, b.Split), cmp.Compare(a.Key, b.Key))
 	})
-	return atomicfile.Write(filepath.Join(j.cfg.Out, name), func(w io.Writer) error {
+	return atomicfile.Write(filepath.Join(e.out, name), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)
 		for _, r := range rejects {
@@ -117,8 +140,10 @@ type SplitSummary struct {
 // Summary is what a job has done.
 type Summary struct {
 	AlreadyDone bool           // the records were there before
+	Task        *TaskSummary   // of a task of several, whose Splits are only its own; nil for the whole job
 	Splits      []SplitSummary // in the order train, val, test
 	Classes     int
+	Shards      int   // of a job that was only prepared: how many there will be
 	Bytes       int64 // of all shards
 
 	Decoder  string // library that decoded
@@ -149,11 +174,19 @@ func (s Summary) already() Summary {
 
 // summarize describes the data set of a manifest.
 func summarize(cfg *Config, p *plan, m *records.Manifest) Summary {
-	s := Summary{Classes: len(m.Classes), Decoder: m.Decoder, Filter: m.Filter, Digest: m.Digest, Baseline: describeBaseline(cfg, p)}
-	published := cfg.published()
-	for _, split := range p.splits {
-		info := m.Splits[split.Name]
-		c := SplitSummary{Name: split.Name, Seen: info.Seen, Written: info.Written, Rejected: info.Rejected, Damaged: info.Damaged, Shards: len(info.Shards), Published: published[split.Name]}
+	var names []string
+	for _, s := range p.splits {
+		names = append(names, s.Name)
+	}
+	return describeManifest(m, names, describeBaseline(cfg, p), cfg.published())
+}
+
+// describeManifest describes a data set whose splits have these names.
+func describeManifest(m *records.Manifest, splits []string, baseline string, published map[string]int) Summary {
+	s := Summary{Classes: len(m.Classes), Decoder: m.Decoder, Filter: m.Filter, Digest: m.Digest, Baseline: baseline}
+	for _, name := range splits {
+		info := m.Splits[name]
+		c := SplitSummary{Name: name, Seen: info.Seen, Written: info.Written, Rejected: info.Rejected, Damaged: info.Damaged, Shards: len(info.Shards), Published: published[name]}
 		for _, shard := range info.Shards {
 			c.Bytes += shard.Bytes
 		}

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -16,6 +17,7 @@ type plan struct {
 	classes []records.Class
 	splits  []source.Split
 	shards  []shardPlan // of all splits, in their order
+	own     []int       // those that this process makes
 	total   int         // files of all splits
 	request *request
 }
@@ -51,6 +53,9 @@ func newPlan(cfg *Config) (*plan, error) {
 			// All shards of a split have the same number of rows, or one more.
 			for _, at := range order[total*i/n : total*(i+1)/n] {
 				shard.items = append(shard.items, &s.Items[at])
+			}
+			if cfg.Task.owns(len(p.shards)) {
+				p.own = append(p.own, len(p.shards))
 			}
 			p.shards = append(p.shards, shard)
 		}
@@ -193,6 +198,13 @@ func newRequest(cfg *Config, p *plan) *request {
 		r.Splits = append(r.Splits, files)
 	}
 	return r
+}
+
+// encode gives the bytes of ingest.json.
+func (r *request) encode() ([]byte, error) {
+	var b bytes.Buffer
+	err := writeJSON(&b, r)
+	return b.Bytes(), err
 }
 
 // differences says in words how now differs from the request that was.

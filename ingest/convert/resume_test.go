@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -28,6 +29,7 @@ import (
 const (
 	childSource = "INGEST_TEST_SOURCE"
 	childOut    = "INGEST_TEST_OUT"
+	childTask   = "INGEST_TEST_TASK" // if set, the number of one of two tasks
 )
 
 func TestMain(m *testing.M) {
@@ -46,6 +48,13 @@ func child(dir, out string) int {
 	if err == nil {
 		cfg := config(slowly(src, 4*time.Millisecond), out)
 		cfg.Jobs, cfg.ShardBytes = 2, 2*3*16*16*2
+		if text := os.Getenv(childTask); text != "" {
+			cfg.Task.Count = 2
+			if cfg.Task.Index, err = strconv.Atoi(text); err != nil {
+				fmt.Println(err)
+				return 1
+			}
+		}
 		shards := 0
 		cfg.Progress = func(p Progress) {
 			if p.Shards > shards {
@@ -346,7 +355,7 @@ func TestBusy(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(cfg.Out, stateName), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	l, err := lock(filepath.Join(cfg.Out, stateName, lockName))
+	l, err := lock(filepath.Join(cfg.Out, stateName, lockName), false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync/atomic"
 
 	"alexnet/ingest/stats"
@@ -38,6 +39,7 @@ type Reject struct {
 
 // part says that a shard is done.
 type part struct {
+	Request string            `json:"request"` // SHA-256 of the ingest.json that it was made for
 	Shard   records.ShardInfo `json:"shard"`
 	Seen    int               `json:"seen"`
 	Rejects []Reject          `json:"rejects,omitempty"`
@@ -50,7 +52,10 @@ type state struct {
 	out      string
 	dir      string // out/.ingest
 	lock     io.Closer
+	task     Task
 	plan     *plan
+	request  string            // SHA-256 of ingest.json
+	outline  string            // and, for a task, of the outline
 	manifest *records.Manifest // what every shard has to fit
 	earlier  []bool            // shards that earlier runs finished
 	fresh    atomic.Int64      // shards that this run finished
@@ -58,23 +63,30 @@ type state struct {
 
 // openState makes the output ours: it locks it, checks that what is there
 // belongs to the same request, and finds the shards that are done. Temporaries
-// of killed runs are removed.
+// of killed runs are removed. A task of several shares the output with the
+// others, and leaves temporaries alone, as they may be theirs.
 func openState(cfg *Config, p *plan) (*state, error) {
-	s := &state{out: cfg.Out, dir: filepath.Join(cfg.Out, stateName), plan: p, manifest: cfg.manifest(p), earlier: make([]bool, len(p.shards))}
+	request, err := p.request.encode()
+	if err != nil {
+		return nil, err
+	}
+	s := &state{
+		out: cfg.Out, dir: filepath.Join(cfg.Out, stateName), task: cfg.Task, plan: p, request: sha256Of(request),
+		manifest: cfg.manifest(p), earlier: make([]bool, len(p.shards)),
+	}
 	if err := s.checkOwner(cfg.Restart); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(s.dir, 0o777); err != nil {
 		return nil, fmt.Errorf("making the output folder: %w", err)
 	}
-	var err error
-	if s.lock, err = lock(filepath.Join(s.dir, lockName)); err != nil {
+	if s.lock, err = lock(filepath.Join(s.dir, lockName), !cfg.Task.whole()); err != nil {
 		if errors.Is(err, errLocked) {
 			return nil, &BusyError{Out: cfg.Out}
 		}
 		return nil, fmt.Errorf("locking the output folder: %w", err)
 	}
-	if err := s.prepare(cfg.Restart); err != nil {
+	if err := s.prepare(cfg.Restart, request); err != nil {
 		return nil, errors.Join(err, s.lock.Close())
 	}
 	return s, nil
@@ -100,37 +112,113 @@ func (s *state) checkOwner(restart bool) error {
 	if err != nil || len(ours) == 0 {
 		return err
 	}
+	if slices.Contains(ours, requestName) { // of another task, which came a moment ago
+		return s.checkOwner(false)
+	}
 	return &ForeignError{Out: s.out, File: ours[0]}
 }
 
 // prepare brings the locked output into a state in which the work can go on.
-func (s *state) prepare(restart bool) error {
+func (s *state) prepare(restart bool, request []byte) error {
 	if restart {
 		if err := s.wipe(); err != nil {
 			return err
 		}
 	}
-	for _, dir := range []string{s.out, s.dir} {
-		if err := removeTemps(dir); err != nil {
-			return err
+	if s.task.whole() {
+		for _, dir := range []string{s.out, s.dir} {
+			if err := removeTemps(dir); err != nil {
+				return err
+			}
 		}
+	} else if err := s.checkCount(); err != nil {
+		return err
 	}
-	// Another process may have come first.
+	// Another process may have come first, or come now.
 	if err := s.checkOwner(false); err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(s.out, requestName)); errors.Is(err, fs.ErrNotExist) {
-		err = atomicfile.Write(filepath.Join(s.out, requestName), func(w io.Writer) error {
-			return writeJSON(w, s.plan.request)
-		})
-		if err != nil {
-			return err
-		}
+	if err := s.claim(request); err != nil {
+		return err
 	}
-	for i := range s.plan.shards {
+	for _, i := range s.plan.own {
 		s.earlier[i] = s.isDone(i)
 	}
 	return nil
+}
+
+// claim writes what the output is for, if that is not there. Of several tasks
+// that come at the same time only one does; the others compare.
+func (s *state) claim(request []byte) error {
+	path := filepath.Join(s.out, requestName)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return nil // has been compared
+	}
+	f, err := atomicfile.Create(path)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(request); err != nil {
+		return errors.Join(err, f.Abort())
+	}
+	if err := f.CommitNew(); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return s.checkOwner(false)
+}
+
+// checkCount returns an error when tasks of another number of tasks are done
+// here: the merge could not tell which to take.
+func (s *state) checkCount() error {
+	tasks, err := doneTasks(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, t := range tasks {
+		if t.Count != s.task.Count {
+			return &TaskCountError{Dir: s.dir, Done: t, Task: s.task}
+		}
+	}
+	return nil
+}
+
+// doneTasks lists the tasks whose done-markers are in dir.
+func doneTasks(dir string) ([]Task, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("looking for tasks that are done: %w", err)
+	}
+	var tasks []Task
+	for _, e := range entries {
+		if t, ok := taskOfName(e.Name()); ok {
+			tasks = append(tasks, t)
+		}
+	}
+	return tasks, nil
+}
+
+// describe writes, for a task, what the merge has to know of the job. All tasks
+// write the same, so it does not matter who is first.
+func (s *state) describe(cfg *Config, lent *records.Dataset) error {
+	if s.task.whole() {
+		return nil
+	}
+	if lent != nil {
+		mean := &records.Mean{Shape: cfg.Shape(), Mean: lent.Mean.Mean, Baseline: make([]uint8, cfg.Shape().Size())}
+		if cfg.Pixels == records.Int16 {
+			mean.Baseline = lentBaseline(lent)
+		}
+		if _, err := records.WriteMean(filepath.Join(s.dir, records.MeanName), mean); err != nil {
+			return err
+		}
+	}
+	o := newOutline(cfg, s.plan, s.request, lent)
+	data, err := sealed(o)
+	if err != nil {
+		return err
+	}
+	s.outline = sha256Of(data)
+	return writeSealed(filepath.Join(s.dir, outlineName), o)
 }
 
 var shardNameTable = regexp.MustCompile(`^[a-z]+-[0-9]{5,}-of-[0-9]{5,}\.arrow$`)
@@ -239,7 +327,7 @@ func (s *state) readPart(i int) (*part, error) {
 	if err := json.Unmarshal(data, p); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if p.Shard.File != shard.name || p.Seen != len(shard.items) || p.Seen != p.Shard.Rows+len(p.Rejects) || (p.Sums != nil) != shard.sums {
+	if p.Request != s.request || p.Shard.File != shard.name || p.Seen != len(shard.items) || p.Seen != p.Shard.Rows+len(p.Rejects) || (p.Sums != nil) != shard.sums {
 		return nil, fmt.Errorf("%s: not the part of %s with %d files", path, shard.name, len(shard.items))
 	}
 	return p, nil
@@ -282,7 +370,7 @@ func (s *state) writeBaseline(sums *stats.Sums) error {
 // done returns how many shards are finished.
 func (s *state) done() int {
 	n := int(s.fresh.Load())
-	for _, e := range s.earlier {
+	for _, e := range s.earlier { // of others nothing is known
 		if e {
 			n++
 		}

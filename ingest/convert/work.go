@@ -62,23 +62,36 @@ func newJob(cfg *Config, p *plan, s *state, lent *records.Dataset) *job {
 	return j
 }
 
-// run does what is left of the job and returns the manifest it has written.
-func (j *job) run(ctx context.Context) (*records.Manifest, error) {
+// run does what is left of the job, or of the task of it, and says what that is.
+func (j *job) run(ctx context.Context) (Summary, error) {
 	var workers sync.WaitGroup
 	giants := decode.NewBudget(decodeBytes)
 	for range j.cfg.Jobs {
 		workers.Go(func() { j.worker(giants) })
 	}
 	err := j.makeBaseline(ctx)
-	if err == nil {
+	if err == nil && !j.cfg.Prepare {
 		err = j.makeShards(ctx)
 	}
 	close(j.tasks)
 	workers.Wait()
 	if err != nil {
-		return nil, err
+		return Summary{}, err
 	}
-	return j.finish()
+	if j.cfg.Prepare {
+		return Summary{Classes: len(j.plan.classes), Shards: len(j.plan.shards), Decoder: j.cfg.Decoder(), Filter: j.cfg.Resize.Name(), Baseline: describeBaseline(j.cfg, j.plan)}, nil
+	}
+	if j.cfg.Task.whole() {
+		m, err := j.finish()
+		if err != nil {
+			return Summary{}, err
+		}
+		return summarize(j.cfg, j.plan, m), nil
+	}
+	if err := j.writeTask(); err != nil {
+		return Summary{}, err
+	}
+	return summarizeTask(j.cfg, j.plan, j.state)
 }
 
 // worker does tasks until there are no more.
@@ -126,7 +139,7 @@ func (j *job) newTasks() []*task {
 
 // makeShards makes all shards that are not done yet.
 func (j *job) makeShards(ctx context.Context) error {
-	todo := make(chan int, len(j.plan.shards))
+	todo := make(chan int, len(j.plan.own))
 	if err := j.resume(todo); err != nil {
 		return err
 	}
@@ -140,8 +153,11 @@ func (j *job) makeShards(ctx context.Context) error {
 
 // resume accounts for the shards that earlier runs finished, and lists the others.
 func (j *job) resume(todo chan<- int) error {
-	j.progress = Progress{Phase: PhaseConvert, Total: j.plan.total, AllShards: len(j.plan.shards)}
-	for i := range j.plan.shards {
+	j.progress = Progress{Phase: PhaseConvert, AllShards: len(j.plan.own)}
+	for _, i := range j.plan.own {
+		j.progress.Total += len(j.plan.shards[i].items)
+	}
+	for _, i := range j.plan.own {
 		if !j.state.earlier[i] {
 			todo <- i
 			continue
@@ -194,7 +210,7 @@ func (j *job) makeShard(ctx context.Context, tasks []*task, plan *shardPlan) (sh
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &part{Seen: len(plan.items)}
+	p := &part{Request: j.state.request, Seen: len(plan.items)}
 	var sums *stats.Sums
 	if shape := j.cfg.Shape(); plan.sums {
 		sums = stats.New(shape.C, shape.H, shape.W)
@@ -260,8 +276,11 @@ func (j *job) endShard(i int, w shardWriter, p *part) error {
 }
 
 // allowed is how many rejects the job may have.
-func (j *job) allowed() int {
-	return int(j.cfg.MaxRejects*float64(max(j.plan.total, 100)) + 1e-9)
+func (j *job) allowed() int { return allowedRejects(j.cfg.MaxRejects, j.plan.total) }
+
+// allowedRejects is that share of so many files, or of 100 if there are fewer.
+func allowedRejects(share float64, files int) int {
+	return int(share*float64(max(files, 100)) + 1e-9)
 }
 
 // reject counts a reject, and returns an error if that was one too many.
