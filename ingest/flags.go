@@ -48,7 +48,11 @@ type flags struct {
 
 // source is what the source has to know.
 func (f *flags) source(c *console) source.Options {
-	return source.Options{Layout: f.Layout, ClassesFile: f.Classes, Limit: f.Limit, Seed: f.Seed, CheckMD5: f.CheckMD5, OnCheck: c.checking}
+	o := source.Options{Layout: f.Layout, ClassesFile: f.Classes, Limit: f.Limit, Seed: f.Seed, CheckMD5: f.CheckMD5, OnCheck: c.checking}
+	if f.Shard != "" || f.Index {
+		o.Index = convert.IndexPath(f.Out)
+	}
+	return o
 }
 
 // config is what the job has to know.

@@ -191,6 +191,10 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	return s, nil
 }
 
+// IndexPath is where the tasks of a job keep the index of the source's archives:
+// what to give as source.Options.Index. The first task writes it.
+func IndexPath(out string) string { return filepath.Join(out, stateName, indexName) }
+
 // alone says that this process is to do the whole job.
 func (c *Config) alone() bool { return c.Task.whole() && !c.Prepare }
 

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"alexnet/ingest/source"
 	"alexnet/ingest/stats"
 	"alexnet/records"
 	"alexnet/records/atomicfile"
@@ -22,6 +23,7 @@ const (
 	stateName    = ".ingest"  // folder of an unfinished job
 	lockName     = "lock"     // in it
 	baselineName = "baseline" // in it: the sums of the sample
+	indexName    = "index"    // in it: what lies where in the source's archives
 	rejectsName  = "rejects.jsonl"
 	damagedName  = "damaged.jsonl"
 )
@@ -197,11 +199,15 @@ func doneTasks(dir string) ([]Task, error) {
 	return tasks, nil
 }
 
-// describe writes, for a task, what the merge has to know of the job. All tasks
-// write the same, so it does not matter who is first.
+// describe writes what the tasks that follow need to know of the source, and,
+// for a task, what the merge has to know of the job. All write the same, so it
+// does not matter who is first.
 func (s *state) describe(cfg *Config, lent *records.Dataset) error {
-	if s.task.whole() {
+	if cfg.alone() {
 		return nil
+	}
+	if err := source.SaveIndex(cfg.Source, filepath.Join(s.dir, indexName)); err != nil || cfg.Prepare {
+		return err
 	}
 	if lent != nil {
 		mean := &records.Mean{Shape: cfg.Shape(), Mean: lent.Mean.Mean, Baseline: make([]uint8, cfg.Shape().Size())}

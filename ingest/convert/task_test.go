@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -130,6 +131,60 @@ func TestTasksPrepared(t *testing.T) {
 	share(t, shared, 3)
 	merge(t, shared.Out)
 	sameTree(t, "after a preparation", shared.Out, cfg.Out)
+}
+
+// TestTasksIndex has the archives scanned by the first task only: for the others
+// they are made such that a scan would fail.
+func TestTasksIndex(t *testing.T) {
+	tars := filepath.Join(t.TempDir(), "tars")
+	if err := drawn.WriteTars(context.Background(), tars, small()); err != nil {
+		t.Fatal(err)
+	}
+	one := config(open(t, tars, source.Options{}), filepath.Join(t.TempDir(), "one"))
+	convert(t, one)
+	out := filepath.Join(t.TempDir(), "shared")
+	task := func(i int) string {
+		src := open(t, tars, source.Options{Index: IndexPath(out)})
+		cfg := config(src, out)
+		cfg.Task = Task{i, 3}
+		convert(t, cfg)
+		return src.Describe()
+	}
+	if text := task(0); strings.Contains(text, "by its index") {
+		t.Errorf("the first task: %s", text)
+	}
+	for _, name := range []string{"ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"} {
+		breakTar(t, filepath.Join(tars, name))
+	}
+	if _, err := source.Open(context.Background(), tars, source.Options{}); err == nil {
+		t.Fatal("the archives can be scanned")
+	}
+	for i := 1; i < 3; i++ {
+		if text := task(i); strings.Count(text, "by its index") != 2 {
+			t.Errorf("task %d: %s", i, text)
+		}
+	}
+	merge(t, out)
+	sameTree(t, "by an index", out, one.Out)
+}
+
+// breakTar spoils the header of the last member of an archive, and leaves size
+// and time as they were.
+func breakTar(t *testing.T, path string) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := bytes.LastIndex(data, []byte("ustar"))
+	copy(data[last-257:], bytes.Repeat([]byte("x"), 512))
+	if err := errors.Join(os.WriteFile(path, data, 0o666), os.Chtimes(path, info.ModTime(), info.ModTime())); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestTasksAtOnce has all tasks start in the same moment, and each twice.

@@ -54,6 +54,7 @@ type opened struct {
 	skips   []Skip
 	counts  map[string]int // the published numbers of images
 	md5     *checked       // nil where nothing was to be checked
+	scanned []byte         // the index that SaveIndex is to write, nil if none; guarded by mu
 
 	mu     sync.RWMutex // held for reading while a root reads
 	roots  []root
@@ -147,13 +148,27 @@ func (s *opened) listParts(ctx context.Context, o Options) (lists []*listing, er
 			return nil, err
 		}
 	}
+	var known *index
+	if o.Index != "" {
+		known = &index{}
+		if slices.ContainsFunc(s.plan.parts, func(p part) bool { return p.archive }) {
+			known = openIndex(o.Index)
+		}
+	}
+	found := &index{}
 	for _, part := range s.plan.parts {
-		l, err := s.scan(ctx, part)
+		l, err := s.scan(ctx, part, known, found)
 		if err != nil {
 			return nil, s.deeper(err)
 		}
-		l.path, l.from = part.path, []string{part.describe()}
+		l.path = part.path
+		if l.from == nil {
+			l.from = []string{part.describe()}
+		}
 		lists = append(lists, l)
+	}
+	if err := s.keepIndex(found); err != nil {
+		return nil, err
 	}
 	label, err := s.classify(lists, o.ClassesFile)
 	if err != nil {
@@ -183,8 +198,9 @@ func (s *opened) deeper(err error) error {
 	return err
 }
 
-// scan lists one part and makes its root.
-func (s *opened) scan(ctx context.Context, p part) (*listing, error) {
+// scan lists one part and makes its root. An archive that is in the index known,
+// if there is one, is not scanned; archives are added to the index found.
+func (s *opened) scan(ctx context.Context, p part, known, found *index) (*listing, error) {
 	if !p.archive {
 		l, err := scanFolder(ctx, p.path, p.split, len(s.roots))
 		if err != nil {
@@ -198,12 +214,27 @@ func (s *opened) scan(ctx context.Context, p part) (*listing, error) {
 		return nil, err
 	}
 	s.roots = append(s.roots, tarRoot{f})
+	id, err := identify(f)
+	if err != nil {
+		return nil, err
+	}
+	if known != nil {
+		if l := known.find(id, p.split, len(s.roots)-1); l != nil {
+			found.add(id, l)
+			l.from = []string{indexed(p.describe())}
+			return l, nil
+		}
+	}
 	l, err := scanArchive(ctx, tarFile{r: f, name: p.path, size: size, number: len(s.roots) - 1}, p.split)
 	if err != nil {
 		return nil, err
 	}
 	if len(l.items) == 0 {
 		return nil, &UnsupportedError{Path: p.path, Reason: l.emptyClass().Error(), Hint: downloadHint(p.path)}
+	}
+	if known != nil {
+		found.add(id, l)
+		found.stale = true
 	}
 	return l, nil
 }

@@ -3,8 +3,9 @@
 //
 // A source is a place where images lie together with what is needed to label
 // them. All are read in place and never unpacked: one scan notes where each
-// image lies, and Read is then one positioned read. What lies at a path is told
-// by names, layout and first bytes:
+// image lies, and Read is then one positioned read. What a scan of archives found
+// can be kept for other processes (Options.Index). What lies at a path is told by
+// names, layout and first bytes:
 //
 //   - ILSVRC's unpacked folders: train/<wnid>/*.JPEG, a flat val/ labelled by
 //     the devkit's ground truth, or val/<wnid>/*.JPEG, and an optional test/;
@@ -148,6 +149,10 @@ type Options struct {
 	Limit int
 	// Seed chooses the permutation for Limit.
 	Seed uint64
+	// Index, if not empty, is a file in which SaveIndex keeps what the scan of
+	// archives found. Archives that it has, by name, size and time, are not
+	// scanned. One that is missing, damaged or of other archives is not used.
+	Index string
 	// CheckMD5 compares each archive with the MD5 that its makers published,
 	// before anything is scanned: every byte of it is read. One that differs is
 	// a *MalformedError. What has no published sum, such as unpacked files, is
