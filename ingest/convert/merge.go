@@ -35,11 +35,12 @@ func Merge(ctx context.Context, cfg MergeConfig) (Summary, error) {
 		return Summary{}, &ConfigError{Option: "max-rejects", What: fmt.Sprintf("is %v; it is a share from 0 to 1", cfg.MaxRejects)}
 	}
 	m := &merger{cfg: cfg, dir: filepath.Join(cfg.Out, stateName)}
-	if s, err := m.before(); s != nil || err != nil {
-		return orZero(s), err
-	}
 	if !unfinishedIn(cfg.Out) {
-		return Summary{}, &NothingToMergeError{Out: cfg.Out}
+		s, err := m.before()
+		if s == nil && err == nil {
+			return Summary{}, &NothingToMergeError{Out: cfg.Out}
+		}
+		return orZero(s), err
 	}
 	held, err := lock(filepath.Join(m.dir, lockName), false)
 	if errors.Is(err, errLocked) {
@@ -49,17 +50,17 @@ func Merge(ctx context.Context, cfg MergeConfig) (Summary, error) {
 		return Summary{}, fmt.Errorf("locking the output folder: %w", err)
 	}
 	st := &state{out: cfg.Out, dir: m.dir, lock: held}
-	if s, err := m.before(); s != nil || err != nil { // another merge, or what a killed one left
-		if err != nil {
-			return Summary{}, errors.Join(err, st.close())
-		}
-		return *s, st.remove()
+	s, err := m.before() // another merge, or one that was killed when it had only to remove
+	if s == nil && err == nil {
+		s, err = m.merge(ctx)
 	}
-	s, err := m.merge(ctx)
+	if err == nil {
+		err = removeTemps(cfg.Out)
+	}
 	if err != nil {
 		return Summary{}, errors.Join(err, st.close())
 	}
-	return s, errors.Join(removeTemps(cfg.Out), st.remove())
+	return *s, st.remove()
 }
 
 // orZero is what s points to.
@@ -109,20 +110,20 @@ func (m *merger) before() (*Summary, error) {
 }
 
 // merge does the work in a locked folder.
-func (m *merger) merge(ctx context.Context) (Summary, error) {
+func (m *merger) merge(ctx context.Context) (*Summary, error) {
 	if err := m.readOutline(); err != nil {
-		return Summary{}, err
+		return nil, err
 	}
 	count, err := m.count()
 	if err != nil {
-		return Summary{}, err
+		return nil, err
 	}
 	e := newEnding(m.cfg.Out, m.outline.Manifest)
 	e.keepTruncated = m.outline.KeepTruncated
 	shards := make([]*part, len(m.outline.Shards))
 	for i := range count {
 		if err := ctx.Err(); err != nil {
-			return Summary{}, err
+			return nil, err
 		}
 		t := Task{i, count}
 		tp, err := m.readTask(t, shards, e.sums)
@@ -133,21 +134,22 @@ func (m *merger) merge(ctx context.Context) (Summary, error) {
 		m.tasks = append(m.tasks, tp)
 	}
 	if len(m.faults) > 0 {
-		return Summary{}, &MergeError{Out: m.cfg.Out, Count: count, Parts: m.faults}
+		return nil, &MergeError{Out: m.cfg.Out, Count: count, Parts: m.faults}
 	}
 	if err := m.baseline(e); err != nil {
-		return Summary{}, err
+		return nil, err
 	}
 	for i, s := range m.outline.Shards {
 		e.add(s.Split, shards[i])
 	}
 	if err := m.checkRejects(e.rejects); err != nil {
-		return Summary{}, err
+		return nil, err
 	}
 	if err := e.write(); err != nil {
-		return Summary{}, err
+		return nil, err
 	}
-	return describeManifest(e.manifest, m.outline.splits(), m.outline.Baseline, m.outline.Published), nil
+	s := describeManifest(e.manifest, m.outline.splits(), m.outline.Baseline, m.outline.Published)
+	return &s, nil
 }
 
 // readOutline reads what the tasks say of the job, and compares it with the

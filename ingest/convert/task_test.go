@@ -300,6 +300,11 @@ func TestMergeTwice(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(cfg.Out, stateName), 0o777); err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range []string{filepath.Join(stateName, "train-00000-of-00004.arrow.part"), "val-00000-of-00002.arrow.tmp-1-2"} {
+		if err := os.WriteFile(filepath.Join(cfg.Out, name), nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for range 2 {
 		if s := merge(t, cfg.Out); !s.AlreadyDone || s.Digest != first.Digest || len(s.Splits) != 2 {
 			t.Errorf("merged again: %+v", s)

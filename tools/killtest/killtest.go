@@ -39,6 +39,7 @@ type killer struct {
 	rounds, hits, late int            // jobs compared; kills that hit a running process, and that came too late
 	withShards         int            // hits that found finished shards
 	at                 map[string]int // hits by moment
+	twins              int            // tasks that were done twice at once
 }
 
 // newKiller makes what is to be ingested and how it should come out.
@@ -87,16 +88,20 @@ func spoil(src string) error {
 	return os.WriteFile(files[0], []byte("not a picture"), 0o666)
 }
 
-// command is an ingest into a folder.
-func (k *killer) command(ctx context.Context, out string) *exec.Cmd {
+// command is an ingest into a folder, or a part of one.
+func (k *killer) command(ctx context.Context, out string, more ...string) *exec.Cmd {
 	f := k.flags
-	return exec.CommandContext(ctx, k.bin, "--src", k.src, "--out", out, "--size", strconv.Itoa(f.Size),
-		"--shard-size", f.ShardSize, "--jobs", strconv.Itoa(f.Jobs), "--max-rejects", "1")
+	args := append([]string{"--src", k.src, "--out", out, "--size", strconv.Itoa(f.Size),
+		"--shard-size", f.ShardSize, "--jobs", strconv.Itoa(f.Jobs), "--max-rejects", "1"}, more...)
+	return exec.CommandContext(ctx, k.bin, args...)
 }
 
 // finish runs an ingest to its end.
-func (k *killer) finish(ctx context.Context, out string) error {
-	if text, err := k.command(ctx, out).CombinedOutput(); err != nil {
+func (k *killer) finish(ctx context.Context, out string) error { return end(k.command(ctx, out)) }
+
+// end runs a command to its end.
+func end(cmd *exec.Cmd) error {
+	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("ingest: %w: %s", err, bytes.TrimSpace(text))
 	}
 	return nil
@@ -104,11 +109,21 @@ func (k *killer) finish(ctx context.Context, out string) error {
 
 // round kills a job a few times, lets it run to its end and compares.
 func (k *killer) round(ctx context.Context, out string) error {
+	last := []string{records.MeanName, "rejects.jsonl", records.ManifestName}
+	if err := k.killAndGoOn(func() *exec.Cmd { return k.command(ctx, out) }, out, last); err != nil {
+		return err
+	}
+	return k.compare(out)
+}
+
+// killAndGoOn kills a command a few times, and lets it run to its end. last are
+// the files that it writes at its end.
+func (k *killer) killAndGoOn(command func() *exec.Cmd, out string, last []string) error {
 	for range 1 + k.random.IntN(k.flags.PerJob) {
 		if k.hits == k.flags.Kills {
 			break
 		}
-		ended, err := k.kill(ctx, out)
+		ended, err := k.kill(command(), out, last)
 		if err != nil {
 			return err
 		}
@@ -116,9 +131,14 @@ func (k *killer) round(ctx context.Context, out string) error {
 			break
 		}
 	}
-	if err := k.finish(ctx, out); err != nil {
+	if err := end(command()); err != nil {
 		return fmt.Errorf("going on after a kill: %w", err)
 	}
+	return nil
+}
+
+// compare compares a folder with what the undisturbed run made, and removes it.
+func (k *killer) compare(out string) error {
 	digest, got, err := content(out)
 	if err != nil {
 		return err
@@ -139,8 +159,8 @@ type moment struct {
 	wait func(stop <-chan struct{})
 }
 
-// next chooses a moment.
-func (k *killer) next(out string) moment {
+// next chooses a moment of a run whose last files have these names.
+func (k *killer) next(out string, last []string) moment {
 	after := func(d time.Duration) func(<-chan struct{}) {
 		return func(stop <-chan struct{}) {
 			select {
@@ -170,9 +190,9 @@ func (k *killer) next(out string) moment {
 		n, more := k.random.IntN(k.shards)+1, time.Duration(k.random.Int64N(int64(5*time.Millisecond)))
 		return moment{"among the shards", until(func() bool { return shardsIn(out) >= n }, more)}
 	}
-	name := []string{records.MeanName, "rejects.jsonl", records.ManifestName}[k.random.IntN(3)]
+	name := last[k.random.IntN(len(last))]
 	more := time.Duration(k.random.Int64N(int64(2 * time.Millisecond)))
-	return moment{"at " + name, until(func() bool {
+	return moment{"at " + filepath.Base(name), until(func() bool {
 		_, err := os.Stat(filepath.Join(out, name))
 		return err == nil
 	}, more)}
@@ -180,11 +200,10 @@ func (k *killer) next(out string) moment {
 
 // kill starts an ingest and kills it at some moment. It reports whether the
 // ingest came to its end before.
-func (k *killer) kill(ctx context.Context, out string) (ended bool, err error) {
+func (k *killer) kill(cmd *exec.Cmd, out string, last []string) (ended bool, err error) {
 	before := shardsIn(out)
-	m := k.next(out)
+	m := k.next(out, last)
 	var text bytes.Buffer
-	cmd := k.command(ctx, out)
 	cmd.Stdout, cmd.Stderr = &text, &text
 	if err := cmd.Start(); err != nil {
 		return false, err
@@ -199,9 +218,6 @@ func (k *killer) kill(ctx context.Context, out string) (ended bool, err error) {
 	close(exited)
 	if kill := <-killed; kill != nil && !errors.Is(kill, os.ErrProcessDone) {
 		return false, kill
-	}
-	if ctx.Err() != nil {
-		return false, ctx.Err()
 	}
 	if err == nil {
 		k.late++
@@ -242,6 +258,9 @@ func (k *killer) summary() {
 	fmt.Fprintf(k.out, "%d kills hit a running ingest (%d came too late), %d of them found finished shards\n", k.hits, k.late, k.withShards)
 	for _, name := range slices.Sorted(maps.Keys(k.at)) {
 		fmt.Fprintf(k.out, "  %-20s %d\n", name, k.at[name])
+	}
+	if k.flags.Tasks > 0 {
+		fmt.Fprintf(k.out, "each job was shared by %d tasks; %d tasks were done by two processes at once\n", k.flags.Tasks, k.twins)
 	}
 	fmt.Fprintf(k.out, "%d jobs went on to their end, and every file was as undisturbed\n", k.rounds)
 }

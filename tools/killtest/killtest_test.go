@@ -33,6 +33,17 @@ func TestKills(t *testing.T) {
 	}
 }
 
+// TestTasksKilled kills tasks that share a job, and their merge.
+func TestTasksKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and runs ingest")
+	}
+	status, stdout, stderr := run(t, "--kills", "6", "--tasks", "3", "--per-job", "2", "--work", t.TempDir())
+	if status != cli.Done || !strings.Contains(stdout, "6 kills hit a running ingest") || !strings.Contains(stdout, "each job was shared by 3 tasks; ") || !strings.Contains(stdout, "every file was as undisturbed") {
+		t.Errorf("status %d\n%s%s", status, stdout, stderr)
+	}
+}
+
 // TestDifferences notices a file that is missing, another, or one too many.
 func TestDifferences(t *testing.T) {
 	want := map[string]string{"a": "1", "b": "2", "c": "3"}

@@ -22,8 +22,13 @@ rejects.jsonl or manifest.json appears. Then the job is let run to its end and
 compared, and the next one begins in a fresh folder; with --per-job N it is killed
 up to N times before.
 
+With --tasks N the job is shared by N tasks (ingest --shard): each is killed, half of
+them while a twin does the same task at the same time, and then the merge is killed
+too, when it writes its files. What comes out is compared with one process's work.
+
 Examples:
   go run ./tools/killtest
+  go run ./tools/killtest --tasks 3
   go run ./tools/killtest --src ILSVRC2012 --kills 20
 
 Exit status 1 says that a file was different, or that a run went wrong.`
@@ -33,6 +38,7 @@ type flags struct {
 	Src       string `placeholder:"DIR|TAR" help:"Pictures; none: drawn ones."`
 	Kills     int    `default:"100" help:"How many kills must hit a running ingest (${default})."`
 	PerJob    int    `default:"1" help:"How often a job is killed at the most before it may end (${default})."`
+	Tasks     int    `default:"0" placeholder:"N" help:"Share each job between so many tasks, and merge; 0: one process does it."`
 	Seed      uint64 `default:"1" help:"Chooses the moments."`
 	Size      int    `default:"64" help:"Side of the records (${default})."`
 	ShardSize string `default:"200kB" help:"Pixel bytes a shard (${default}): small, so that there are many shards."`
@@ -46,6 +52,9 @@ func (f *flags) Run(ctx context.Context, out io.Writer) (err error) {
 	if f.Kills < 1 || f.PerJob < 1 {
 		return cli.Usagef("--kills %d, --per-job %d: must be at least 1", f.Kills, f.PerJob)
 	}
+	if f.Tasks < 0 || f.Tasks > 1000 {
+		return cli.Usagef("--tasks %d: 0 to 1000 are possible", f.Tasks)
+	}
 	dir, err := os.MkdirTemp(f.Work, "killtest-")
 	if err != nil {
 		return err
@@ -56,7 +65,11 @@ func (f *flags) Run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	for n := 0; k.hits < f.Kills; n++ {
-		if err := k.round(ctx, filepath.Join(dir, fmt.Sprint("out-", n))); err != nil {
+		round := k.round
+		if f.Tasks > 0 {
+			round = k.sharedRound
+		}
+		if err := round(ctx, filepath.Join(dir, fmt.Sprint("out-", n))); err != nil {
 			k.summary()
 			return fmt.Errorf("round %d of --seed %d: %w", n+1, f.Seed, err)
 		}
