@@ -44,7 +44,14 @@ func (j *job) makeBaseline(ctx context.Context) error {
 	}
 	j.report(func(p *Progress) { *p = Progress{Phase: PhaseBaseline, Total: len(sample)} })
 	sums := stats.New(shape.C, shape.H, shape.W)
-	keep := len(sample) == len(train.Items) && len(sample)*shape.Size() <= keepBytes
+	keep := map[*source.Item]bool{} // those whose squares this process needs again
+	if len(sample) == len(train.Items) && len(sample)*shape.Size() <= keepBytes && !j.cfg.Prepare {
+		for _, i := range j.plan.own {
+			for _, it := range j.plan.shards[i].items {
+				keep[it] = true
+			}
+		}
+	}
 	var last *Reject
 	err := j.inOrder(ctx, j.newTasks(), sample, func(t *task) error {
 		j.report(func(p *Progress) { p.Done++ })
@@ -56,7 +63,7 @@ func (j *job) makeBaseline(ctx context.Context) error {
 			last = reject
 			return nil
 		}
-		if keep && t.damage == nil { // a damaged one is reported when its shard is made
+		if keep[t.item] && t.damage == nil { // a damaged one is reported when its shard is made
 			j.squares.Store(t.item, square{slices.Clone(t.pixels), t.width, t.height, t.xxh3})
 		}
 		return sums.Add(t.pixels)
