@@ -49,11 +49,8 @@ type flags struct {
 
 // Run does the test and prints what was hit.
 func (f *flags) Run(ctx context.Context, out io.Writer) (err error) {
-	if f.Kills < 1 || f.PerJob < 1 {
-		return cli.Usagef("--kills %d, --per-job %d: must be at least 1", f.Kills, f.PerJob)
-	}
-	if f.Tasks < 0 || f.Tasks > 1000 {
-		return cli.Usagef("--tasks %d: 0 to 1000 are possible", f.Tasks)
+	if f.Kills < 1 || f.PerJob < 1 || f.Tasks < 0 || f.Tasks > 1000 {
+		return cli.Usagef("--kills %d, --per-job %d: must be at least 1; --tasks %d: 0 to 1000 are possible", f.Kills, f.PerJob, f.Tasks)
 	}
 	dir, err := os.MkdirTemp(f.Work, "killtest-")
 	if err != nil {
