@@ -96,6 +96,9 @@ func TestGolden(t *testing.T) {
 		if name, worst := g.Worst(); !(worst <= tolerance) || !(g.Loss <= tolerance) {
 			t.Errorf("the loss is off by %.2g, the gradient of %s by %.2g", g.Loss, name, worst)
 		}
+		if c.Net.Name == "alexnet-small" {
+			return // its ten steps take long, and the others have all of its layers
+		}
 		if err := c.Reset(e); err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +117,7 @@ func TestGoldenRounded(t *testing.T) {
 	long(t)
 	for _, p := range []Precision{TF32, BF16} {
 		eachGolden(t, func(t *testing.T, c *golden.Case) {
-			if c.Net.Name == "alexnet-small" {
+			if c.Net.Name == "alexnet-small" || p == TF32 && c.Net.Name != "paper-order" {
 				t.Skip("takes long, and float32 has it")
 			}
 			m, _ := machine(t, soft.Options{NoRaces: true})
