@@ -171,7 +171,8 @@ type StagingEngine interface {
 	Engine
 
 	// Alloc and Free give memory that batches can be fetched from at full speed. It must
-	// not be freed while a batch in it is not copied.
+	// not be freed while a batch in it is not copied. They may be called from any
+	// goroutine.
 	Alloc(bytes int) ([]byte, error)
 	Free([]byte) error
 
