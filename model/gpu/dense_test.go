@@ -48,6 +48,7 @@ func (v lateRefusal) BackwardWeights(device.Stream, device.Ptr, device.Ptr, devi
 // compute them, everything is as without: PyTorch's gradients, and losses and weights
 // after some steps.
 func TestDense(t *testing.T) {
+	long(t)
 	c, err := golden.Load("paper-order")
 	if err != nil {
 		t.Fatal(err)

@@ -286,6 +286,7 @@ func TestAStepIsAGraph(t *testing.T) {
 
 // A profile has every layer, and leaves the state as it was.
 func TestProfile(t *testing.T) {
+	long(t)
 	c := lesson(t)
 	m, _ := machine(t, soft.Options{Policy: soft.Late})
 	e := goldenEngine(t, c, Options{Machine: m, Precision: BF16})
@@ -609,6 +610,7 @@ func TestBuckets(t *testing.T) {
 
 // Batches that are staged ahead give what batches in the call give, whatever travels.
 func TestStaging(t *testing.T) {
+	long(t)
 	c := lesson(t)
 	in := c.Net.Input
 	for _, travel := range []kernels.Source{kernels.PlanarFloat32, kernels.StoredUint8, kernels.StoredInt16} {
