@@ -69,7 +69,7 @@ func TestStandIn(t *testing.T) {
 		least int
 		parts []string
 	}{
-		"soft": {25, []string{"resume", "travel", "memory", "errors"}},
+		"soft": {20, []string{"travel", "errors"}},
 		"cpu":  {45, []string{"parity", "repeat", "resume", "travel", "errors"}},
 	} {
 		t.Run(device, func(t *testing.T) {
