@@ -24,7 +24,7 @@ const alexNetSeed = 17
 // draws.
 func TestGoldenExport(t *testing.T) {
 	if *export == "" {
-		t.Skip("only make.py needs it")
+		t.Skip("no test: make.py runs it, with -golden-export, to get the first weights")
 	}
 	net, err := model.Preset("alexnet", 1000)
 	if err != nil {

@@ -190,7 +190,7 @@ func (e *Engine) setUp(st model.State) (err error) {
 	if err := cmp.Or(e.params.setUp(&e.transfer), e.transfer.in(e.unlabeled, labels)); err != nil {
 		return err
 	}
-	if p := e.options.Pictures; stored(e.options.Travel) {
+	if p := e.options.Pictures; e.options.Travel.Stored() {
 		if want := e.net.Input.C * p.Height * p.Width; len(p.Sub) != want {
 			return fmt.Errorf("images travel as they were stored, but there are %d values to subtract from pictures of %dx%dx%d", len(p.Sub), e.net.Input.C, p.Height, p.Width)
 		}
@@ -222,7 +222,7 @@ func (e *Engine) allocate() error {
 	e.ranks = e.losses.Add(4 * e.batch)
 	e.control = a.alloc(kernels.ControlBytes)
 	e.unlabeled = a.alloc(4 * e.batch)
-	if stored(e.options.Travel) {
+	if e.options.Travel.Stored() {
 		e.sub = a.alloc(4 * len(e.options.Pictures.Sub))
 	}
 	e.demand = demand{free: free, fixed: e.params.arena.bytes, batch: a.bytes + plan.arena.bytes}

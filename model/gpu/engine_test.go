@@ -38,7 +38,7 @@ func machine(t testing.TB, o soft.Options) (*Machine, *soft.Device) {
 func long(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("takes long")
+		t.Skip("executes PTX for seconds, and ten times as long with the race detector")
 	}
 }
 
@@ -625,7 +625,7 @@ func TestStaging(t *testing.T) {
 		var buffers [][]byte
 		batches := 0
 		stage := func() {
-			image := in.Size() * valueBytes(travel)
+			image := in.Size() * travel.Bytes()
 			b, err := e.Alloc(c.Batch * image)
 			if err != nil {
 				t.Fatal(err)

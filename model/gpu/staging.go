@@ -14,20 +14,6 @@ import (
 // stageDepth is how many batches may be on their way or waiting at a time.
 const stageDepth = 3
 
-// stored reports whether images of a kind travel as they were stored.
-func stored(s kernels.Source) bool { return s == kernels.StoredUint8 || s == kernels.StoredInt16 }
-
-// valueBytes returns the size of a value that travels.
-func valueBytes(s kernels.Source) int {
-	switch s {
-	case kernels.StoredUint8:
-		return 1
-	case kernels.StoredInt16, kernels.PlanarBFloat16:
-		return 2
-	}
-	return 4
-}
-
 // slot is the device's memory for a batch as it travelled.
 type slot struct {
 	dev    device.Device
@@ -44,7 +30,7 @@ type slot struct {
 
 // newSlot allocates a slot for images that come as source.
 func (e *Engine) newSlot(source kernels.Source, direct bool) (*slot, error) {
-	s := &slot{dev: e.device, arena: arena{dev: e.device}, source: source, image: e.net.Input.Size() * valueBytes(source), direct: direct}
+	s := &slot{dev: e.device, arena: arena{dev: e.device}, source: source, image: e.net.Input.Size() * source.Bytes(), direct: direct}
 	s.images = s.arena.alloc(e.batch * s.image)
 	s.views = s.arena.alloc(e.batch * (kernels.PlacementBytes + 4))
 	s.labels = s.views.Add(e.batch * kernels.PlacementBytes)
@@ -162,7 +148,7 @@ func (e *Engine) Stages() int { return stageDepth }
 // Form implements model.StagingEngine.
 func (e *Engine) Form() model.Form {
 	switch s := e.options.Travel; {
-	case stored(s):
+	case s.Stored():
 		return model.FormStored
 	case s == kernels.PlanarBFloat16:
 		return model.FormBFloat16
@@ -173,7 +159,7 @@ func (e *Engine) Form() model.Form {
 // Stage implements model.StagingEngine.
 func (e *Engine) Stage(images []byte, labels []int32, placements []model.Placement) (model.Staged, error) {
 	n, travel := len(labels), e.options.Travel
-	image := e.net.Input.Size() * valueBytes(travel)
+	image := e.net.Input.Size() * travel.Bytes()
 	switch {
 	case e.closed:
 		return nil, fmt.Errorf("stage: %w", ErrClosed)
@@ -181,11 +167,11 @@ func (e *Engine) Stage(images []byte, labels []int32, placements []model.Placeme
 		return nil, fmt.Errorf("stage: %d images for an engine with a batch of %d: there must be 1..%d", n, e.batch, e.batch)
 	case len(images) != n*image:
 		return nil, fmt.Errorf("stage: %d bytes for %d images of %d", len(images), n, image)
-	case stored(travel) && len(placements) != n:
+	case travel.Stored() && len(placements) != n:
 		return nil, fmt.Errorf("stage: %d placements for %d images", len(placements), n)
 	}
 	for i, p := range placements {
-		if in := e.net.Input; stored(travel) && (p.Top < 0 || p.Left < 0 || p.Top+in.H > e.options.Pictures.Height || p.Left+in.W > e.options.Pictures.Width) {
+		if in := e.net.Input; travel.Stored() && (p.Top < 0 || p.Left < 0 || p.Top+in.H > e.options.Pictures.Height || p.Left+in.W > e.options.Pictures.Width) {
 			return nil, fmt.Errorf("stage: image %d: a crop of %dx%d at row %d, column %d is not inside of pictures of %dx%d",
 				i, in.H, in.W, p.Top, p.Left, e.options.Pictures.Height, e.options.Pictures.Width)
 		}

@@ -77,7 +77,7 @@ func TestWithoutGPU(t *testing.T) {
 // TestOpenFails is run by TestWithoutGPU.
 func TestOpenFails(t *testing.T) {
 	if os.Getenv("ALEXNET_TEST_FAILS") == "" {
-		t.Skip("a part of TestWithoutGPU")
+		t.Skip("TestWithoutGPU runs it, in processes of its own")
 	}
 	if _, err := cu.NumDevices(); err == nil || cu.Version() != -1 {
 		t.Error("the driver was used before Open")

@@ -21,8 +21,8 @@ const (
 // Bytes returns the size of a value.
 func (s Source) Bytes() int { return [...]int{4, 2, 1, 2}[s] }
 
-// stored reports whether mean and colour are still to be applied.
-func (s Source) stored() bool { return s == StoredUint8 || s == StoredInt16 }
+// Stored reports whether mean and colour are still to be applied.
+func (s Source) Stored() bool { return s == StoredUint8 || s == StoredInt16 }
 
 // Preparation says how a batch's images become what the first layer takes.
 type Preparation struct {
@@ -50,7 +50,7 @@ func (p *Preparation) check() error {
 		return fault("Prepare", "unknown source %d", p.Source)
 	case p.C < 1 || p.H < 1 || p.W < 1 || p.C*p.H*p.W > math.MaxInt32:
 		return fault("Prepare", "images of %d x %d x %d", p.C, p.H, p.W)
-	case p.Source.stored() && (p.Sub == 0 || p.Height < p.H || p.Width < p.W || p.C*p.Height*p.Width > math.MaxInt32):
+	case p.Source.Stored() && (p.Sub == 0 || p.Height < p.H || p.Width < p.W || p.C*p.Height*p.Width > math.MaxInt32):
 		return fault("Prepare", "crops of %d x %d of pictures of %d x %d, and what is subtracted from them at %#x",
 			p.H, p.W, p.Height, p.Width, p.Sub)
 	case p.Pad < 0 || p.Block < 1 || p.Out.N < 0 || p.Out.H < 1 || p.Out.W < 1 || p.Out.C < p.Block*p.Block*p.C:

@@ -49,7 +49,7 @@ func testPrepare(g *gpu, r *rand.Rand, p Preparation) {
 		crops = append(crops, picture(g, r, p, v, sub, at)...)
 	}
 	dst := g.room(p.Type, n*p.Out.size(), 0)
-	if p.Source.stored() {
+	if p.Source.Stored() {
 		p.Sub = g.values(Float32, sub, 0)
 	} else {
 		views = 0
@@ -61,7 +61,7 @@ func testPrepare(g *gpu, r *rand.Rand, p Preparation) {
 // picture draws one, writes what travels of it to at, and returns the crop that it becomes.
 func picture(g *gpu, r *rand.Rand, p Preparation, v Placement, sub []float32, at device.Ptr) []float32 {
 	crop := make([]float32, p.C*p.H*p.W)
-	if !p.Source.stored() {
+	if !p.Source.Stored() {
 		typ := Float32
 		if p.Source == PlanarBFloat16 {
 			typ = BFloat16
