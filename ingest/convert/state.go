@@ -154,7 +154,7 @@ func (s *state) prepare(restart bool, request []byte) error {
 func (s *state) claim(request []byte) error {
 	path := filepath.Join(s.out, requestName)
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return nil // has been compared
+		return s.checkOwner(false) // it may have come after the last look
 	}
 	f, err := atomicfile.Create(path)
 	if err != nil {
