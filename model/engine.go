@@ -189,3 +189,28 @@ type StagingEngine interface {
 	// BackwardStaged is Backward for a staged batch, which is used up.
 	BackwardStaged(batch Staged, step uint64) (Score, error)
 }
+
+// Reducer adds up, over the ranks of a run, what each of them has computed.
+type Reducer interface {
+	// Labelled returns the number of labelled images that all ranks have, given this
+	// one's. It waits for the others.
+	Labelled(own int) (int, error)
+
+	// Start begins to replace the values by their sums over all ranks, and returns. They
+	// must not be touched before Wait. Calls come in the same order on all ranks.
+	Start(values []float32)
+
+	// Wait waits for all that was started, and returns the first error. It is called
+	// once after each Labelled, also when nothing was started.
+	Wait() error
+}
+
+// ReducingEngine is an Engine that can be one of several ranks by itself: it sums the
+// gradient over them while the backward pass still computes the rest of it.
+type ReducingEngine interface {
+	Engine
+
+	// Reduces reports whether it does: whether the gradient of each Backward is that of
+	// the mean loss of the labelled images of all ranks. The Score is that of its own.
+	Reduces() bool
+}
