@@ -245,6 +245,34 @@ func TestTasksDiffer(t *testing.T) {
 	}
 }
 
+// TestTaskLate has a task of another job take the folder between the last look and
+// the claim.
+func TestTaskLate(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	cfg := config(smallSource(t), out)
+	cfg.Task = Task{0, 1}
+	if err := cfg.complete(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPlan(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := *p.request
+	other.Options = append([]setting{{"seed", "another"}}, other.Options...)
+	theirs, err := other.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Mkdir(out, 0o777), os.WriteFile(filepath.Join(out, requestName), theirs, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	var changed *ChangedError
+	if err := (&state{out: out, plan: p}).claim(nil); !errors.As(err, &changed) {
+		t.Errorf("claiming what another job has claimed: %v", err)
+	}
+}
+
 // TestTasksKilled kills tasks with SIGKILL and runs them again.
 func TestTasksKilled(t *testing.T) {
 	cfg := config(smallSource(t), filepath.Join(t.TempDir(), "out"))
