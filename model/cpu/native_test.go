@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"testing"
 
 	"alexnet/model"
@@ -98,8 +99,8 @@ func TestNativeTwin(t *testing.T) {
 // until there is one without.
 func TestNativeAlexNet(t *testing.T) {
 	needLibrary(t)
-	if testing.Short() {
-		t.Skip("the full net is slow in plain Go")
+	if os.Getenv("ALEXNET_SLOW") == "" {
+		t.Skip("the full net is slow in plain Go: .ci/run does it, with ALEXNET_SLOW=1")
 	}
 	net, err := model.Preset("alexnet", 10)
 	if err != nil {
