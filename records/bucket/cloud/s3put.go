@@ -1,0 +1,222 @@
+package cloud
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	maxParts    = 10000 // of an upload
+	partsAtOnce = 4
+	abortTime   = 10 * time.Second
+
+	// patience is how many stall times a store may be silent while it puts an object
+	// together of its parts.
+	patience = 10
+)
+
+// s3Upload puts objects: gocloud.dev's writer buffers them whole parts at a time,
+// and begins an upload anew when one part of it fails, which this does not.
+type s3Upload struct {
+	client     *s3.Client
+	bucket     string
+	encryption types.ServerSideEncryption
+	key        string // of the encryption
+	md5        bool   // the store compares MD5s; otherwise the SDK adds a CRC
+}
+
+// put implements store.put.
+func (u *s3Upload) put(f *folder, ctx context.Context, name string, data io.ReaderAt, size int64, create bool) error {
+	one := &s3Put{s3Upload: u, f: f, ctx: ctx, name: name, data: data, size: size}
+	if create {
+		one.none = aws.String("*")
+	}
+	one.part = max(f.options.PartSize, size/maxParts+1)
+	if size <= 2*one.part {
+		return one.single()
+	}
+	// The parts are put together in a request of its own, whose answer may be lost:
+	// the next attempt then finds no upload. Where it cannot be told whether that
+	// was it, a second upload decides.
+	err := one.parts()
+	if errors.Is(err, errUploadGone) {
+		err = one.parts()
+	}
+	return err
+}
+
+// s3Put is one Put.
+type s3Put struct {
+	*s3Upload
+	f          *folder
+	ctx        context.Context
+	name       string
+	data       io.ReaderAt
+	size, part int64
+	none       *string // If-None-Match
+}
+
+// object is the key of the object.
+func (p *s3Put) object() *string { return aws.String(p.f.prefix + p.name) }
+
+// checksum is the one that the SDK adds, or none where the MD5 is there for that.
+func (p *s3Put) checksum() types.ChecksumAlgorithm {
+	if p.md5 {
+		return ""
+	}
+	return types.ChecksumAlgorithmCrc32
+}
+
+// digest is the Content-MD5 of a piece, or nil where the SDK checks it otherwise.
+func (p *s3Put) digest(ctx context.Context, off, size int64) (*string, error) {
+	if !p.md5 {
+		return nil, nil
+	}
+	sum, err := p.f.sum(ctx, p.data, off, size)
+	if err != nil {
+		return nil, err
+	}
+	return aws.String(base64.StdEncoding.EncodeToString(sum)), nil
+}
+
+// single puts the object in one request.
+func (p *s3Put) single() error {
+	digest, err := p.digest(p.ctx, 0, p.size)
+	if err != nil {
+		return p.f.putError(p.ctx, p.name, err)
+	}
+	return p.f.try(p.ctx, "put", p.name, func(a *attempt) error {
+		in := &s3.PutObjectInput{
+			Bucket: &p.bucket, Key: p.object(), Body: p.f.source(a, p.data, 0, p.size), ContentLength: &p.size,
+			ContentType: aws.String(contentType), ContentMD5: digest, IfNoneMatch: p.none,
+			ChecksumAlgorithm: p.checksum(), ServerSideEncryption: p.encryption,
+		}
+		if p.key != "" {
+			in.SSEKMSKeyId = &p.key
+		}
+		_, err := p.client.PutObject(a.ctx, in)
+		return err
+	})
+}
+
+// errUploadGone says that an upload that was to be finished is not there.
+var errUploadGone = errors.New("the upload is gone")
+
+// parts puts the object in several requests; until the last, nothing is seen of
+// it. An upload that fails is taken back, as far as the store can be reached.
+func (p *s3Put) parts() error {
+	var upload *string
+	err := p.f.try(p.ctx, "put", p.name, func(a *attempt) error {
+		in := &s3.CreateMultipartUploadInput{Bucket: &p.bucket, Key: p.object(), ContentType: aws.String(contentType), ServerSideEncryption: p.encryption, ChecksumAlgorithm: p.checksum()}
+		if p.key != "" {
+			in.SSEKMSKeyId = &p.key
+		}
+		out, err := p.client.CreateMultipartUpload(a.ctx, in)
+		if err == nil {
+			upload = out.UploadId
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	parts := make([]types.CompletedPart, (p.size+p.part-1)/p.part)
+	group, ctx := errgroup.WithContext(p.ctx)
+	group.SetLimit(partsAtOnce)
+	for i := range parts {
+		group.Go(func() (err error) {
+			parts[i], err = p.one(ctx, upload, i)
+			return err
+		})
+	}
+	if err = group.Wait(); err == nil {
+		err = p.complete(upload, parts)
+	}
+	if err != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), abortTime)
+		defer cancel()
+		// The error to report is the upload's; stores forget parts after some days.
+		_, _ = p.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &p.bucket, Key: p.object(), UploadId: upload})
+		if cerr := p.ctx.Err(); cerr != nil {
+			return cerr
+		}
+	}
+	return err
+}
+
+// one puts the i-th part.
+func (p *s3Put) one(ctx context.Context, upload *string, i int) (types.CompletedPart, error) {
+	off := int64(i) * p.part
+	size := min(p.part, p.size-off)
+	part := types.CompletedPart{PartNumber: aws.Int32(int32(i + 1))}
+	digest, err := p.digest(ctx, off, size)
+	if err != nil {
+		return part, p.f.putError(ctx, p.name, err)
+	}
+	err = p.f.try(ctx, "put", p.name, func(a *attempt) error {
+		out, err := p.client.UploadPart(a.ctx, &s3.UploadPartInput{
+			Bucket: &p.bucket, Key: p.object(), UploadId: upload, PartNumber: part.PartNumber,
+			Body: p.f.source(a, p.data, off, size), ContentLength: &size, ContentMD5: digest, ChecksumAlgorithm: p.checksum(),
+		})
+		if err == nil {
+			part.ETag, part.ChecksumCRC32 = out.ETag, out.ChecksumCRC32
+		}
+		return err
+	})
+	return part, err
+}
+
+// complete puts the parts together.
+func (p *s3Put) complete(upload *string, parts []types.CompletedPart) error {
+	attempts := 0
+	return p.f.try(p.ctx, "put", p.name, func(a *attempt) error {
+		attempts++
+		a.patient(patience)
+		_, err := p.client.CompleteMultipartUpload(a.ctx, &s3.CompleteMultipartUploadInput{
+			Bucket: &p.bucket, Key: p.object(), UploadId: upload, IfNoneMatch: p.none,
+			MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
+		})
+		r := replyS3(err)
+		lost := attempts > 1 && (r.code == "NoSuchUpload" || r.status == http.StatusPreconditionFailed)
+		if err == nil || !lost {
+			return err
+		}
+		// The answer of the attempt before was lost, perhaps, and it took effect.
+		info, serr := p.f.Stat(p.ctx, p.name)
+		switch {
+		case serr == nil && info.Size == p.size && info.Version == composite(parts):
+			return nil
+		case r.code == "NoSuchUpload":
+			return fmt.Errorf("%w: %w", errUploadGone, err)
+		}
+		return err
+	})
+}
+
+// composite is the ETag that an object of these parts has: the MD5 of their MD5s.
+// It is "" where the parts' ETags are no MD5s, as those of keys of a KMS.
+func composite(parts []types.CompletedPart) string {
+	var sums bytes.Buffer
+	for _, part := range parts {
+		sum, err := hex.DecodeString(unquoted(aws.ToString(part.ETag)))
+		if err != nil || len(sum) != md5.Size {
+			return ""
+		}
+		sums.Write(sum)
+	}
+	sum := md5.Sum(sums.Bytes())
+	return fmt.Sprintf("%x-%d", sum, len(parts))
+}

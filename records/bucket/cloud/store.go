@@ -1,0 +1,42 @@
+package cloud
+
+import (
+	"context"
+	"io"
+	"strings"
+
+	"gocloud.dev/blob"
+)
+
+// store is a bucket and what gocloud.dev does not say for all of them.
+type store struct {
+	bucket *blob.Bucket
+
+	// ask changes a read request, before it is sent, to be of one version only
+	// ("" for any), and to be answered with a range even where it asks for all.
+	ask func(version string, whole bool) func(as func(any) bool) error
+	// answer gives the version that an open reader reads, and the object's length.
+	answer func(r *blob.Reader) (version string, size int64)
+	// stated and listed give the version out of a description, "" if it is not in it.
+	stated func(a *blob.Attributes) string
+	listed func(o *blob.ListObject) string
+	// reply gives what a store has answered with, or the zero reply.
+	reply func(err error) reply
+
+	// within, if not nil, tells the store's SDK in a request's context not to try again.
+	within func(ctx context.Context) context.Context
+	// put, if not nil, puts an object in a way of its own instead of blob's writer.
+	put func(f *folder, ctx context.Context, name string, data io.ReaderAt, size int64, create bool) error
+}
+
+// reply is an answer of a store that is an error.
+type reply struct {
+	status  int    // of HTTP; 0 where there was no answer
+	code    string // "NoSuchKey"
+	message string
+	request string // the number under which the store's operator finds it
+	region  string // where the bucket is, if the answer says so
+}
+
+// unquoted is an ETag without its quotes.
+func unquoted(etag string) string { return strings.Trim(etag, `"`) }
