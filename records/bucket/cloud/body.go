@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"gocloud.dev/blob"
@@ -38,6 +39,7 @@ type body struct {
 	name, version string
 	size          int64
 	off           int64 // of the next byte
+	plain         bool  // it is asked for without a range
 
 	r       *blob.Reader // nil between connections
 	a       *attempt     // of r
@@ -50,7 +52,11 @@ type body struct {
 // connect opens the object at the place where reading stands.
 func (b *body) connect() error {
 	return b.f.try(b.ctx, "open", b.name, func(a *attempt) error {
-		r, err := b.f.connect(a, b.name, b.version, b.off, -1)
+		r, err := b.f.connect(a, b.name, b.version, b.off, -1, !b.plain)
+		if err != nil && !b.plain && b.off == 0 && b.f.store.reply(err).status == http.StatusRequestedRangeNotSatisfiable {
+			b.plain = true // an empty object has no range
+			r, err = b.f.connect(a, b.name, b.version, 0, -1, false)
+		}
 		if err != nil {
 			return err
 		}

@@ -94,7 +94,7 @@ func Open(ctx context.Context, address string, options Options) (bucket.Folder, 
 		name += "/" + prefix
 		prefix += "/"
 	}
-	s, hint, err := openStore(ctx, u, options)
+	s, hint, err := openStore(ctx, u)
 	if err != nil {
 		return nil, &bucket.Error{Op: "open", Object: name, Attempts: 1, Err: err, Hint: hint}
 	}
@@ -127,10 +127,10 @@ func parse(address string) (*url.URL, error) {
 }
 
 // openStore opens the store of a URL's scheme.
-func openStore(ctx context.Context, u *url.URL, options Options) (s *store, hint string, err error) {
+func openStore(ctx context.Context, u *url.URL) (s *store, hint string, err error) {
 	switch u.Scheme {
 	case "s3":
-		return openS3(ctx, u, options.defaults())
+		return openS3(ctx, u)
 	case "gs":
 		return openGS(ctx, u)
 	case "azblob":

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"net/http"
 	"strings"
 
 	"gocloud.dev/blob"
@@ -41,7 +40,13 @@ var _ bucket.Folder = (*folder)(nil)
 func (f *folder) Name() string { return f.name }
 
 // Close implements bucket.Folder.
-func (f *folder) Close() error { return f.store.bucket.Close() }
+func (f *folder) Close() error {
+	err := f.store.bucket.Close()
+	if f.store.idle != nil {
+		f.store.idle()
+	}
+	return err
+}
 
 // Stat implements bucket.Folder.
 func (f *folder) Stat(ctx context.Context, name string) (bucket.Info, error) {
@@ -61,16 +66,10 @@ func (f *folder) Stat(ctx context.Context, name string) (bucket.Info, error) {
 }
 
 // connect asks for length bytes of an object from off on (-1: to its end), of the
-// version, "" for any.
-func (f *folder) connect(a *attempt, name, version string, off, length int64) (*blob.Reader, error) {
-	whole := off == 0 && length < 0
-	read := func(whole bool) (*blob.Reader, error) {
-		return f.store.bucket.NewRangeReader(a.ctx, f.prefix+name, off, length, &blob.ReaderOptions{BeforeRead: f.store.ask(version, whole)})
-	}
-	r, err := read(whole)
-	if whole && err != nil && f.store.reply(err).status == http.StatusRequestedRangeNotSatisfiable {
-		r, err = read(false) // an empty object has no range
-	}
+// version, "" for any; ranged: as a range also where that is all of it.
+func (f *folder) connect(a *attempt, name, version string, off, length int64, ranged bool) (*blob.Reader, error) {
+	r, err := f.store.bucket.NewRangeReader(a.ctx, f.prefix+name, off, length,
+		&blob.ReaderOptions{BeforeRead: f.store.ask(version, ranged && off == 0 && length < 0)})
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +95,7 @@ func (f *folder) ReadAt(ctx context.Context, name, version string, p []byte, off
 		if version == "" {
 			got = 0 // a piece of another version may have come
 		}
-		r, err := f.connect(a, name, version, off+int64(got), int64(len(p)-got))
+		r, err := f.connect(a, name, version, off+int64(got), int64(len(p)-got), true)
 		if err != nil {
 			return err
 		}
@@ -185,7 +184,7 @@ func (f *folder) Put(ctx context.Context, name string, data io.ReaderAt, size in
 	}
 	create := how == bucket.Create
 	if f.store.put != nil {
-		return f.store.put(f, ctx, name, data, size, create)
+		return f.store.put(ctx, f, name, data, size, create)
 	}
 	sum, err := f.sum(ctx, data, 0, size)
 	if err != nil {
@@ -200,7 +199,7 @@ func (f *folder) Put(ctx context.Context, name string, data io.ReaderAt, size in
 		}
 		if _, err := io.Copy(w, f.source(a, data, 0, size)); err != nil {
 			a.cancel(err) // nothing of it may appear
-			w.Close()
+			_ = w.Close() // fails with err again
 			return err
 		}
 		return w.Close()

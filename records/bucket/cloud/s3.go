@@ -33,7 +33,7 @@ const (
 )
 
 // openS3 opens a bucket of S3, or of a store that speaks as S3 does.
-func openS3(ctx context.Context, u *url.URL, options Options) (*store, string, error) {
+func openS3(ctx context.Context, u *url.URL) (*store, string, error) {
 	q := u.Query()
 	if err := s3Defaults(q); err != nil {
 		return nil, "", err
@@ -62,15 +62,11 @@ func openS3(ctx context.Context, u *url.URL, options Options) (*store, string, e
 	if hint, err := findCredentials(ctx, settings.Credentials); err != nil {
 		return nil, hint, err
 	}
+	var idle func()
 	client = s3.New(settings, func(o *s3.Options) {
 		o.Retryer = aws.NopRetryer{} // attempts are counted in this package only
 		o.Logger = logging.Nop{}
-		if client, ok := o.HTTPClient.(*awshttp.BuildableClient); ok {
-			o.HTTPClient = client.WithTransportOptions(func(t *http.Transport) {
-				t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = 0, connections, 0
-				t.DisableCompression = true
-			})
-		}
+		o.HTTPClient, idle = pooled(o.HTTPClient)
 	})
 	b, err := s3blob.OpenBucket(ctx, client, u.Host, nil)
 	if err != nil {
@@ -78,7 +74,26 @@ func openS3(ctx context.Context, u *url.URL, options Options) (*store, string, e
 	}
 	up := &s3Upload{client: client, bucket: u.Host, encryption: types.ServerSideEncryption(encryption), key: key,
 		md5: settings.RequestChecksumCalculation == aws.RequestChecksumCalculationWhenRequired}
-	return &store{bucket: b, ask: askS3, answer: answerS3, stated: statedS3, listed: listedS3, reply: replyS3, put: up.put}, "", nil
+	return &store{bucket: b, ask: askS3, answer: answerS3, stated: statedS3, listed: listedS3, reply: replyS3, put: up.put, idle: idle}, "", nil
+}
+
+// pooled is the SDK's HTTP client, which knows of certificates and proxies, with
+// more connections, and what closes those.
+func pooled(sdk s3.HTTPClient) (s3.HTTPClient, func()) {
+	buildable, ok := sdk.(*awshttp.BuildableClient)
+	if !ok {
+		return sdk, nil
+	}
+	transport := buildable.GetTransport()
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost, transport.MaxConnsPerHost = 0, connections, 0
+	transport.DisableCompression = true // lengths are those of the objects
+	client := &http.Client{Transport: transport, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+		if status := r.Response.StatusCode; status == http.StatusTemporaryRedirect || status == http.StatusPermanentRedirect {
+			return nil // a young bucket's, for some minutes
+		}
+		return http.ErrUseLastResponse
+	}}
+	return client, client.CloseIdleConnections
 }
 
 // s3Defaults sets what stores that are not Amazon's want, where nothing is said.

@@ -39,7 +39,7 @@ type s3Upload struct {
 }
 
 // put implements store.put.
-func (u *s3Upload) put(f *folder, ctx context.Context, name string, data io.ReaderAt, size int64, create bool) error {
+func (u *s3Upload) put(ctx context.Context, f *folder, name string, data io.ReaderAt, size int64, create bool) error {
 	one := &s3Put{s3Upload: u, f: f, ctx: ctx, name: name, data: data, size: size}
 	if create {
 		one.none = aws.String("*")
@@ -190,20 +190,33 @@ func (p *s3Put) complete(upload *string, parts []types.CompletedPart) error {
 			MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 		})
 		r := replyS3(err)
-		lost := attempts > 1 && (r.code == "NoSuchUpload" || r.status == http.StatusPreconditionFailed)
+		lost := attempts > 1 && (r.status == http.StatusNotFound || r.status == http.StatusPreconditionFailed)
 		if err == nil || !lost {
 			return err
 		}
 		// The answer of the attempt before was lost, perhaps, and it took effect.
-		info, serr := p.f.Stat(p.ctx, p.name)
 		switch {
-		case serr == nil && info.Size == p.size && info.Version == composite(parts):
+		case p.there(parts):
 			return nil
-		case r.code == "NoSuchUpload":
+		case r.status == http.StatusNotFound:
 			return fmt.Errorf("%w: %w", errUploadGone, err)
 		}
 		return err
 	})
+}
+
+// there says whether the object is the one of these parts, as far as its ETag
+// tells: some stores' is the MD5 of the whole instead.
+func (p *s3Put) there(parts []types.CompletedPart) bool {
+	info, err := p.f.Stat(p.ctx, p.name)
+	if err != nil || info.Size != p.size {
+		return false
+	}
+	if info.Version == composite(parts) {
+		return true
+	}
+	sum, err := p.f.sum(p.ctx, p.data, 0, p.size)
+	return err == nil && info.Version == hex.EncodeToString(sum)
 }
 
 // composite is the ETag that an object of these parts has: the MD5 of their MD5s.

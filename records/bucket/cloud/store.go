@@ -25,8 +25,10 @@ type store struct {
 
 	// within, if not nil, tells the store's SDK in a request's context not to try again.
 	within func(ctx context.Context) context.Context
+	// idle, if not nil, closes connections that nobody uses.
+	idle func()
 	// put, if not nil, puts an object in a way of its own instead of blob's writer.
-	put func(f *folder, ctx context.Context, name string, data io.ReaderAt, size int64, create bool) error
+	put func(ctx context.Context, f *folder, name string, data io.ReaderAt, size int64, create bool) error
 }
 
 // reply is an answer of a store that is an error.

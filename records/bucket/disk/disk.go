@@ -72,11 +72,11 @@ func (d *Folder) path(ctx context.Context, op, name string) (string, error) {
 }
 
 // describe describes a file. Every change of its content that is made as this
-// package makes it gives another time; the size catches most of the others.
+// package makes it gives another file; size and time catch most of the others.
 func describe(name string, info fs.FileInfo) bucket.Info {
 	return bucket.Info{
 		Name: name, Size: info.Size(), Modified: info.ModTime(),
-		Version: fmt.Sprintf("%x-%x", info.Size(), info.ModTime().UnixNano()),
+		Version: fmt.Sprintf("%x-%x-%x", info.Size(), info.ModTime().UnixNano(), number(info)),
 	}
 }
 

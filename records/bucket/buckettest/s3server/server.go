@@ -10,11 +10,13 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
@@ -27,8 +29,9 @@ const Bucket = "bucket"
 type Server struct {
 	Faults *Faults
 
-	server  *httptest.Server
-	backend *s3mem.Backend
+	server      *httptest.Server
+	backend     *s3mem.Backend
+	connections atomic.Int64
 }
 
 // New starts a store. Close ends it.
@@ -40,7 +43,13 @@ func New() (*Server, error) {
 	fake := gofakes3.New(backend, gofakes3.WithLogger(gofakes3.DiscardLog()), gofakes3.WithTimeSkewLimit(0)).Server()
 	s := &Server{backend: backend}
 	s.Faults = &Faults{Inner: &conditions{backend: backend, inner: fake}}
-	s.server = httptest.NewServer(s.Faults)
+	s.server = httptest.NewUnstartedServer(s.Faults)
+	s.server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			s.connections.Add(1)
+		}
+	}
+	s.server.Start()
 	return s, nil
 }
 
@@ -56,6 +65,15 @@ func (s *Server) Endpoint() string { return s.server.URL }
 // URL returns the address of a folder, with all that is needed to open it.
 func (s *Server) URL(prefix string) string {
 	return fmt.Sprintf("s3://%s/%s?anonymous=true&endpoint=%s", Bucket, prefix, url.QueryEscape(s.Endpoint()))
+}
+
+// Connections returns how many of them clients have made.
+func (s *Server) Connections() int { return int(s.connections.Load()) }
+
+// Store puts an object under a whole key, past all faults.
+func (s *Server) Store(key string, data []byte) error {
+	_, err := s.backend.PutObject(Bucket, key, nil, bytes.NewReader(data), int64(len(data)), nil)
+	return err
 }
 
 // Object returns what lies under a whole key, and whether something does.
