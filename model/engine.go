@@ -1,5 +1,7 @@
 package model
 
+import "time"
+
 // Score is what a forward pass says about a batch of labelled images.
 type Score struct {
 	N    int     // images counted
@@ -213,4 +215,14 @@ type ReducingEngine interface {
 	// Reduces reports whether it does: whether the gradient of each Backward is that of
 	// the mean loss of the labelled images of all ranks. The Score is that of its own.
 	Reduces() bool
+}
+
+// SummingEngine is a ReducingEngine that can say how much of its sums it hides.
+type SummingEngine interface {
+	ReducingEngine
+
+	// Summing returns how long the sums over the ranks have taken since it was last called,
+	// the wait for the slowest rank included, and for how much of that Backward has waited.
+	// The rest is hidden behind what it computed meanwhile.
+	Summing() (took, waited time.Duration)
 }

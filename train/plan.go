@@ -167,8 +167,12 @@ func newEngine(f *flags, p *plan) (model.Engine, string, error) {
 	if s.ColorDivisor != 0 { // which only finished images know of
 		travel = engine.Float32
 	}
+	ranks := p.config.Ranks
+	if s.Accumulate > 1 { // summed once a step, by the loop
+		ranks = nil
+	}
 	e, about, err := engine.New(p.net, model.State{Weights: p.first}, engine.Options{Device: engine.Device(f.Device), Batch: p.config.Slice(),
-		Threads: f.Threads, Seed: s.Seed, Precision: s.Precision.String(), Staged: p.records, Travel: travel})
+		Threads: f.Threads, Seed: s.Seed, Precision: s.Precision.String(), Ranks: ranks, Staged: p.records, Travel: travel})
 	if err != nil {
 		return nil, "", err
 	}

@@ -13,7 +13,8 @@
 // and loss.go, on top of the micro-kernels of package gemm; layout.go says how
 // feature maps lie in memory, workers.go runs work on several threads.
 //
-// features.go stops a program at a layer in the middle.
+// features.go stops a program at a layer in the middle; reduce.go makes the engine one of
+// the ranks of a run, whose gradients are summed while the backward pass goes on.
 //
 // Where the machine has oneDNN, it computes the layers (package dnnl; native.go and
 // native_layers.go); what else there is is the twin that it is tested against, and
@@ -60,7 +61,13 @@ type Options struct {
 	// Precision is FP32 unless it is BF16.
 	Precision Precision
 
-	hasBF16 func() bool // in place of the processor's answer, for tests
+	// Reducer makes the engine one of the ranks of a run (model.ReducingEngine), each of
+	// which calls Backward with its own slice of a batch, at the same steps; nil for an
+	// engine on its own. After a Backward that has failed the ranks are out of step.
+	Reducer model.Reducer
+
+	hasBF16  func() bool // in place of the processor's answer, for tests
+	leastSum int         // in place of leastSum, for tests
 }
 
 // Engine is a model.Engine on the processor. It is not safe for concurrent use.
@@ -106,7 +113,10 @@ func New(net *model.Net, st model.State, o Options) (*Engine, error) {
 	own := *net
 	own.Layers = slices.Clone(net.Layers)
 	e := &Engine{specs: own.Params()}
-	e.shared = shared{net: &own, batch: o.Batch, threads: o.Threads, seed: o.Seed}
+	e.shared = shared{net: &own, batch: o.Batch, threads: o.Threads, seed: o.Seed, reducer: o.Reducer, leastSum: leastSum}
+	if o.leastSum > 0 {
+		e.leastSum = o.leastSum
+	}
 	if o.Profile {
 		e.profile = newProfiler(&own)
 	}
@@ -205,7 +215,15 @@ func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.
 		}
 		e.train = p
 	}
-	if err := e.train.run(input, len(labels), labels, step, e.first, e.version); err != nil {
+	c := call{images: input, n: len(labels), labels: labels, step: step, first: e.first, weights: e.version}
+	if c.divisor, err = e.labelled(labels); err != nil {
+		return model.Score{}, fmt.Errorf("backward: %w", err)
+	}
+	err = e.train.run(c)
+	if e.reducer != nil { // after an error, too: what is being summed must not be written
+		err = errors.Join(err, e.reducer.Wait())
+	}
+	if err != nil {
 		return model.Score{}, fmt.Errorf("backward: %w", err)
 	}
 	e.graded = true
@@ -304,7 +322,7 @@ func (e *Engine) Predict(images []float32, n int, probs []float32) error {
 		}
 		e.predict = p
 	}
-	if err := e.predict.run(input, n, nil, 0, 0, e.version); err != nil {
+	if err := e.predict.run(call{images: input, n: n, weights: e.version}); err != nil {
 		return fmt.Errorf("predict: %w", err)
 	}
 	copy(probs, e.predict.probs[:n*e.net.Classes])

@@ -34,7 +34,7 @@ func (e *Engine) Features(layer string, images []float32, n int, features []floa
 			return fmt.Errorf("features: %w", err)
 		}
 	}
-	if err := e.features.run(input, n, nil, 0, 0, e.version); err != nil {
+	if err := e.features.run(call{images: input, n: n, weights: e.version}); err != nil {
 		return fmt.Errorf("features: %w", err)
 	}
 	copy(features, e.features.probs[:n*shape.Size()])

@@ -31,6 +31,7 @@ type layerNodes struct {
 	first   bool // reads the images
 	trained bool // has weights
 	needDX  bool // something before the layer has weights
+	at      int  // the place of its gradient in that of all layers
 
 	y, dx, dw, db *tensor.Dense
 	scalar        *G.F32 // the loss layer's output is this instead of y
@@ -173,6 +174,7 @@ func (o *op) Do(inputs ...G.Value) (out G.Value, err error) {
 	t.y, t.dy = o.y.Data().([]float32), floats(inputs[len(inputs)-1])
 	if o.trained {
 		t.dw, t.db = o.dw.Data().([]float32), o.db.Data().([]float32)
+		o.call.at = o.at
 	}
 	if o.needDX {
 		t.dx = o.dx.Data().([]float32)
@@ -180,6 +182,9 @@ func (o *op) Do(inputs ...G.Value) (out G.Value, err error) {
 	o.timed(&t)
 	if o.call.err != nil {
 		return nil, fmt.Errorf("%s: %w", o, o.call.err)
+	}
+	if o.trained {
+		o.call.graded()
 	}
 	return o.output(), nil
 }

@@ -16,11 +16,14 @@ type call struct {
 	labels  []int32   // n labels when training
 	step    uint64
 	first   int    // the place of the first image in the batch of all ranks
+	divisor int    // of the loss: images with a label, of all ranks
 	weights uint64 // changes when they do
 	err     error  // of a kernel that has failed
 
-	profile *profiler // nil: nobody wants to know
-	between time.Time // see split
+	profile   *profiler  // nil: nobody wants to know
+	between   time.Time  // see split
+	reduction *reduction // nil: there are no other ranks
+	at        int        // the place of the layer in hand in the gradient of all
 }
 
 // buffers are the values that a kernel works on, in the layouts that it was made

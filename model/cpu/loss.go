@@ -81,13 +81,13 @@ func softmax(row []float32, label int32) (loss float64, rank int) {
 	return math.Log(total) - logit, rank
 }
 
-// backward sets dx to the gradient of the mean loss over the images with a label,
-// times dy[0], the gradient of whatever follows with respect to it.
+// backward sets dx to the gradient of the sum of losses by the call's divisor, which makes
+// a mean of it, times dy[0], the gradient of whatever follows with respect to it.
 func (k *lossKernel) backward(c *call, t *buffers) {
 	if t.dx == nil {
 		return
 	}
-	scale := t.dy[0] / float32(max(k.score.N, 1))
+	scale := t.dy[0] / float32(max(c.divisor, 1))
 	k.m.blank(c.n, t.dx, k.in)
 	for image := range c.n {
 		hw := k.in.shape.H * k.in.shape.W

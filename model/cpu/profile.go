@@ -122,7 +122,10 @@ func (p *profiler) ended(calls func(*Profile) *int, from time.Time) {
 
 // split says that a kernel's backward has the gradients of weights and biases, and now
 // begins that of the input.
-func (c *call) split() { c.between = c.profile.now() }
+func (c *call) split() {
+	c.graded()
+	c.between = c.profile.now()
+}
 
 // timed runs a kernel's forward or backward.
 func (o *op) timed(t *buffers) {

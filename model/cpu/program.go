@@ -28,6 +28,8 @@ type program struct {
 	grads   G.Nodes     // when training, in the order of the parameters
 	arena   *arena
 	profile *profiler
+
+	reduction *reduction // nil: this is no rank of several
 }
 
 // shared is what the two programs of an engine have in common.
@@ -42,6 +44,9 @@ type shared struct {
 	profile *profiler     // nil: without
 	half    bool          // BF16
 	version uint64        // of the weights
+
+	reducer  model.Reducer // nil: this is no rank of several
+	leastSum int           // see reduction
 }
 
 // builder compiles a program.
@@ -183,15 +188,35 @@ func (b *builder) allocGradients() {
 			n.dx = dense(turns[0], b.tensorShape(n.plan.in)...)
 		}
 	}
+	// Those of parameters lie one after the other, for a reduction, with the alignment of
+	// large buffers.
+	total := 0
+	room := func(t *tensor.Dense) int {
+		return (t.Shape().TotalSize() + alignedFloats - 1) / alignedFloats * alignedFloats
+	}
+	for _, w := range b.weights {
+		total += room(w)
+	}
+	gradient, at := b.m.arena.floats(total), 0
+	next := func(like *tensor.Dense) *tensor.Dense {
+		d := dense(gradient[at:], like.Shape()...)
+		at += room(like)
+		return d
+	}
 	for _, n := range b.p.layers {
 		if n.trained {
-			w, bias := b.weights[param], b.weights[param+1]
-			n.dw = dense(b.m.arena.floats(w.Shape().TotalSize()), w.Shape()...)
-			n.db = dense(b.m.arena.floats(bias.Shape().TotalSize()), bias.Shape()...)
+			n.at = at
+			n.dw, n.db = next(b.weights[param]), next(b.weights[param+1])
 			param += 2
 		}
 	}
+	if b.reducer != nil {
+		b.p.reduction = &reduction{reducer: b.reducer, least: b.leastSum, gradient: gradient}
+	}
 }
+
+// alignedFloats are the float32s of a line of a cache.
+const alignedFloats = 64 / 4
 
 // wire builds the graph and its machine.
 func (b *builder) wire() error {
@@ -230,15 +255,16 @@ func (b *builder) wire() error {
 	return nil
 }
 
-// run executes the program for n images, which it only reads, and the weights of a
-// version. When training, the first of the images has the place first in the batch.
-func (p *program) run(images []float32, n int, labels []int32, step uint64, first int, version uint64) (err error) {
+// run executes the program for the images of the call, which it only reads.
+func (p *program) run(c call) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("run the graph: %v", r)
 		}
 	}()
-	*p.call = call{images: images, n: n, labels: labels, step: step, first: first, weights: version, profile: p.profile}
+	c.profile, c.reduction = p.profile, p.reduction
+	c.reduction.begin()
+	*p.call = c
 	defer func() { p.call.images, p.call.labels = nil, nil }()
 	p.machine.Reset()
 	return p.machine.RunAll()

@@ -58,6 +58,9 @@ func exercise(g Group) error {
 			tenths += 0.1
 		}
 		triangle := world * (world - 1) / 2
+		if err := exerciseReducer(NewReducer(g), g, turn); err != nil {
+			return err
+		}
 		if floats[0] != float64(triangle) || floats[1] != tenths || ints[0] != int64(triangle)<<40 || ints[1] != int64(-world) {
 			return fmt.Errorf("rank %d: sums are %v and %v", rank, floats, ints)
 		}

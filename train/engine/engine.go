@@ -11,6 +11,7 @@ import (
 	"alexnet/model/gpu"
 	"alexnet/model/gpu/kernels"
 	"alexnet/records"
+	"alexnet/train/collective"
 )
 
 // Device says what is to compute.
@@ -31,6 +32,11 @@ type Options struct {
 	Threads   int    // of the CPU engine; 0 means one a processor
 	Seed      uint64 // of dropout's masks, and of the initial weights if none are given
 	Precision string // "fp32", "bf16" or, on a GPU, "tf32"
+
+	// Ranks are those of a run, each of which makes an engine like this one, for it to sum
+	// the gradient of each Backward over them (model.ReducingEngine), if it can; nil for
+	// an engine on its own.
+	Ranks collective.Group
 
 	// Staged are the records whose batches will be staged, if any, and Travel what their
 	// images come to a GPU as.
@@ -75,7 +81,11 @@ func New(net *model.Net, st model.State, o Options) (model.Engine, About, error)
 	if o.Precision == string(gpu.TF32) {
 		return nil, About{}, errors.New("precision tf32 is a GPU's: use fp32 or bf16 on the CPU")
 	}
-	e, err := cpu.New(net, st, cpu.Options{Batch: o.Batch, Threads: o.Threads, Seed: o.Seed, Precision: cpu.Precision(o.Precision)})
+	own := cpu.Options{Batch: o.Batch, Threads: o.Threads, Seed: o.Seed, Precision: cpu.Precision(o.Precision)}
+	if o.Ranks != nil && o.Ranks.World() > 1 {
+		own.Reducer = collective.NewReducer(o.Ranks)
+	}
+	e, err := cpu.New(net, st, own)
 	if err != nil {
 		return nil, About{}, err
 	}

@@ -14,6 +14,7 @@ import (
 	"alexnet/model/gpu/soft"
 	"alexnet/records"
 	"alexnet/train/checkpoint"
+	"alexnet/train/collective"
 	"alexnet/train/loop"
 	"alexnet/train/report"
 	"alexnet/train/sgd"
@@ -158,5 +159,25 @@ func TestDevices(t *testing.T) {
 	}
 	if _, _, err := New(net(4), model.State{}, Options{Batch: 1, Precision: "tf32"}); err == nil || !strings.Contains(err.Error(), "use fp32 or bf16") {
 		t.Errorf("%v", err)
+	}
+}
+
+// An engine that is made for ranks sums over them, and one on its own does not.
+func TestRanks(t *testing.T) {
+	for world, want := range map[int]bool{0: false, 1: false, 2: true} {
+		o := Options{Device: CPU, Batch: 1}
+		if world > 0 {
+			o.Ranks = collective.Goroutines(world)[0]
+		}
+		e, _, err := New(net(4), model.State{}, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, ok := e.(model.ReducingEngine); !ok || r.Reduces() != want {
+			t.Errorf("%d ranks: the engine sums: %v", world, !want)
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

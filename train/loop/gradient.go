@@ -16,6 +16,9 @@ func (t *trainer) checkEngine() error {
 	if _, ok := t.eng.(model.GradientEngine); !ok && (s.accumulate() > 1 || s.ClipNorm > 0) {
 		return errors.New("this engine keeps its gradients to itself: several batches a step and clipping cannot be had with it")
 	}
+	if t.reduces && s.accumulate() > 1 {
+		return fmt.Errorf("this engine sums the gradient of each batch over the ranks: with %d batches a step it must leave that to the loop", s.accumulate())
+	}
 	if _, ok := t.eng.(model.StateEngine); !ok && s.EMA > 0 {
 		return errors.New("this engine keeps its weights to itself: an average of them cannot be had with it")
 	}
@@ -78,6 +81,20 @@ func (t *trainer) refine(g *gathered) error {
 	if err != nil {
 		return err
 	}
+	if !t.reduces {
+		if err := t.combine(grads, g); err != nil {
+			return err
+		}
+	}
+	if t.cfg.Settings.ClipNorm == 0 {
+		return nil
+	}
+	return t.clip(grads)
+}
+
+// combine does what refine does but for clipping, where the engine has not: it makes each
+// rank's gradient a sum over its images divided by those of all, and adds these up.
+func (t *trainer) combine(grads [][]float32, g *gathered) error {
 	of, share := grads, float32(g.own)/float32(g.score.N)
 	if t.cfg.Settings.accumulate() > 1 {
 		of, share = t.sum, 1/float32(g.score.N)
@@ -87,15 +104,10 @@ func (t *trainer) refine(g *gathered) error {
 			vector.Scale(grads[s.Slice][s.From:s.To], of[s.Slice][s.From:s.To], share)
 		})
 	}
-	if t.ranks.World() > 1 {
-		if err := t.combine(grads); err != nil {
-			return err
-		}
-	}
-	if t.cfg.Settings.ClipNorm == 0 {
+	if t.ranks.World() == 1 {
 		return nil
 	}
-	return t.clip(grads)
+	return t.allReduce(grads)
 }
 
 // clip scales the gradient down to the largest norm that is allowed.

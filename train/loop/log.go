@@ -19,15 +19,16 @@ import (
 type span struct {
 	since  pipeline.Stats
 	images int // trained on, by all ranks
-	// summing is the time that the sum of the gradients over the ranks took, the wait
-	// for the slowest included.
-	summing time.Duration
+	// summing is the time that the sums of the gradients over the ranks took, the wait
+	// for the slowest included, and waited how much of it nothing else was done in.
+	summing, waited time.Duration
 }
 
 // speed is what a span comes to.
 type speed struct {
 	imagesPerSecond float64
 	summingShare    float64
+	summingHidden   float64
 	loader          *report.Loader // nil before the first step
 	verdict         string
 	now             pipeline.Stats // the moment at which it was measured
@@ -44,7 +45,10 @@ func (t *trainer) speedOf(s span) speed {
 	v := speed{loader: loaderOf(d), verdict: d.Verdict, now: now}
 	if seconds := took.Elapsed.Seconds(); seconds > 0 {
 		v.imagesPerSecond = float64(s.images) / seconds
-		v.summingShare = s.summing.Seconds() / seconds
+		v.summingShare = s.waited.Seconds() / seconds
+	}
+	if s.summing > 0 {
+		v.summingHidden = max(0, 1-s.waited.Seconds()/s.summing.Seconds())
 	}
 	return v
 }
@@ -139,7 +143,7 @@ func (t *trainer) line(event report.Event, s model.Score, v speed) report.Line {
 		Event: event, Step: t.p.Step, Epoch: t.p.Epoch + 1, LR: t.lastRate(),
 		Images: s.N, Loss: s.Loss / n, Top1: float64(s.Top1) / n, Top5: float64(s.Top5) / n,
 		ImagesPerSecond: v.imagesPerSecond, Skipped: t.p.Skipped, Loader: v.loader,
-		SummingShare: v.summingShare,
+		SummingShare: v.summingShare, SummingHidden: v.summingHidden,
 	}
 	if v.loader != nil {
 		l.WaitShare = v.loader.WaitShare

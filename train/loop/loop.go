@@ -144,6 +144,7 @@ type trainer struct {
 	metrics  *report.Metrics // nil but on rank 0
 	ranks    collective.Group
 	sliced   model.SlicedEngine // nil if this is the only rank
+	reduces  bool               // the engine sums the gradient over the ranks
 	stream   stream             // nil until the first batch is needed
 	until    int                // the epoch with which the stream ends
 	behind   sync.WaitGroup     // streams of cancelled validations that have not ended yet
@@ -173,7 +174,9 @@ type trainer struct {
 // be smaller than cfg.Slice().
 //
 // With cfg.Ranks it is called by each rank, and returns in each after the same step. A
-// rank whose Run returns an error must end the others with Abort: they wait for it.
+// rank whose Run returns an error must end the others with Abort: they wait for it. The
+// engines of all ranks sum the gradient themselves (model.ReducingEngine), over the same
+// ranks, or none does; none may with several batches a step.
 //
 // Errors: a run folder with checkpoints but no cfg.Resume; a checkpoint of another
 // net, other classes, records or settings (*checkpoint.MismatchError); records that
@@ -269,6 +272,9 @@ func (t *trainer) prepare() error {
 	}
 	if slice := t.cfg.Slice(); slice > t.eng.Batch() {
 		return fmt.Errorf("batch of %d images: the engine was made for at most %d", slice, t.eng.Batch())
+	}
+	if e, ok := t.eng.(model.ReducingEngine); ok {
+		t.reduces = e.Reduces()
 	}
 	if err := errors.Join(t.checkEngine(), t.checkRanks()); err != nil {
 		return err

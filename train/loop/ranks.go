@@ -19,7 +19,10 @@ import (
 
 // A run of several ranks takes the steps of one: each rank trains on its slice of every
 // batch, the gradients are combined by the images that they count, and every rank
-// changes its own copy of the weights by the same gradient. What decides the course of
+// changes its own copy of the weights by the same gradient. An engine that can (a
+// model.ReducingEngine) combines them itself, while it computes; a rank whose engine
+// fails then ends the run without a word to the others, who may be waiting in a sum.
+// What else decides the course of
 // the run, such as a cancelled context or a damaged record, is told to all ranks first
 // (share), so that all do the same in the same step. Rank 0 validates, and it alone
 // writes.
@@ -105,7 +108,7 @@ func (t *trainer) checkRanks() error {
 	if t.ranks.World() == 1 {
 		return nil
 	}
-	if _, ok := t.eng.(model.GradientEngine); !ok {
+	if _, ok := t.eng.(model.GradientEngine); !ok && !t.reduces {
 		return fmt.Errorf("this engine keeps its gradients to itself: it cannot be one of %d ranks", t.ranks.World())
 	}
 	drops := slices.ContainsFunc(t.eng.Net().Layers, func(l model.Layer) bool { return l.Kind == model.Dropout && l.Rate > 0 })
@@ -131,6 +134,7 @@ func (t *trainer) compareStart() error {
 		{"settings", t.cfg.Settings},
 		{"limits", limits},
 		{"checkpoint to resume from", resumed},
+		{"engine", t.reduces},
 	}
 	var own []byte
 	for _, item := range items {
@@ -266,9 +270,8 @@ func (t *trainer) meetScore(own model.Score, err error) (model.Score, error) {
 	return model.Score{N: int(m.sums[0]), Loss: m.sums[1], Top1: int(m.sums[2]), Top5: int(m.sums[3])}, nil
 }
 
-// combine makes the gradient of the whole step out of those of the ranks, which are sums
-// over their images divided by those of all.
-func (t *trainer) combine(grads [][]float32) error {
+// allReduce sums the gradient over the ranks, and does nothing else meanwhile.
+func (t *trainer) allReduce(grads [][]float32) error {
 	begin := time.Now()
 	for _, bucket := range collective.Buckets(grads) {
 		if err := t.ranks.AllReduce(bucket); err != nil {
@@ -276,9 +279,16 @@ func (t *trainer) combine(grads [][]float32) error {
 		}
 	}
 	took := time.Since(begin)
-	t.window.summing += took
-	t.epoch.summing += took
+	t.summed(took, took)
 	return nil
+}
+
+// summed counts a time that sums over the ranks took, and how much of it was waited for.
+func (t *trainer) summed(took, waited time.Duration) {
+	for _, s := range []*span{&t.window, &t.epoch} {
+		s.summing += took
+		s.waited += waited
+	}
 }
 
 // errStopped says that a validation was given up because rank 0 is cancelled.

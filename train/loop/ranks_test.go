@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"alexnet/model"
 	"alexnet/pipeline"
@@ -32,8 +33,9 @@ type place struct {
 }
 
 // onRanks runs as many ranks as goroutines, each with its own engine of a slice's size,
-// as processes would: one that fails ends the others. alter, if not nil, may change what
-// a rank starts with.
+// as processes would: one that fails ends the others. The engines sum the gradient
+// themselves, unless a step has several batches. alter, if not nil, may change what a
+// rank starts with.
 func onRanks(t *testing.T, world int, cfg Config, ds *records.Dataset, alter func(p *place)) ([]Summary, []error) {
 	t.Helper()
 	summaries, errs := make([]Summary, world), make([]error, world)
@@ -41,6 +43,9 @@ func onRanks(t *testing.T, world int, cfg Config, ds *records.Dataset, alter fun
 	for r, group := range collective.Goroutines(world) {
 		p := &place{rank: r, cfg: cfg, own: traintest.NewEngine(traintest.Net(len(ds.Manifest.Classes), 8), seed, sliceOf(cfg.Settings.Batch, world)), ctx: t.Context()}
 		p.eng, p.cfg.Ranks = p.own, group
+		if world > 1 && cfg.Settings.accumulate() == 1 {
+			p.own.Reducer = collective.NewReducer(group)
+		}
 		if alter != nil {
 			alter(p)
 		}
@@ -144,6 +149,57 @@ func TestRanks(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Gradients that the loop sums are those that engines sum: of ranks with as many images
+// each, the same bits. Clipping finds the same gradient.
+func TestRanksWithoutReducer(t *testing.T) {
+	ds := dataset(t, data)
+	for _, names := range []string{"", "clip"} {
+		for _, world := range []int{2, 3} {
+			during := variant(config(filepath.Join(t.TempDir(), "during")), names)
+			after := variant(config(filepath.Join(t.TempDir(), "after")), names)
+			trainOn(t, world, during, ds, nil)
+			trainOn(t, world, after, ds, func(p *place) { p.own.Reducer = nil })
+			checkAlike(t, fmt.Sprint(world, " ranks ", names), after.Run, during.Run)
+			if world == 2 {
+				checkSame(t, after.Run, during.Run)
+			}
+		}
+	}
+}
+
+// hiding is an engine whose sums take 8 ms in each step, of which it waits for 2.
+type hiding struct{ *traintest.Engine }
+
+func (hiding) Summing() (took, waited time.Duration) {
+	return 8 * time.Millisecond, 2 * time.Millisecond
+}
+
+// The metrics tell what the sums cost, and how much of them is hidden.
+func TestSummingIsTold(t *testing.T) {
+	ds := dataset(t, data)
+	for name, tc := range map[string]struct {
+		alter  func(p *place)
+		hidden float64
+	}{
+		"while it computes": {func(p *place) { p.eng = hiding{p.own} }, 0.75},
+		"afterwards":        {func(p *place) { p.own.Reducer = nil }, 0},
+	} {
+		var lines []report.Line
+		trainOn(t, 2, config(t.TempDir()), ds, func(p *place) {
+			tc.alter(p)
+			p.hooks.Metrics = func(l report.Line) { lines = append(lines, l) }
+		})
+		if len(lines) < epochs {
+			t.Fatalf("%s: %d lines", name, len(lines))
+		}
+		for _, l := range lines {
+			if !(l.SummingShare > 0) || math.Abs(l.SummingHidden-tc.hidden) > 1e-9 || l.Timeless().SummingHidden != 0 {
+				t.Errorf("%s: step %d: share %g, hidden %g, want %g", name, l.Step, l.SummingShare, l.SummingHidden, tc.hidden)
+			}
+		}
 	}
 }
 
@@ -276,6 +332,14 @@ func TestRanksFail(t *testing.T) {
 		alter func(p *place)
 	}{
 		"engine": {1, errStumbled, 5, func(p *place) { p.eng = stumbling{p.own} }},
+		"engine in the middle": {1, errStumbled, 5, func(p *place) {
+			p.own.Break = func(step uint64) error {
+				if step == 6 {
+					return errStumbled
+				}
+				return nil
+			}
+		}},
 		"data": {1, errTorn, 7, func(p *place) {
 			p.cfg.openStream = func(ctx context.Context, ds *records.Dataset, split *records.Split, o pipeline.Options) (stream, error) {
 				s, err := openStream(ctx, ds, split, o)
@@ -350,9 +414,11 @@ func TestRanksThatDiffer(t *testing.T) {
 	for want, alter := range map[string]func(p *place){
 		"rank 1 was started with another settings than rank 0": func(p *place) { p.cfg.Settings.Momentum = 0.5 },
 		"rank 1 was started with another limits than rank 0":   func(p *place) { p.cfg.Limits.MaxSteps = 3 },
+		"rank 1 was started with another engine than rank 0":   func(p *place) { p.own.Reducer = nil },
 		"the weights of rank 1 differ from those of rank 0": func(p *place) {
-			p.own = traintest.NewEngine(p.own.Net(), seed+1, 2)
-			p.eng = p.own
+			if err := p.own.Restore(model.State{Weights: p.own.Net().Init(seed + 1)}); err != nil {
+				t.Error(err)
+			}
 		},
 		"its gradients to itself: it cannot be one of 2 ranks": func(p *place) { p.eng = struct{ model.Engine }{p.own} },
 	} {
@@ -376,7 +442,11 @@ func TestRanksThatDiffer(t *testing.T) {
 	if errs[0] == nil || !strings.Contains(errs[0].Error(), "the weights of rank 1 differ") {
 		t.Errorf("weights that came apart: %v", errs)
 	}
-	cfg := config(t.TempDir())
+	cfg := variant(config(t.TempDir()), "accumulate")
+	if _, errs := onRanks(t, 2, cfg, dataset(t, data), func(p *place) { p.own.Reducer = collective.NewReducer(p.cfg.Ranks) }); errs[0] == nil || !strings.Contains(errs[0].Error(), "sums the gradient of each batch over the ranks") {
+		t.Errorf("several batches a step: %v", errs)
+	}
+	cfg = config(t.TempDir())
 	if _, errs := onRanks(t, 5, cfg, dataset(t, data), nil); errs[0] == nil || !strings.Contains(errs[0].Error(), "batch of 4 images for 5 ranks") {
 		t.Errorf("more ranks than images: %v", errs)
 	}

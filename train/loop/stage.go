@@ -141,6 +141,14 @@ func (s *staging) drop() error {
 // backward computes the gradient of a batch, or of this rank's slice of it. That of no
 // image is zero.
 func (t *trainer) backward(l *lesson, pass uint64) (model.Score, error) {
+	score, err := t.backwardOf(l, pass)
+	if e, ok := t.eng.(model.SummingEngine); ok {
+		t.summed(e.Summing())
+	}
+	return score, err
+}
+
+func (t *trainer) backwardOf(l *lesson, pass uint64) (model.Score, error) {
 	if t.sliced != nil {
 		t.sliced.SetFirst(l.First)
 	}

@@ -99,6 +99,10 @@ func (t *trainer) learn(batch *lesson, w whole, g *gathered, pass uint64) error 
 		return nil
 	}
 	own, err := t.backward(batch, pass)
+	if err != nil && t.reduces {
+		// The others may be in the middle of a sum: they cannot be met, only ended.
+		return t.stopped(fmt.Errorf("step %d: %w", t.p.Step, err))
+	}
 	score, err := t.meetScore(own, err)
 	if err != nil {
 		return err
@@ -140,7 +144,7 @@ func (t *trainer) where() string {
 // update changes the weights by the gradient that is gathered.
 func (t *trainer) update(g *gathered) error {
 	s := &t.cfg.Settings
-	if s.accumulate() > 1 || s.ClipNorm > 0 || t.ranks.World() > 1 {
+	if s.accumulate() > 1 || s.ClipNorm > 0 || t.ranks.World() > 1 && !t.reduces {
 		if err := t.refine(g); err != nil {
 			return err
 		}

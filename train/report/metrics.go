@@ -49,8 +49,13 @@ type Line struct {
 	// WaitShare is the share of that time spent waiting for data, in [0, 1].
 	WaitShare float64 `json:"wait_share"`
 	// SummingShare is the share of that time in which gradients were summed over the
-	// ranks, the wait for the slowest included; 0 for a single rank.
+	// ranks and nothing was computed, the wait for the slowest included; 0 for a single
+	// rank.
 	SummingShare float64 `json:"summing_share,omitempty"`
+	// SummingHidden is the share, in [0, 1], of the time that the sums themselves took,
+	// the wait for the slowest included, in which the backward pass went on: 1 minus what
+	// was waited, divided by what they took. 0 where sums and computation take turns.
+	SummingHidden float64 `json:"summing_hidden,omitempty"`
 	// Skipped is the number of damaged records that were skipped since the run
 	// began; a record counts once in each epoch.
 	Skipped int `json:"skipped"`
@@ -64,7 +69,7 @@ type Line struct {
 
 // Timeless returns the line without what depends on the time that things took.
 func (l Line) Timeless() Line {
-	l.ImagesPerSecond, l.WaitShare, l.SummingShare, l.Loader = 0, 0, 0, nil
+	l.ImagesPerSecond, l.WaitShare, l.SummingShare, l.SummingHidden, l.Loader = 0, 0, 0, 0, nil
 	return l
 }
 

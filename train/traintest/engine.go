@@ -1,6 +1,7 @@
 package traintest
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -23,6 +24,11 @@ type Engine struct {
 	Seed uint64
 	// Poison, if not nil, is called by each Backward and may alter the score.
 	Poison func(step uint64, s *model.Score)
+	// Reducer, if not nil, makes the engine one of several ranks.
+	Reducer model.Reducer
+	// Break, if not nil, is called by each Backward of a rank when half of the gradient is
+	// being summed, and may let it fail.
+	Break func(step uint64) error
 
 	net            *model.Net
 	batch, first   int
@@ -34,6 +40,7 @@ var (
 	_ model.GradientEngine = (*Engine)(nil)
 	_ model.StateEngine    = (*Engine)(nil)
 	_ model.SlicedEngine   = (*Engine)(nil)
+	_ model.ReducingEngine = (*Engine)(nil)
 )
 
 // NewEngine returns an engine for a net that Net made.
@@ -99,11 +106,9 @@ func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.
 	clear(e.gradient[1])
 	size := e.net.Input.Size()
 	image, probs := make([]float32, size), make([]float32, e.net.Classes)
-	counted := 0
-	for _, label := range labels {
-		if label >= 0 {
-			counted++
-		}
+	counted, err := e.labelled(labels)
+	if err != nil {
+		return model.Score{}, err
 	}
 	var s model.Score
 	for n, label := range labels {
@@ -145,8 +150,40 @@ func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.
 	if e.Poison != nil {
 		e.Poison(step, &s)
 	}
-	return s, nil
+	return s, e.reduce(step)
 }
+
+// labelled counts the images with a label, of all ranks.
+func (e *Engine) labelled(labels []int32) (int, error) {
+	counted := 0
+	for _, label := range labels {
+		if label >= 0 {
+			counted++
+		}
+	}
+	if e.Reducer == nil {
+		return counted, nil
+	}
+	return e.Reducer.Labelled(counted)
+}
+
+// reduce sums the gradient over the ranks.
+func (e *Engine) reduce(step uint64) error {
+	if e.Reducer == nil {
+		return nil
+	}
+	e.Reducer.Start(e.gradient[1])
+	if e.Break != nil {
+		if err := e.Break(step); err != nil {
+			return errors.Join(err, e.Reducer.Wait())
+		}
+	}
+	e.Reducer.Start(e.gradient[0])
+	return e.Reducer.Wait()
+}
+
+// Reduces implements model.ReducingEngine.
+func (e *Engine) Reduces() bool { return e.Reducer != nil }
 
 // SetFirst implements model.SlicedEngine.
 func (e *Engine) SetFirst(image int) { e.first = image }
