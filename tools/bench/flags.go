@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"alexnet/pipeline"
 	"alexnet/records"
 	"alexnet/tools/cli"
+	"alexnet/train/collective"
 )
 
 // flags are bench's command line.
@@ -17,7 +19,7 @@ type flags struct {
 	Records   string             `placeholder:"DIR" help:"Records that ingest made; none: made-up ones."`
 	Split     string             `default:"train" help:"The split of --records."`
 	Src       string             `placeholder:"DIR|TAR" help:"Pictures for the stage ingest, as for the command ingest."`
-	Stage     []string           `enum:"all,ingest,read,augment,stream,train,predict" default:"all" placeholder:"NAME,..." help:"all, or some of ingest, read, augment, stream, train and predict. all leaves out predict, and ingest without --src (all)."`
+	Stage     []string           `enum:"all,ingest,read,augment,stream,train,predict,allreduce" default:"all" placeholder:"NAME,..." help:"all, or some of ingest, read, augment, stream, train and predict, or allreduce. all leaves out predict, allreduce, and ingest without --src (all)."`
 	Net       string             `default:"alexnet" help:"The net to train; its input is also the crop of augment and stream."`
 	Batch     int                `default:"128" help:"Images of a batch, over all ranks."`
 	Size      int                `default:"256" help:"Side of the pictures that ingest makes and of made-up records."`
@@ -53,6 +55,7 @@ type flags struct {
 	JSON   bool `name:"json" help:"One JSON object a line instead of the table."`
 
 	stdout, stderr io.Writer
+	group          collective.Group // in place of the one that a launcher has made, for tests
 }
 
 // check finds flags that are out of range or exclude each other.
@@ -88,7 +91,20 @@ func (f *flags) check() error {
 	case f.World > f.Batch:
 		return cli.Usagef("--world %d: batches of %d have no image for each rank", f.World, f.Batch)
 	}
-	return f.checkMode(mode)
+	return errors.Join(f.checkMode(mode), f.checkAllReduce())
+}
+
+// checkAllReduce finds what the stage allreduce cannot go with.
+func (f *flags) checkAllReduce() error {
+	switch {
+	case !f.asks("allreduce"):
+		return nil
+	case len(f.Stage) > 1:
+		return cli.Usagef("allreduce is a stage on its own: leave the others of --stage out")
+	case f.Result || f.Compare != "":
+		return cli.Usagef("--result and --stage allreduce exclude each other, and so do --compare and it: it has no images a second")
+	}
+	return nil
 }
 
 // asks reports whether --stage names a stage, or "all".

@@ -24,6 +24,7 @@ Examples:
   bench --records out/ --soak 1h         does the stream stay as fast, and as small?
   bench --records out/ --sweep           how many workers, and what batches?
   bench --stage train --profile          where does the time of a step go?
+  mpirun -n 2 bench --stage allreduce    how fast are gradients summed over ranks?
 
 Stages, what their bytes are, and what they move (GB/s):
   ingest   decode and resize the pictures of --src to --size   files read      files and squares
@@ -35,6 +36,7 @@ Stages, what their bytes are, and what they move (GB/s):
   predict  forward on the CPU, without dropout                 images used     images used
 
 stream divided by augment is how much of the kernel's speed the pipeline keeps.
+allreduce has no images: it sums the gradient of --net over ranks, in seconds.
 
 "a CPU second" counts all the process's processor time, on all cores. Images of
 train come from --records, or are noise without it; they are float32.
@@ -67,6 +69,8 @@ func (f *flags) Run(ctx context.Context) (err error) {
 		return b.soak(ctx)
 	case f.Sweep:
 		return b.sweep(ctx)
+	case f.asks("allreduce"):
+		return b.allReduce(ctx)
 	}
 	return b.measure(ctx)
 }
