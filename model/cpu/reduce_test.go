@@ -237,21 +237,28 @@ func TestReducingAlexNet(t *testing.T) {
 	}
 }
 
-// failing is a layer that fails, one way or the other, in the backward pass.
+// failing is a layer whose backward pass fails, one way or the other.
 type failing struct {
 	kernel
 	fail func(c *call)
 }
 
-func (k *failing) backward(c *call, _ *buffers) { k.fail(c) }
+func (k *failing) backward(c *call, _ *buffers) {
+	k.fail(c)
+	c.split()
+}
 
 // A rank that fails in the middle of a pass returns its error when its own sums are over,
 // and those that wait for the rest are told when it gives up.
 func TestReducingFails(t *testing.T) {
 	errKernel := errors.New("kernel failed")
-	for name, fail := range map[string]func(c *call){
-		"error": func(c *call) { c.err = errKernel },
-		"panic": func(*call) { panic(errKernel.Error()) },
+	for name, tc := range map[string]struct {
+		fail    func(c *call)
+		started int // sums of fc4, fc3 and, where only its input's gradient fails, conv2
+	}{
+		"error":                  {func(c *call) { c.err = errKernel }, 2},
+		"panic":                  {func(*call) { panic(errKernel.Error()) }, 2},
+		"error, second gradient": {func(c *call) { c.split(); c.err = errKernel }, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			net := tinyNet()
@@ -267,7 +274,7 @@ func TestReducingFails(t *testing.T) {
 			ranks[1].reducer.starts = nil
 			for _, l := range ranks[1].train.layers {
 				if l.name == "conv2" {
-					l.plan.kernel = &failing{l.plan.kernel, fail}
+					l.plan.kernel = &failing{l.plan.kernel, tc.fail}
 				}
 			}
 			errs := onRanks(ranks, pass)
@@ -277,8 +284,8 @@ func TestReducingFails(t *testing.T) {
 					t.Errorf("rank %d: %v", r, err)
 				}
 			}
-			if len(ranks[1].reducer.starts) != 2 {
-				t.Errorf("the rank that failed in conv2 had started %v, want fc4 and fc3", ranks[1].reducer.starts)
+			if starts := ranks[1].reducer.starts; len(starts) != tc.started {
+				t.Errorf("the rank that failed in conv2 had started %v, want %d sums", starts, tc.started)
 			}
 			if err := ranks[0].Update(model.Hyper{}); err == nil {
 				t.Error("an update by half a gradient")

@@ -374,6 +374,9 @@ func TestRanksFail(t *testing.T) {
 				if r == tc.who && !errors.Is(err, tc.want) || r != tc.who && (!errors.As(err, &aborted) || aborted.Rank != tc.who) {
 					t.Errorf("rank %d: %v", r, err)
 				}
+				if err != nil && strings.Contains(err.Error(), "not in step") {
+					t.Errorf("rank %d: one met the others where they were not: %v", r, err)
+				}
 			}
 			if c, _, err := checkpoint.Latest(run); err != nil || c.Progress.Step != tc.saved {
 				t.Errorf("the last checkpoint is %+v, %v; want step %d", c, err, tc.saved)
