@@ -145,7 +145,7 @@ func dropoutTrials(t kernels.Type, c int) (all []trial) {
 // controlled is the memory of settings, which fill completes with addresses.
 func controlled(fill func(c *kernels.Control, at []device.Ptr)) memory {
 	return memory{kind: octets, values: kernels.ControlBytes, bytes: func(at []device.Ptr) []byte {
-		c := kernels.Control{Step: 1<<33 + 9, LossScale: 0.125, Rate: 0.01, Momentum: 0.9, Decay: 0.0005}
+		c := kernels.Control{Step: 1<<33 + 9, First: 3, LossScale: 0.125, Rate: 0.01, Momentum: 0.9, Decay: 0.0005}
 		if fill != nil {
 			fill(&c, at)
 		}
@@ -253,7 +253,7 @@ func plainTrials() []trial {
 			}},
 		{"settings", []memory{{kind: octets, values: kernels.ControlBytes, out: true}},
 			func(s *kernels.Set, on device.Stream, at []device.Ptr) error {
-				return s.SetControl(on, at[0], kernels.Control{Step: 1<<40 + 5, Source: 1<<33 + 8, Views: 24, Labels: 1 << 45, LossScale: 0.5, Rate: 0.01, Momentum: 0.9, Decay: 1e-4})
+				return s.SetControl(on, at[0], kernels.Control{Step: 1<<40 + 5, First: 7, Source: 1<<33 + 8, Views: 24, Labels: 1 << 45, LossScale: 0.5, Rate: 0.01, Momentum: 0.9, Decay: 1e-4})
 			}},
 		{"update", []memory{{kind: float, values: chunks * kernels.Chunk, out: true}, {kind: float, values: chunks * kernels.Chunk, out: true},
 			{kind: float, values: chunks * kernels.Chunk}, {kind: bfloat, values: chunks * kernels.Chunk, out: true},

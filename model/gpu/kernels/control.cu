@@ -4,9 +4,10 @@
 #include "device.cuh"
 
 // set_control: writes control. One thread.
-KERNEL set_control(Control *control, uint64 step, const void *source, const Placement *views,
-                   const int *labels, float lossScale, float rate, float momentum, float decay) {
+KERNEL set_control(Control *control, uint64 step, uint64 first, const void *source,
+                   const Placement *views, const int *labels, float lossScale, float rate, float momentum, float decay) {
   control->step = step;
+  control->first = first;
   control->source = source;
   control->views = views;
   control->labels = labels;

@@ -67,6 +67,9 @@ func (m Map) size() int { return m.H * m.W * m.C }
 type Control struct {
 	// Step is the step that dropout's masks are of.
 	Step uint64
+	// First is the place that the first image has in the whole batch, for dropout's masks: 0
+	// but where the batch is a slice of a larger one.
+	First uint64
 	// Source is where the batch's images are, as they travelled (Source), and Views where
 	// their Placements are, one an image; the latter for stored values only.
 	Source device.Ptr
@@ -82,15 +85,15 @@ type Control struct {
 
 // ControlBytes is the size of a Control in the device's memory, where it lies at a
 // multiple of 8.
-const ControlBytes = 48
+const ControlBytes = 56
 
 // Put writes c as it is in the device's memory to the beginning of b.
 func (c Control) Put(b []byte) {
-	for i, v := range [...]uint64{c.Step, uint64(c.Source), uint64(c.Views), uint64(c.Labels)} {
+	for i, v := range [...]uint64{c.Step, c.First, uint64(c.Source), uint64(c.Views), uint64(c.Labels)} {
 		binary.LittleEndian.PutUint64(b[8*i:], v)
 	}
 	for i, v := range [...]float32{c.LossScale, c.Rate, c.Momentum, c.Decay} {
-		binary.LittleEndian.PutUint32(b[32+4*i:], math.Float32bits(v))
+		binary.LittleEndian.PutUint32(b[40+4*i:], math.Float32bits(v))
 	}
 }
 
@@ -100,7 +103,7 @@ func (k *Set) SetControl(s device.Stream, at device.Ptr, c Control) error {
 	if !aligned(8, at) {
 		return fault("SetControl", "it must lie at a multiple of 8, not at %#x", at)
 	}
-	return k.launch(s, "set_control", device.Grid{}, device.Args(nil).Ptr(at).Word(c.Step).Ptr(c.Source, c.Views, c.Labels).
+	return k.launch(s, "set_control", device.Grid{}, device.Args(nil).Ptr(at).Word(c.Step, c.First).Ptr(c.Source, c.Views, c.Labels).
 		Float(c.LossScale, c.Rate, c.Momentum, c.Decay))
 }
 

@@ -42,13 +42,13 @@ struct Placement {
 
 // Control is what changes from step to step. kernels.Control writes it.
 struct Control {
-  uint64 step;
+  uint64 step, first;
   const void *source;
   const Placement *views;
   const int *labels;
   float lossScale, rate, momentum, decay;
 };
-static_assert(sizeof(Placement) == 24 && sizeof(Control) == 48, "control.go has these sizes");
+static_assert(sizeof(Placement) == 24 && sizeof(Control) == 56, "control.go has these sizes");
 
 // Acts are the activations, as kernels.Act numbers them.
 enum Acts { None, ReLU, Tanh };

@@ -22,19 +22,21 @@ DEVICE void words(uint32 (&c)[4], uint32 counter, uint32 layer, uint64 step, uin
 }
 
 // dropoutLine is for maps of one position, whose order in memory is the mask's: a thread
-// takes V values, of 4 each the generator gives the words. Reads and writes each once.
+// takes V values, of 4 each the generator gives the words. Reads and writes each once. An
+// image has quads times 4 of them.
 template <class T, int V>
-DEVICE void dropoutLine(T *y, const T *x, const Control *control, long long count, uint32 layer,
-                        uint64 seed, uint64 threshold) {
+DEVICE void dropoutLine(T *y, const T *x, const Control *control, long long count, uint32 quads,
+                        uint32 layer, uint64 seed, uint64 threshold) {
   long long at = (long long)blockX * threadsX + threadX;
   if (at >= count) return;
   float v[V];
   load(v, x + at * V);
   uint64 step = control->step;
+  uint32 first = (uint32)control->first * quads;
 #pragma unroll
   for (int i = 0; i < V; i += 4) {
     uint32 c[4];
-    words(c, (uint32)((at * V + i) / 4), layer, step, seed);
+    words(c, first + (uint32)((at * V + i) / 4), layer, step, seed);
 #pragma unroll
     for (int j = 0; j < 4; j++) v[i + j] = c[j] < threshold ? 0 : v[i + j];
   }
@@ -50,7 +52,7 @@ DEVICE void dropoutMap(T *y, const T *x, const Control *control, int positions, 
   int c = blockY * threadsX + threadX, position = blockX * threadsY + threadY;
   if (c >= channels || position >= positions) return;
   int image = area.divide(position), within = position - image * (int)area.by;
-  uint64 place = ((uint64)image * channels + c) * area.by + within;
+  uint64 place = ((control->first + image) * channels + c) * area.by + within;
   uint32 w[4];
   words(w, (uint32)(place / 4), layer, control->step, seed);
   uint32 word = place & 2 ? (place & 1 ? w[3] : w[2]) : (place & 1 ? w[1] : w[0]);
@@ -63,8 +65,8 @@ DEVICE void dropoutMap(T *y, const T *x, const Control *control, int positions, 
 
 #define DROPOUT_LINE(NAME, T, V)                                                                   \
   KERNEL dropout_line_##NAME(T *y, const T *x, const Control *control, long long count,            \
-                             uint32 layer, uint64 seed, uint64 threshold) {                        \
-    dropoutLine<T, V>(y, x, control, count, layer, seed, threshold);                               \
+                             uint32 quads, uint32 layer, uint64 seed, uint64 threshold) {          \
+    dropoutLine<T, V>(y, x, control, count, quads, layer, seed, threshold);                        \
   }
 DROPOUT_LINE(f32v, float, 4)
 DROPOUT_LINE(bf16v, bfloat16, 8)
