@@ -112,6 +112,11 @@ func (e *Engine) execute(p **program, train bool, layers int, source kernels.Sou
 
 // relay lays the parameters out anew, and drops the programs that know where they were.
 func (e *Engine) relay() error {
+	if s := e.reduction.stream; s != nil {
+		if err := e.reduction.wait(s); err != nil { // some sums may be under way
+			return err
+		}
+	}
 	st, err := e.read(&mirror{weights: e.params.room(), velocity: e.params.room()})
 	if err != nil {
 		return err

@@ -35,7 +35,9 @@ type Options struct {
 	// Pictures describes what images that travel as they were stored were cut from.
 	Pictures Pictures
 
-	// Reducer sums gradients over several devices; nil for one alone.
+	// Reducer sums gradients over several devices; nil for one alone. It must outlive the
+	// engine, whose graphs hold its sums. Either all batches of all devices are staged, or
+	// none, but for those without labelled images.
 	Reducer Reducer
 }
 
@@ -81,18 +83,19 @@ type Engine struct {
 	workspace device.Ptr // at least as much as any program's convolutions need
 	workBytes int
 
-	settings kernels.Control // what control holds, or is about to
-	results  []byte          // pinned: losses and ranks on their way back, or flags
-	direct   *slot           // of images that come in the call
-	stages   staging
-	host     sync.Mutex // held while memory of the host is taken or given back, which may not be while a step is captured
+	settings  kernels.Control // what control holds, or is about to
+	place     int             // see SetFirst
+	results   []byte          // pinned: losses and ranks on their way back, or flags
+	direct    *slot           // of images that come in the call
+	stages    staging
+	reduction reduction
+	host      sync.Mutex // held while memory of the host is taken or given back, which may not be while a step is captured
 
 	graded bool           // a Backward has succeeded since the last change of the weights
 	lent   [][]float32    // the gradient that Gradients has shown; nil: it has not
 	mirror *mirror        // weights and velocities that State has shown
 	ran    int            // images of the last Backward,
 	source kernels.Source // and what they came as
-	reduce func(device.Stream, int) error
 	demand demand
 	closed bool
 }
@@ -104,6 +107,8 @@ var (
 	_ model.ArithmeticEngine = (*Engine)(nil)
 	_ model.FeatureEngine    = (*Engine)(nil)
 	_ model.StagingEngine    = (*Engine)(nil)
+	_ model.SlicedEngine     = (*Engine)(nil)
+	_ model.ReducingEngine   = (*Engine)(nil)
 )
 
 // New makes an engine that starts from a copy of st. Nil weights mean
@@ -164,7 +169,6 @@ func (e *Engine) setUp(st model.State) (err error) {
 	}
 	e.params = layParams(e.net.Params(), e.rowMaps())
 	e.params.arena.dev = e.device
-	e.reduce = e.newReduce()
 	if e.kernels, err = kernels.Load(e.device); err != nil {
 		return err
 	}
@@ -172,6 +176,9 @@ func (e *Engine) setUp(st model.State) (err error) {
 		return err
 	}
 	e.transfer.stream = e.stream
+	if err := e.reduction.open(e.device, e.options.Reducer); err != nil {
+		return err
+	}
 	for _, b := range []struct {
 		to    *[]byte
 		bytes int
@@ -285,6 +292,13 @@ func (e *Engine) ready(p **program, train bool, layers int) error {
 	if *p != nil {
 		return nil
 	}
+	if train && e.reduction.by != nil {
+		// Prediction must not want more workspace later: the graph of the step would go, and
+		// only where something is predicted, but all ranks must capture it in the same step.
+		if err := e.ready(&e.predict, false, len(e.net.Layers)); err != nil {
+			return err
+		}
+	}
 	made, err := e.compile(train, layers, false)
 	if err == nil {
 		e.demand.batch += max(0, int64(made.workspace()-e.workBytes))
@@ -356,22 +370,32 @@ func (e *Engine) Backward(images []float32, labels []int32, step uint64) (model.
 	return e.backward(e.direct, len(labels), labelled, step)
 }
 
+// SetFirst implements model.SlicedEngine. It changes a setting of the step, not the graph.
+func (e *Engine) SetFirst(image int) { e.place = image }
+
 // backward trains on the images of a slot.
 func (e *Engine) backward(s *slot, n, labelled int, step uint64) (score model.Score, err error) {
 	e.graded, e.lent = false, nil
-	if e.options.Reducer != nil {
-		if labelled, err = e.options.Reducer.Labelled(labelled); err != nil {
-			return score, fmt.Errorf("backward: %w", err)
+	source := s.source
+	if r := e.reduction.by; r != nil {
+		if labelled == 0 {
+			// What images without a label are read as does not matter. The others run the graph of
+			// staged ones, and all ranks must run the same one.
+			source = e.options.Travel
+		}
+		if labelled, err = r.Labelled(labelled); err != nil {
+			return score, fmt.Errorf("backward: counting the labelled images of all ranks: %w", err)
 		}
 	}
-	e.settings = kernels.Control{Step: step, Source: s.images, Views: s.views, Labels: s.labels, LossScale: 1 / float32(max(labelled, 1))}
+	e.settings = kernels.Control{Step: step, First: uint64(e.place), Source: s.images, Views: s.views, Labels: s.labels,
+		LossScale: 1 / float32(max(labelled, 1))}
 	results := e.results[:8*e.batch]
-	err = cmp.Or(e.stream.Wait(s.copied), e.execute(&e.train, true, len(e.net.Layers), s.source),
-		e.stream.CopyOut(results, e.losses), e.stream.Sync())
+	err = cmp.Or(e.stream.Wait(s.copied), e.execute(&e.train, true, len(e.net.Layers), source),
+		e.stream.CopyOut(results, e.losses), e.reduction.wait(e.stream))
 	if err != nil {
 		return score, fmt.Errorf("backward: %w", err)
 	}
-	e.graded, e.ran, e.source = true, n, s.source
+	e.graded, e.ran, e.source = true, n, source
 	for i := range n {
 		rank := int32(littleEndian(results[4*(e.batch+i):]))
 		if rank < 0 {
@@ -500,7 +524,7 @@ func (e *Engine) Close() error {
 	}
 	var errs []error
 	if e.stream != nil {
-		errs = append(errs, e.stream.Sync())
+		errs = append(errs, e.reduction.wait(e.stream))
 	}
 	errs = append(errs, e.stages.close())
 	if e.direct != nil {
@@ -511,7 +535,7 @@ func (e *Engine) Close() error {
 			errs = append(errs, p.close())
 		}
 	}
-	errs = append(errs, e.work.release(), e.arena.release(), e.params.arena.release())
+	errs = append(errs, e.reduction.close(), e.work.release(), e.arena.release(), e.params.arena.release())
 	for _, b := range [][]byte{e.transfer.buffer, e.results} {
 		if b != nil {
 			errs = append(errs, e.device.ReleaseHost(b))

@@ -576,7 +576,8 @@ type recorder struct {
 	}
 }
 
-func (r *recorder) Labelled(int) (int, error) { return r.labelled, nil }
+func (r *recorder) Labelled(int) (int, error)  { return r.labelled, nil }
+func (r *recorder) Wait(s device.Stream) error { return s.Sync() }
 func (r *recorder) AllReduce(_ device.Stream, at device.Ptr, values int) error {
 	r.spans = append(r.spans, struct {
 		at     device.Ptr
@@ -592,7 +593,7 @@ func TestBuckets(t *testing.T) {
 		t.Fatal(err)
 	}
 	shapes, _ := net.Shapes()
-	e := &Engine{net: net}
+	e := &Engine{net: net, reduction: reduction{bucket: bucketValues}}
 	e.first = firstLayer(net, shapes, device.BFloat16)
 	e.params = layParams(net.Params(), e.rowMaps())
 	end, sums := e.params.values(), 0

@@ -8,8 +8,8 @@
 //
 // The files: engine.go is the model.Engine; nodes.go and program.go compile; layout.go
 // and params.go say how parameters lie in the device's memory; staging.go fetches the
-// batches of the next steps while one is computed; fault.go looks for what is not
-// finite.
+// batches of the next steps while one is computed; reduce.go sums gradients over several
+// GPUs; fault.go looks for what is not finite.
 //
 // The engine sees a GPU through package device only. With the build tag gpu, Open finds
 // one of NVIDIA's (packages cuda and nvidia). Tests run the same engine, with the same

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"alexnet/model"
-	"alexnet/model/gpu/device"
 	"alexnet/model/gpu/kernels"
 )
 
@@ -184,54 +183,4 @@ func (e *Engine) Precision() Precision {
 		return FP32
 	}
 	return e.options.Precision
-}
-
-// Reducer sums gradients over several devices that train on parts of the same batches.
-type Reducer interface {
-	// Labelled returns the number of labelled images over all devices, given this one's.
-	Labelled(own int) (int, error)
-	// AllReduce queues on the stream the sum of so many float32 values, in place, over all
-	// devices. Calls come in the same order everywhere. They may be captured.
-	AllReduce(s device.Stream, at device.Ptr, values int) error
-}
-
-// newReduce returns what queues the sums of the gradient: as the backward pass completes
-// it, from the last parameter to the first, in buckets that are large enough for a
-// network.
-func (e *Engine) newReduce() func(s device.Stream, weight int) error {
-	r := e.options.Reducer
-	if r == nil {
-		return func(device.Stream, int) error { return nil }
-	}
-	return func(s device.Stream, weight int) error {
-		from, end := e.bucket(weight)
-		if from == end {
-			return nil
-		}
-		return r.AllReduce(s, e.params.gradient.Add(4*from), end-from)
-	}
-}
-
-// bucketValues is the size of a bucket, 25 MiB.
-const bucketValues = 25 << 20 / 4
-
-// bucket returns the values of the flat gradient that are to be summed when the gradient
-// of the layer whose weight is that parameter is complete: none, as long as they would
-// be few and more are to come.
-func (e *Engine) bucket(weight int) (from, end int) {
-	end = e.params.values()
-	for i := len(e.params.list) - 2; i >= weight; i -= 2 {
-		from = e.params.list[i].at
-		full := end-from >= bucketValues || i == 0
-		if i == weight {
-			if !full {
-				return end, end
-			}
-			return from, end
-		}
-		if full {
-			end = from
-		}
-	}
-	return end, end
 }
