@@ -82,14 +82,17 @@ func describe(dev cu.Device) (i device.Info, err error) {
 	if i.Memory, err = dev.TotalMem(); err != nil {
 		return i, check("cuDeviceTotalMem", err)
 	}
+	var domain, bus, slot int
 	for _, a := range []struct {
 		of cu.DeviceAttribute
 		to *int
-	}{{cu.ComputeCapabilityMajor, &i.Major}, {cu.ComputeCapabilityMinor, &i.Minor}, {cu.MultiprocessorCount, &i.Units}} {
+	}{{cu.ComputeCapabilityMajor, &i.Major}, {cu.ComputeCapabilityMinor, &i.Minor}, {cu.MultiprocessorCount, &i.Units},
+		{cu.PciDomainID, &domain}, {cu.PciBusID, &bus}, {cu.PciDeviceID, &slot}} {
 		if *a.to, err = dev.Attribute(a.of); err != nil {
 			return i, check("cuDeviceGetAttribute", err)
 		}
 	}
+	i.Bus = fmt.Sprintf("%04x:%02x:%02x", domain, bus, slot)
 	i.Driver = cu.Version()
 	i.Library = "CUDA " + version(i.Driver)
 	return i, nil

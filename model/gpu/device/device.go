@@ -57,6 +57,7 @@ type Info struct {
 	Units   int    // streaming multiprocessors
 	Driver  int    // the newest version of CUDA that the driver knows: 13000 is 13.0
 	Library string // what runs it, such as "CUDA 13.0"
+	Bus     string // where it is in its machine, "0000:1b:00"; "" where that is not known
 }
 
 // Module is code that was loaded onto a device.

@@ -6,6 +6,7 @@ import "alexnet/model/gpu/device"
 const (
 	labelDNN  = "cuDNN"
 	labelBLAS = "cuBLAS"
+	labelNCCL = "NCCL"
 )
 
 // The values of cuDNN's enumerations, release 9 (cudnn_graph.h, cudnn_ops.h, cudnn_cnn.h).
@@ -54,6 +55,17 @@ const (
 	blasExecutionFailed = 13
 	blasInternalError   = 14
 	blasNotSupported    = 15
+)
+
+// The values of NCCL's enumerations (nccl.h of release 2).
+const (
+	ncclUnhandledCUDA = 1 // ncclResult_t: ncclUnhandledCudaError
+	ncclInProgress    = 7
+	ncclFloat32       = 7 // ncclDataType_t
+	ncclSum           = 0 // ncclRedOp_t
+
+	// ncclLeast is the least release 2.x whose calls streams can capture.
+	ncclLeast = 9
 )
 
 // dnnMath returns the kind of multiplications that an arithmetic asks cuDNN for. The

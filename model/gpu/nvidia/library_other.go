@@ -8,7 +8,9 @@ import (
 	"alexnet/model/gpu/device"
 )
 
+var errNoLibraries = errors.New("nvidia: NVIDIA's libraries are not used on this system or by this build")
+
 // Open returns an error: the libraries cannot be called here.
 func Open(Options) (device.Library, error) {
-	return nil, errors.New("nvidia: cuDNN and cuBLAS are not used on this system or by this build")
+	return nil, errNoLibraries
 }

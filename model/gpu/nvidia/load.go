@@ -25,6 +25,9 @@ var (
 		"cublasGetProperty", "cublasCreate_v2", "cublasDestroy_v2", "cublasSetStream_v2", "cublasSetWorkspace_v2",
 		"cublasSetMathMode", "cublasGemmEx",
 	}
+	namesNCCLTable = []string{
+		"ncclGetUniqueId", "ncclCommInitRank", "ncclAllReduce", "ncclCommGetAsyncError", "ncclCommAbort",
+	}
 )
 
 // functions is a loaded library.
@@ -36,7 +39,7 @@ type functions struct {
 	name    func(status int32) string // of a status
 	text    func(status int32) string // what more there is to say
 	last    [256]byte                 // for cudnnGetLastErrorString
-	number  int32                     // for cublasGetProperty
+	number  int32                     // for cublasGetProperty; the release of NCCL, as it counts
 }
 
 // partsTable are the parts of cuDNN 9 that convolutions cannot do without. The library
@@ -46,12 +49,14 @@ var partsTable = []string{"libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_
 
 // load opens a library and what it needs. A library that will not do stays loaded: those
 // of NVIDIA's are not made to be unloaded.
-func load(c candidate) (uintptr, error) {
+func load(w wanted, c candidate) (uintptr, error) {
 	if strings.Contains(c.path, "/") {
 		if err := checkName(c.path); err != nil {
 			return 0, err
 		}
-		preload(companions(c))
+		if !w.alone {
+			preload(companions(c))
+		}
 	}
 	lib, err := purego.Dlopen(c.path, purego.RTLD_LAZY|purego.RTLD_GLOBAL)
 	if err != nil && !strings.Contains(err.Error(), filepath.Base(c.path)) {
@@ -85,7 +90,7 @@ func find(p places, w wanted, bind func(lib uintptr, c candidate) (*functions, e
 	}
 	var tried []error
 	for _, c := range list {
-		lib, err := load(c)
+		lib, err := load(w, c)
 		if err != nil {
 			tried = append(tried, err)
 			continue

@@ -8,6 +8,9 @@
 // "cudnn_cnn"), whose algorithms are chosen by cuDNN's heuristics: the same ones in each
 // run with the same release on the same kind of GPU. Products go through cublasGemmEx.
 //
+// [JoinRanks] makes of NCCL 2.9 or later what sums gradients over the GPUs of several
+// processes. Its sums are queued and captured as everything else.
+//
 // Calls only queue work, on the stream that they are given, and allocate no memory of the
 // GPU, so that a stream may capture them as a graph. The libraries load their own code
 // when it is first used, though, and a convolution whose first algorithm is refused goes
@@ -60,9 +63,9 @@ var ErrClosed = errors.New("nvidia: closed")
 
 // Error is a call that a library has refused.
 type Error struct {
-	Library string // "cuDNN", "cuBLAS"
+	Library string // "cuDNN", "cuBLAS", "NCCL"
 	Call    string // function of the library
-	Status  int    // cudnnStatus_t or cublasStatus_t
+	Status  int    // cudnnStatus_t, cublasStatus_t or ncclResult_t
 	Name    string // of the status, "CUDNN_STATUS_BAD_PARAM"
 	Text    string // what else the library said, often ""
 }
@@ -82,7 +85,7 @@ func (e *Error) unsupported() bool {
 	if e.Library == labelDNN {
 		return e.Status/1000 == dnnNotSupported || e.Status == dnnCompilationFailed
 	}
-	return e.Status == blasNotSupported
+	return e.Library == labelBLAS && e.Status == blasNotSupported
 }
 
 // refused reports whether another algorithm may be taken where this one is not. cuDNN's
@@ -98,13 +101,16 @@ func (e *Error) memory() bool {
 	if e.Library == labelDNN {
 		return e.Status == dnnHostAllocationFailed || e.Status == dnnDeviceAllocationFailed
 	}
-	return e.Status == blasAllocFailed
+	return e.Library == labelBLAS && e.Status == blasAllocFailed
 }
 
 // execution reports whether the GPU failed, as one that is lost does.
 func (e *Error) execution() bool {
 	if e.Library == labelDNN {
 		return e.Status/1000 == dnnExecutionFailed || e.Status/1000 == dnnInternalError
+	}
+	if e.Library == labelNCCL {
+		return e.Status == ncclUnhandledCUDA
 	}
 	return e.Status == blasExecutionFailed || e.Status == blasInternalError || e.Status == blasMappingError
 }

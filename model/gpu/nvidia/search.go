@@ -17,6 +17,7 @@ type wanted struct {
 	releases []string // that will do, the best first
 	pip      []string // folders under site-packages/nvidia
 	hint     string
+	alone    bool // it needs no other of NVIDIA's libraries
 }
 
 func wantedDNN() wanted {
@@ -38,6 +39,14 @@ func wantedBLAS(cuda int) wanted {
 		slices.Reverse(w.releases)
 	}
 	return w
+}
+
+func wantedNCCL() wanted {
+	return wanted{
+		label: labelNCCL, variable: VariableNCCL, stem: "libnccl.so", releases: []string{"2"}, pip: []string{"nccl"}, alone: true,
+		hint: "install NCCL 2 (pip install nvidia-nccl-cu13, or -cu12 for a driver of CUDA 12; apt-get install libnccl2 from NVIDIA's repository), or set " +
+			VariableNCCL + " to its file or folder",
+	}
 }
 
 // candidate is a file that may be the library.
