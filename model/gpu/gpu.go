@@ -34,6 +34,43 @@ var ErrClosed = errors.New("the engine is closed")
 type Machine struct {
 	Device  device.Device
 	Library device.Library
+	// Join makes its GPU one of those of several ranks, as Connect; nil where nothing can.
+	Join func(Ranks) (Communicator, error)
+}
+
+// Ranks are the processes that train together, each on a GPU of its own, as one of them sees
+// it: a collective.Group of package train/collective.
+type Ranks interface {
+	Rank() int
+	World() int
+	AllGather(own []byte) ([]byte, error)
+}
+
+// Communicator is a Reducer of GPUs that are connected. It is closed after the engines that
+// it sums for, and before its machine.
+type Communicator interface {
+	Reducer
+	Name() string // "NCCL 2.22.3"
+	Close() error
+}
+
+// DetachedError says that the GPUs of several ranks have no way to each other: the same on
+// all ranks, which can still sum what Gradients gives them.
+type DetachedError struct{ Err error }
+
+// Error says why.
+func (e *DetachedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *DetachedError) Unwrap() error { return e.Err }
+
+// Connect makes the GPU one of those that sum together. All ranks call it, and it waits for
+// them. It returns a *DetachedError on all of them where one has nothing to do it with.
+func (m *Machine) Connect(ranks Ranks) (Communicator, error) {
+	if m.Join == nil {
+		return nil, &DetachedError{Err: errors.New("this machine has nothing that connects GPUs")}
+	}
+	return m.Join(ranks)
 }
 
 // Close frees both. Engines must be closed before it.

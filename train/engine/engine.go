@@ -62,14 +62,21 @@ type About struct {
 	Precision string // "fp32", "bf16", "tf32"
 }
 
-// New makes the engine of a net that starts from st, as cpu.New and gpu.New do.
+// New makes the engine of a net that starts from st, as cpu.New and gpu.New do. With
+// Ranks it is called by all of them, and waits for the others.
 func New(net *model.Net, st model.State, o Options) (model.Engine, About, error) {
 	hint := ""
-	if o.Device != CPU {
-		machine, err := gpu.Open(0)
-		if err == nil {
-			return onGPU(machine, net, st, o)
+	machine, err := open(o.Device)
+	if differ := o.alike(machine != nil); differ != nil {
+		if machine != nil {
+			err = machine.Close()
 		}
+		return nil, About{}, errors.Join(differ, err)
+	}
+	if machine != nil {
+		return onGPU(machine, net, st, o)
+	}
+	if err != nil {
 		var not *gpu.NotBuiltError
 		switch {
 		case o.Device == GPU:
@@ -99,6 +106,7 @@ func New(net *model.Net, st model.State, o Options) (model.Engine, About, error)
 type alone struct {
 	*gpu.Engine
 	machine *gpu.Machine
+	sums    gpu.Communicator // nil but for one of several ranks
 }
 
 // Close implements model.Engine.
@@ -106,9 +114,18 @@ func (a *alone) Close() error {
 	if a.machine == nil {
 		return nil
 	}
-	err := errors.Join(a.Engine.Close(), a.machine.Close())
+	err := errors.Join(a.Engine.Close(), release(a.machine, a.sums))
 	a.machine = nil
 	return err
+}
+
+// release closes a machine and what connects it with others, if anything does.
+func release(m *gpu.Machine, sums gpu.Communicator) error {
+	var errs []error
+	if sums != nil {
+		errs = append(errs, sums.Close())
+	}
+	return errors.Join(append(errs, m.Close())...)
 }
 
 // onGPU makes the GPU engine. It closes the machine if that fails.
@@ -127,9 +144,20 @@ func onGPU(machine *gpu.Machine, net *model.Net, st model.State, o Options) (mod
 		}
 		own.Pictures = gpu.Pictures{Height: m.Shape.H, Width: m.Shape.W, Sub: ds.Mean.Subtrahend(m.Pixels)}
 	}
-	e, err := gpu.New(net, st, own)
+	sums, hint, err := o.join(machine)
 	if err != nil {
 		return nil, About{}, errors.Join(err, machine.Close())
 	}
-	return &alone{e, machine}, About{Name: e.Name(), Precision: string(e.Precision())}, nil
+	if sums != nil {
+		own.Reducer = sums
+	}
+	e, err := gpu.New(net, st, own)
+	if err != nil {
+		return nil, About{}, errors.Join(err, release(machine, sums))
+	}
+	about := About{Name: e.Name(), Hint: hint, Precision: string(e.Precision())}
+	if sums != nil {
+		about.Name += ", summing by " + sums.Name()
+	}
+	return &alone{e, machine, sums}, about, nil
 }

@@ -38,18 +38,25 @@ type hostMemory struct {
 
 var _ device.Device = (*Device)(nil)
 
+// Count returns how many GPUs there are, of those that CUDA_VISIBLE_DEVICES leaves. Where
+// there is no driver it returns a *NoGPUError.
+func Count() (int, error) {
+	if err := loadDriver(); err != nil {
+		return 0, err
+	}
+	n, err := cu.NumDevices()
+	return n, check("cuDeviceGetCount", err)
+}
+
 // Open returns the GPU of that number, counted from 0 among those that
 // CUDA_VISIBLE_DEVICES leaves. Where there is none, and where there is no driver, it
 // returns a *NoGPUError. It uses the device's primary context, which is also that of
 // CUDA's runtime, and so of cuDNN, cuBLAS and NCCL.
 func Open(ordinal int) (*Device, error) {
-	if err := loadDriver(); err != nil {
-		return nil, err
-	}
-	n, err := cu.NumDevices()
+	n, err := Count()
 	switch {
 	case err != nil:
-		return nil, check("cuDeviceGetCount", err)
+		return nil, err
 	case n == 0:
 		return nil, &NoGPUError{Reason: "no GPU: the NVIDIA driver has none (CUDA_VISIBLE_DEVICES may hide it)"}
 	case ordinal < 0 || ordinal >= n:
