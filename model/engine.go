@@ -73,8 +73,9 @@ type GradientEngine interface {
 
 	// Gradients returns the memory of the gradient that the last Backward keeps for
 	// Update: for each of Net().Params() a slice of as many values, in an order that is
-	// the engine's own but stays the same. It may be read and written until the next
-	// call of another method. It fails when there is no gradient.
+	// the engine's own but stays the same; where it is a StateEngine, in that of the
+	// weights. It may be read and written until the next call of another method, State
+	// excepted. It fails when there is no gradient.
 	Gradients() ([][]float32, error)
 }
 

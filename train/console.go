@@ -36,8 +36,8 @@ func (c *console) start(p *plan, engine model.Engine, name string) {
 	fmt.Fprintf(c.stderr, "records: %s, %d training and %d validation images of %v, %d classes\n",
 		p.records.Dir, m.Splits[loop.TrainSplit].Written, m.Splits[loop.ValSplit].Written, m.Shape, len(m.Classes))
 	fmt.Fprintf(c.stderr, "net:     %s, crops of %dx%d, %d parameters\n", net.Name, net.Input.H, net.Input.W, net.ParamCount())
-	fmt.Fprintf(c.stderr, "run:     %s, batch %s, %d epochs, learning rate %g (%s), seed %d\n",
-		p.config.Run, batchText(s), p.config.Limits.Epochs, s.Schedule.Base, s.Schedule.Kind, s.Seed)
+	fmt.Fprintf(c.stderr, "run:     %s, batch %s, %d epochs, %slearning rate %g (%s), seed %d\n",
+		p.config.Run, batchText(s), p.config.Limits.Epochs, optimizerText(s), s.Schedule.Base, s.Schedule.Kind, s.Seed)
 	if world := c.ranks.World(); world > 1 {
 		fmt.Fprintf(c.stderr, "ranks:   %d (%s), each with up to %d images of a batch\n", world, c.ranks.Name(), p.config.Slice())
 	}
@@ -52,6 +52,14 @@ func batchText(s loop.Settings) string {
 		return fmt.Sprintf("%d times %d", s.Accumulate, s.Batch)
 	}
 	return fmt.Sprint(s.Batch)
+}
+
+// optimizerText names an optimizer that is not the usual one.
+func optimizerText(s loop.Settings) string {
+	if s.Optimizer == loop.LARS {
+		return fmt.Sprintf("LARS with trust coefficient %g, ", s.TrustCoefficient)
+	}
+	return ""
 }
 
 // hooks connect the training to the console.

@@ -36,8 +36,12 @@ type flags struct {
 	WeightDecay *float64 `placeholder:"RATE" help:"Weight decay."`
 	ClipNorm    *float64 `placeholder:"NORM" help:"Scale a step's gradient down to this norm where it is longer (default: 0, never)."`
 	EMA         *float64 `name:"ema" placeholder:"DECAY" help:"Keep an exponential average of the weights in the checkpoints, such as 0.999, and validate with it at the end (default: 0, none)."`
-	Seed        *uint64  `placeholder:"N" help:"Of weights, order, crops and dropout (default: 1)."`
-	Color       *string  `enum:"none,stddev,eigenvalue" help:"Colour augmentation: none, stddev (as the 2012 code) or eigenvalue (as the paper, default)."`
+	Optimizer   *string  `enum:"sgd,lars" help:"sgd (default), or lars for large batches: each parameter takes steps in proportion to its norm (--batch 512 --accumulate 16 --optimizer lars --lr 10 --warmup-epochs 5 --schedule poly)."`
+
+	TrustCoefficient *float64 `placeholder:"SHARE" help:"lars: share of a parameter's norm that a step changes at a rate of 1 (default: 0.001)."`
+
+	Seed  *uint64 `placeholder:"N" help:"Of weights, order, crops and dropout (default: 1)."`
+	Color *string `enum:"none,stddev,eigenvalue" help:"Colour augmentation: none, stddev (as the 2012 code) or eigenvalue (as the paper, default)."`
 
 	ColorEpochs  *int     `placeholder:"EPOCHS" help:"Leave the colours as they are after so many epochs (default: the preset's, or 0, never)."`
 	ColorDivisor *float64 `placeholder:"F" help:"Divide images with shifted colours by this (default: the preset's, 1.1 for as-run-2012, or 0, none)."`
@@ -55,13 +59,14 @@ type flags struct {
 	Shuffle *string `enum:"global,block" help:"Order of an epoch: global (default) mixes all records; block reads neighbours together and mixes them in windows, for records larger than memory on a disk that is slow to seek."`
 	Window  *int    `placeholder:"N" help:"block: records that are mixed at a time (default, also 0: what suits this machine's memory when the run begins)."`
 
-	Schedule *string  `enum:"constant,step,plateau,linear,cosine" help:"Learning rate: constant, step (drops at --drop-at), plateau (drops when the validation error no longer improves), linear or cosine (falls to --final-lr over the --epochs that the run begins with)."`
+	Schedule *string  `enum:"constant,step,plateau,linear,cosine,poly" help:"Learning rate: constant, step (drops at --drop-at), plateau (drops when the validation error no longer improves), linear, cosine or poly (falls to --final-lr over the --epochs that the run begins with)."`
 	DropAt   []int    `placeholder:"EPOCH" help:"step: epochs, counted from 0, before which the rate drops."`
 	Factor   *float64 `placeholder:"F" help:"step, plateau: what a drop multiplies the rate by (default: 0.1)."`
 	Patience *int     `placeholder:"EPOCHS" help:"plateau: epochs without a better validation before a drop (default: 5)."`
 	MaxDrops *int     `placeholder:"N" help:"plateau: drops at most (default: 3)."`
 	Stop     *bool    `name:"plateau-stop" help:"plateau: end the run when the patience runs out after the last drop."`
-	FinalLR  *float64 `name:"final-lr" placeholder:"RATE" help:"linear, cosine: the rate at the end (default: 0)."`
+	FinalLR  *float64 `name:"final-lr" placeholder:"RATE" help:"linear, cosine, poly: the rate at the end (default: 0)."`
+	Power    *float64 `placeholder:"P" help:"poly: the power of what is left that the rate falls as (default: 2)."`
 
 	WarmupSteps  *int `placeholder:"N" help:"Let the rate rise to its value over the first N steps."`
 	WarmupEpochs *int `placeholder:"N" help:"The same in epochs."`
@@ -82,6 +87,8 @@ type flags struct {
 const (
 	defaultNet    = "alexnet"
 	defaultFactor = 0.1
+	defaultPower  = 2     // as those of LARS's paper
+	defaultTrust  = 0.001 // its eta
 )
 
 // run returns the run's folder.
@@ -164,6 +171,9 @@ func (f *flags) apply(s *loop.Settings, l *loop.Limits) error {
 	}
 	s.ClipNorm = value(f.ClipNorm, s.ClipNorm)
 	s.EMA = value(f.EMA, s.EMA)
+	if err := f.applyOptimizer(s); err != nil {
+		return err
+	}
 	s.Seed = value(f.Seed, s.Seed)
 	s.Momentum = value(f.Momentum, s.Momentum)
 	s.WeightDecay = value(f.WeightDecay, s.WeightDecay)
@@ -197,6 +207,28 @@ func (f *flags) apply(s *loop.Settings, l *loop.Limits) error {
 	if err := l.Check(); err != nil {
 		return &cli.UsageError{Err: err}
 	}
+	return nil
+}
+
+// applyOptimizer puts the flags of the optimizer over the settings. Rates of LARS are so
+// much higher than others that no recipe's will do.
+func (f *flags) applyOptimizer(s *loop.Settings) error {
+	was := s.Optimizer
+	if f.Optimizer != nil {
+		s.Optimizer = loop.Optimizer(*f.Optimizer)
+		if *f.Optimizer == "sgd" {
+			s.Optimizer, s.TrustCoefficient = loop.SGD, 0
+		}
+	}
+	switch {
+	case s.Optimizer != loop.LARS && f.TrustCoefficient != nil:
+		return cli.Usagef("--trust-coefficient is for --optimizer lars")
+	case s.Optimizer != loop.LARS:
+		return nil
+	case was != loop.LARS && f.LR == nil:
+		return cli.Usagef("--optimizer lars needs --lr RATE: its rates are of another size, 2 for batches of 1,024, say, and 10 for 8,192")
+	}
+	s.TrustCoefficient = value(f.TrustCoefficient, or(s.TrustCoefficient, defaultTrust))
 	return nil
 }
 
@@ -247,7 +279,8 @@ func (f *flags) schedule(c sgd.Config, epochs int) (sgd.Config, error) {
 		{"--patience", f.Patience != nil, []sgd.Kind{sgd.Plateau}},
 		{"--max-drops", f.MaxDrops != nil, []sgd.Kind{sgd.Plateau}},
 		{"--plateau-stop", f.Stop != nil, []sgd.Kind{sgd.Plateau}},
-		{"--final-lr", f.FinalLR != nil, []sgd.Kind{sgd.Linear, sgd.Cosine}},
+		{"--final-lr", f.FinalLR != nil, []sgd.Kind{sgd.Linear, sgd.Cosine, sgd.Poly}},
+		{"--power", f.Power != nil, []sgd.Kind{sgd.Poly}},
 	} {
 		if flag.given && !slices.Contains(flag.kinds, kind) {
 			return c, cli.Usagef("%s is for --schedule %s, and the schedule is %s", flag.name, flag.kinds[0], kind)
@@ -260,9 +293,12 @@ func (f *flags) schedule(c sgd.Config, epochs int) (sgd.Config, error) {
 	c.WarmupSteps = value(f.WarmupSteps, c.WarmupSteps)
 	c.WarmupEpochs = value(f.WarmupEpochs, c.WarmupEpochs)
 	switch kind {
-	case sgd.Linear, sgd.Cosine:
+	case sgd.Linear, sgd.Cosine, sgd.Poly:
 		c.Epochs = or(c.Epochs, epochs)
 		c.Final = value(f.FinalLR, c.Final)
+		if kind == sgd.Poly {
+			c.Power = value(f.Power, or(c.Power, defaultPower))
+		}
 	case sgd.Step:
 		c.Factor = value(f.Factor, or(c.Factor, defaultFactor))
 		if f.DropAt != nil {

@@ -22,6 +22,8 @@ Examples:
   train --resume --run runs/alexnet-small
   train --resume --run runs/alexnet-small --on-corrupt skip
   mpirun -n 2 train --records out/               # two ranks share each batch
+  train --records out/ --batch 512 --accumulate 16 --optimizer lars --lr 10 \
+        --warmup-epochs 5 --schedule poly        # steps of 8,192 images
 
 The run's folder gets config.json, metrics.jsonl, summary.json and checkpoints/.
 Flags that are not given take the values of the net's own recipe, and with

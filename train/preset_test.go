@@ -152,6 +152,40 @@ func TestStepsOfSeveralBatches(t *testing.T) {
 	}
 }
 
+// LARS with the real engine, as its flags say; interrupted and resumed.
+func TestLargeBatches(t *testing.T) {
+	dir, run, whole := makeRecords(t, small), filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "whole")
+	args := func(run string, more ...string) []string {
+		return append([]string{"--records", dir, "--run", run, "--preset", "alexnet-small", "--batch", "8", "--log-every", "1", "--epochs", "2",
+			"--optimizer", "lars", "--lr", "3", "--warmup-steps", "2", "--schedule", "poly"}, more...)
+	}
+	status, _, errs := command(t.Context(), args(whole)...)
+	if status != cli.Done || !strings.Contains(errs, ", LARS with trust coefficient 0.001, learning rate 3 (poly), seed 1") {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	if c, err := loop.ReadConfig(whole); err != nil || c.Settings.Optimizer != loop.LARS || c.Settings.TrustCoefficient != 0.001 || c.Settings.Schedule.Power != 2 {
+		t.Errorf("config %+v, error %v", c, err)
+	}
+	if status, _, errs := command(t.Context(), args(run, "--max-steps", "4")...); status != cli.Done {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	for flag, want := range map[string]string{
+		"--optimizer=sgd":           "optimizer: lars in the checkpoint, nothing here",
+		"--trust-coefficient=0.002": "trust_coefficient: 0.001 in the checkpoint, 0.002 here",
+		"--power=1":                 "schedule.power: 2 in the checkpoint, 1 here",
+	} {
+		if status, _, errs := command(t.Context(), "--resume", "--run", run, flag); status != cli.Failed || !strings.Contains(errs, want) {
+			t.Errorf("%s: status %d, %s; want %s", flag, status, errs, want)
+		}
+	}
+	if status, _, errs := command(t.Context(), "--resume", "--run", run, "--optimizer", "lars"); status != cli.Done {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	if got, want := metrics(t, run), metrics(t, whole); !reflect.DeepEqual(got, want) {
+		t.Errorf("metrics of the resumed run\n%+v\nof the undisturbed one\n%+v", got, want)
+	}
+}
+
 // A run begins with its own or the averaged weights of another.
 func TestInitWithTheAverage(t *testing.T) {
 	dir, old := makeRecords(t, small), filepath.Join(t.TempDir(), "old")
@@ -268,6 +302,12 @@ func TestWrongUsageOfPresets(t *testing.T) {
 		{base(dir, "r", "--accumulate=-1"), "-1 batches a step: must lie between"},
 		{base(dir, "r", "--clip-norm=-1"), "clip norm -1: must be"},
 		{base(dir, "r", "--ema", "1"), "EMA decay 1: must be"},
+		{base(dir, "r", "--optimizer", "lars"), "--optimizer lars needs --lr RATE"},
+		{base(dir, "r", "--optimizer", "adam"), `must be one of "sgd","lars"`},
+		{base(dir, "r", "--optimizer", "lars", "--lr", "1", "--trust-coefficient", "2"), "trust coefficient 2: must be"},
+		{base(dir, "r", "--trust-coefficient", "0.1"), "--trust-coefficient is for --optimizer lars"},
+		{base(dir, "r", "--power", "2"), "--power is for --schedule poly, and the schedule is step"},
+		{base(dir, "r", "--schedule", "poly", "--power", "0"), "power 0 must be a positive number"},
 		{base(dir, "r", "--stop-after=-1"), "stop-after -1: must not be negative"},
 		{base(dir, "r", "--final-lr", "0.1"), "--final-lr is for --schedule linear, and the schedule is step"},
 		{base(dir, "r", "--schedule", "cosine", "--final-lr", "1"), "the final rate 1 must be at least 0 and less than the first"},

@@ -58,6 +58,11 @@ type Settings struct {
 	Momentum    float64    `json:"momentum"`
 	WeightDecay float64    `json:"weight_decay"`
 	Schedule    sgd.Config `json:"schedule"`
+	// Optimizer is the rule that the gradient changes the weights by.
+	Optimizer Optimizer `json:"optimizer,omitempty"`
+	// TrustCoefficient (lars) is the share of a parameter's norm that a step changes at
+	// a rate of 1, before momentum: the paper's eta, positive.
+	TrustCoefficient float64 `json:"trust_coefficient,omitempty"`
 	// Color is "none", "stddev" or "eigenvalue".
 	Color string `json:"color"`
 	// ColorEpochs, if not 0, is the number of epochs after which colours are left as
@@ -123,6 +128,28 @@ func (p *Precision) UnmarshalText(text []byte) error {
 func (p Precision) check() error {
 	if p != FP32 && p != BF16 && p != TF32 {
 		return fmt.Errorf("precision %q: must be %v, %v or %v", string(p), FP32, BF16, TF32)
+	}
+	return nil
+}
+
+// Optimizer is the rule that a gradient changes the weights by.
+type Optimizer string
+
+// The optimizers. Runs of programs that had no choice were SGD.
+const (
+	SGD  Optimizer = ""     // model.Hyper's rule
+	LARS Optimizer = "lars" // the same with a rate of its own for each parameter, for large batches
+)
+
+// check returns an error unless a trust coefficient goes with an optimizer that has one.
+func (o Optimizer) check(trust float64) error {
+	switch {
+	case o != SGD && o != LARS:
+		return fmt.Errorf("optimizer %q: must be sgd or %s", string(o), LARS)
+	case o == SGD && trust != 0:
+		return fmt.Errorf("a trust coefficient of %g is for the optimizer %s", trust, LARS)
+	case o == LARS && !(trust > 0 && trust <= 1):
+		return fmt.Errorf("trust coefficient %g: must be more than 0 and at most 1", trust)
 	}
 	return nil
 }
@@ -231,7 +258,7 @@ func (s Settings) Check() error {
 		return fmt.Errorf("window of %d records: must lie between 1 and %d, or be 0 to choose it by the memory", s.Window, int64(maxWindow))
 	}
 	_, err := sgd.New(s.Schedule)
-	return errors.Join(s.Precision.check(), err)
+	return errors.Join(s.Precision.check(), s.Optimizer.check(s.TrustCoefficient), err)
 }
 
 // Check returns an error that says which limit cannot be.

@@ -19,7 +19,11 @@ func (t *trainer) checkEngine() error {
 	if t.reduces && s.accumulate() > 1 {
 		return fmt.Errorf("this engine sums the gradient of each batch over the ranks: with %d batches a step it must leave that to the loop", s.accumulate())
 	}
-	if _, ok := t.eng.(model.StateEngine); !ok && s.EMA > 0 {
+	_, shows := t.eng.(model.StateEngine)
+	if _, ok := t.eng.(model.GradientEngine); s.Optimizer == LARS && !(ok && shows) {
+		return errors.New("this engine keeps its gradients or its weights to itself: LARS cannot be had with it")
+	}
+	if !shows && s.EMA > 0 {
 		return errors.New("this engine keeps its weights to itself: an average of them cannot be had with it")
 	}
 	return nil
@@ -110,20 +114,42 @@ func (t *trainer) combine(grads [][]float32, g *gathered) error {
 	return t.allReduce(grads)
 }
 
-// clip scales the gradient down to the largest norm that is allowed.
-func (t *trainer) clip(grads [][]float32) error {
-	spans := vector.Spans(grads...)
+// squares returns the sums of the squares of the gradient of each parameter.
+func (t *trainer) squares(grads [][]float32) ([]float64, error) {
+	sums := t.sumSquares(grads)
+	for i, s := range sums {
+		if math.IsNaN(s) || math.IsInf(s, 0) {
+			return nil, t.broken(&model.NotFiniteError{Where: "the gradient of " + t.eng.Net().Params()[i].Name})
+		}
+	}
+	return sums, nil
+}
+
+// sumSquares returns the sum of the squares of each slice, added up in the order of the
+// spans, whoever did them.
+func (t *trainer) sumSquares(of [][]float32) []float64 {
+	spans := vector.Spans(of...)
 	squares := make([]float64, len(spans))
 	vector.Each(t.threads(), len(spans), func(i int) {
 		s := spans[i]
-		squares[i] = vector.SumSquares(grads[s.Slice][s.From:s.To])
+		squares[i] = vector.SumSquares(of[s.Slice][s.From:s.To])
 	})
-	var square float64 // in the order of the spans, whoever did them
+	sums := make([]float64, len(of))
 	for i, s := range spans {
-		if math.IsNaN(squares[i]) || math.IsInf(squares[i], 0) {
-			return t.broken(&model.NotFiniteError{Where: "the gradient of " + t.eng.Net().Params()[s.Slice].Name})
-		}
-		square += squares[i]
+		sums[s.Slice] += squares[i]
+	}
+	return sums
+}
+
+// clip scales the gradient down to the largest norm that is allowed.
+func (t *trainer) clip(grads [][]float32) error {
+	squares, err := t.squares(grads)
+	if err != nil {
+		return err
+	}
+	var square float64
+	for _, s := range squares {
+		square += s
 	}
 	if norm := math.Sqrt(square); norm > t.cfg.Settings.ClipNorm {
 		scale := float32(t.cfg.Settings.ClipNorm / norm)

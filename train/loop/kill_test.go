@@ -89,6 +89,9 @@ func variant(cfg Config, names string) Config {
 			cfg.Settings.ClipNorm = 0.5
 		case "colors":
 			cfg.Settings.ColorEpochs, cfg.Settings.ColorDivisor, cfg.Settings.CropGroup = 1, 1.1, 3
+		case "lars":
+			cfg.Settings.Optimizer, cfg.Settings.TrustCoefficient = LARS, 0.05
+			cfg.Settings.Schedule = sgd.Config{Kind: sgd.Poly, Base: 2, Power: 2, Epochs: epochs, WarmupSteps: 5}
 		case "average":
 			cfg.Settings.EMA = 0.8
 		default:
@@ -129,6 +132,7 @@ func TestKilledAndResumedVariants(t *testing.T) {
 	t.Run("cosine", func(t *testing.T) { checkKilled(t, dataset(t, data), "cosine") })
 	t.Run("average", func(t *testing.T) { checkKilled(t, dataset(t, data), "average") })
 	t.Run("accumulating", func(t *testing.T) { checkKilled(t, dataset(t, data), "accumulate clip average") })
+	t.Run("lars", func(t *testing.T) { checkKilled(t, dataset(t, data), "accumulate lars average") })
 	t.Run("colors", func(t *testing.T) { checkKilled(t, dataset(t, data), "colors") })
 	t.Run("both", func(t *testing.T) {
 		ds := dataset(t, inShards)

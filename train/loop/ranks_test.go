@@ -121,7 +121,7 @@ func checkAlike(t *testing.T, what, want, got string) {
 // Ranks together train as one does with the whole batch: the same losses and the same
 // weights. The last batch of an epoch, of two images, leaves the third rank none.
 func TestRanks(t *testing.T) {
-	for _, names := range []string{"", "accumulate clip average", "skip", "block colors", "cosine"} {
+	for _, names := range []string{"", "accumulate clip average", "skip", "block colors", "cosine", "lars", "accumulate lars clip"} {
 		t.Run(names, func(t *testing.T) {
 			ds := dataset(t, data)
 			if strings.Contains(names, "skip") {

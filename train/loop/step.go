@@ -149,7 +149,14 @@ func (t *trainer) update(g *gathered) error {
 			return err
 		}
 	}
-	err := t.eng.Update(model.Hyper{LearningRate: t.rate(), Momentum: float32(s.Momentum), WeightDecay: float32(s.WeightDecay)})
+	hyper := model.Hyper{LearningRate: t.rate(), Momentum: float32(s.Momentum), WeightDecay: float32(s.WeightDecay)}
+	if s.Optimizer == LARS {
+		if err := t.trust(); err != nil {
+			return err
+		}
+		hyper.WeightDecay = 0 // it is in the gradient
+	}
+	err := t.eng.Update(hyper)
 	var broken *model.NotFiniteError
 	switch {
 	case errors.As(err, &broken):

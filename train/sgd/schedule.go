@@ -31,6 +31,8 @@ const (
 	Linear Kind = "linear"
 	// Cosine goes from the base rate to Final along half a cosine wave, over Epochs.
 	Cosine Kind = "cosine"
+	// Poly goes from the base rate to Final as the Power of what is left of Epochs.
+	Poly Kind = "poly"
 )
 
 // Config describes a schedule. Only the fields of its Kind are used, and those of
@@ -51,15 +53,18 @@ type Config struct {
 	// Stop (plateau) ends the training when Patience runs out once more after
 	// MaxDrops drops.
 	Stop bool `json:"stop,omitempty"`
-	// Epochs (linear, cosine) is where the decay ends, counted from the beginning of
+	// Epochs (linear, cosine, poly) is where the decay ends, counted from the beginning of
 	// the run, warm-up included. From there on the rate is Final.
 	Epochs int `json:"epochs,omitempty"`
-	// Final (linear, cosine) is the rate after the last step; at least 0 and less
+	// Final (linear, cosine, poly) is the rate after the last step; at least 0 and less
 	// than Base.
 	Final float64 `json:"final,omitempty"`
+	// Power (poly) is positive. 1 is a linear decay; that of large batches is 2 (You,
+	// Gitman and Ginsburg, 2017).
+	Power float64 `json:"power,omitempty"`
 	// WarmupSteps or WarmupEpochs, of which one may be given, is how long the rate
 	// rises at the beginning: of n steps the i-th, counted from 1, has i/n of the
-	// rate it would have. Linear and cosine decay begin after it.
+	// rate it would have. A decay (linear, cosine, poly) begins after it.
 	WarmupSteps  int `json:"warmup_steps,omitempty"`
 	WarmupEpochs int `json:"warmup_epochs,omitempty"`
 }
@@ -111,10 +116,10 @@ func (c Config) validate() error {
 		return nil
 	case Step, Plateau:
 		return c.validateDrops()
-	case Linear, Cosine:
+	case Linear, Cosine, Poly:
 		return c.validateDecay()
 	}
-	return fmt.Errorf("learning-rate schedule %q: must be %s, %s, %s, %s or %s", c.Kind, Constant, Step, Plateau, Linear, Cosine)
+	return fmt.Errorf("learning-rate schedule %q: must be %s, %s, %s, %s, %s or %s", c.Kind, Constant, Step, Plateau, Linear, Cosine, Poly)
 }
 
 // longest bounds counts of epochs and of steps, so that their products fit an int.
@@ -136,6 +141,9 @@ func (c Config) validateDecay() error {
 	}
 	if !(c.Final >= 0 && c.Final < c.Base) {
 		return fmt.Errorf("%s schedule: the final rate %g must be at least 0 and less than the first, %g", c.Kind, c.Final, c.Base)
+	}
+	if c.Kind == Poly && (!(c.Power > 0) || math.IsInf(c.Power, 0)) {
+		return fmt.Errorf("poly schedule: power %g must be a positive number", c.Power)
 	}
 	if c.WarmupEpochs >= c.Epochs {
 		return fmt.Errorf("%s schedule: a warm-up of %d epochs leaves nothing of %d for the decay", c.Kind, c.WarmupEpochs, c.Epochs)
@@ -193,6 +201,8 @@ func (s *Schedule) settled(done, steps int) float64 {
 		return c.Final + float64((c.Base-c.Final)*(1-share))
 	case Cosine:
 		return c.Final + float64((c.Base-c.Final)*(1+math.Cos(math.Pi*share))/2)
+	case Poly:
+		return c.Final + float64((c.Base-c.Final)*math.Pow(1-share, c.Power))
 	}
 	drops := s.state.Drops
 	if c.Kind == Step {
