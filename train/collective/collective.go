@@ -2,7 +2,9 @@
 // has computed: the data parallelism of section 4 of Dean and others, "Large Scale
 // Distributed Deep Networks" (2012), with one synchronous sum a step.
 //
-// It has no transport of its own. Join looks at what the launcher has left in the
+// A Reducer has gradients summed while the backward pass still computes the rest of them.
+//
+// The package has no transport of its own. Join looks at what the launcher has left in the
 // environment: processes that mpirun or srun has started are ranks of Open MPI, whose
 // library is found at run time and called without cgo (mpi.go); any other process is
 // the only rank (Alone). Goroutines makes ranks of one process, for tests.
@@ -46,7 +48,8 @@ type Group interface {
 	Barrier() error
 
 	// Abort ends all ranks at once, this one as well, because this one cannot go on:
-	// where ranks are processes it does not return, and the status of each is status.
+	// where ranks are processes it does not return, and the status of each is status. It
+	// comes after any call of this rank that is on its way, such as those of a Reducer.
 	// Ranks of one process get an *AbortedError from their calls. Alone it does nothing.
 	Abort(status int)
 
