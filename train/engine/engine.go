@@ -63,7 +63,8 @@ type About struct {
 }
 
 // New makes the engine of a net that starts from st, as cpu.New and gpu.New do. With
-// Ranks it is called by all of them, and waits for the others.
+// Ranks it is called by all of them with the same device, and waits for the others unless
+// that is the CPU.
 func New(net *model.Net, st model.State, o Options) (model.Engine, About, error) {
 	hint := ""
 	machine, err := open(o.Device)

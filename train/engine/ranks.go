@@ -22,9 +22,9 @@ func open(d Device) (*gpu.Machine, error) {
 func (o *Options) several() bool { return o.Ranks != nil && o.Ranks.World() > 1 }
 
 // alike returns an error unless all ranks compute on GPUs, or none does: each of them has
-// to know where sums are made. It waits for the others.
+// to know where sums are made. It waits for the others, which want the same device.
 func (o *Options) alike(onGPU bool) error {
-	if !o.several() {
+	if !o.several() || o.Device == CPU {
 		return nil
 	}
 	own := []byte{0}

@@ -34,7 +34,9 @@ func onRanks(t *testing.T, world int, connected bool, ds *records.Dataset, cfg l
 				if strings.Contains(about.Hint, "through the memory of the host") != (world > 1 && !connected) || strings.Contains(about.Name, "summing by goroutines") != connected {
 					t.Errorf("%+v", about)
 				}
-				_, err = loop.Run(t.Context(), own, e, ds, loop.Hooks{})
+				if _, err = loop.Run(t.Context(), own, e, ds, loop.Hooks{}); err != nil {
+					g.Abort(1) // or closing waits for sums of the others
+				}
 				err = errors.Join(err, e.Close())
 			}
 			if errs[r] = err; err != nil {
