@@ -1,4 +1,4 @@
-// Package cluster has recipes that run ingest on schedulers. Its tests read them
+// Package cluster has recipes that run ingest and train on schedulers. Its tests read them
 // strictly, and run their command lines on this machine.
 package cluster
 
@@ -297,26 +297,8 @@ func TestSlurm(t *testing.T) {
 	}
 }
 
-// TestSbatchOptions checks the #SBATCH lines: all before the first command, as
-// Slurm stops reading there, and none misspelt.
+// TestSbatchOptions checks the #SBATCH lines.
 func TestSbatchOptions(t *testing.T) {
-	data, err := os.ReadFile(filepath.Join("slurm", "ingest.sbatch"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	known := regexp.MustCompile(`^#SBATCH --(job-name=[a-z-]+|output=[A-Za-z%_.-]+|open-mode=(append|truncate)|nodes=\d+|ntasks=\d+|cpus-per-task=\d+|mem=\d+[MG]|time=\d\d:\d\d:\d\d|requeue)$`)
-	commands, options := false, 0
-	for i, line := range strings.Split(string(data), "\n") {
-		if strings.HasPrefix(line, "#SBATCH") {
-			options++
-			if commands || !known.MatchString(line) {
-				t.Errorf("line %d: %s", i+1, line)
-			}
-		} else if line != "" && line[0] != '#' {
-			commands = true
-		}
-	}
-	if options < 5 {
-		t.Errorf("%d options", options)
-	}
+	checkSbatch(t, "ingest.sbatch")
+	checkSbatch(t, "train.sbatch")
 }

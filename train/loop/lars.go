@@ -16,8 +16,8 @@ import (
 //
 // so that each moves by about the same share of its norm, however long its gradient is.
 //
-// As in the authors' program (a branch of NVIDIA's Caffe), each tensor is a parameter by
-// itself, biases too: nets without batch normalisation would not survive the rates of
+// As in the branches of Caffe that had it first (NVIDIA's, Intel's), each tensor is a
+// parameter by itself, biases too: nets without batch normalisation would not survive the rates of
 // LARS with biases that take them as they are. The local rate is in the place of the
 // net's own multiplier of the rate (ParamSpec.LRMult), and it is 1 where w or g is zero,
 // as biases are at first: the warm-up's first rate moves them, and from then on they have
