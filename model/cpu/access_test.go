@@ -32,6 +32,9 @@ func TestGradientsAndWeights(t *testing.T) {
 			g[j] = float32(j%5) - 2
 		}
 	}
+	if _, err := e.State(); err != nil { // leaves them as they are
+		t.Fatal(err)
+	}
 	update(t, e, h)
 	for i, w := range start.Weights {
 		p := net.Params()[i]

@@ -378,6 +378,9 @@ func TestGradientsAreTakenBack(t *testing.T) {
 			g[i] = float32(i%7) + 1
 		}
 	}
+	if _, err := e.State(); err != nil { // leaves them as they are
+		t.Fatal(err)
+	}
 	if err := e.Update(model.Hyper{LearningRate: 1}); err != nil {
 		t.Fatal(err)
 	}
