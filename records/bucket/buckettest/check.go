@@ -130,15 +130,24 @@ func (c check) versions() error {
 	if err := c.f.ReadAt(c.ctx, "v", first.Version, p, 0); err != nil || string(p) != "first" {
 		return errors.Join(again, fmt.Errorf("the first one reads as %q, %w", p, err))
 	}
-	if err := c.put("v", "second", bucket.Replace); err != nil {
+	if err := errors.Join(c.put("v", "second", bucket.Replace), c.put("w", "first", bucket.Create)); err != nil {
 		return err
 	}
-	changed := c.f.ReadAt(c.ctx, "v", first.Version, p, 0)
+	// Of an object that was not read before: a cache may still have that version.
+	gone, err := c.f.Stat(c.ctx, "w")
+	if err == nil {
+		err = c.put("w", "other", bucket.Replace)
+	}
+	if err != nil {
+		return err
+	}
+	changed := c.f.ReadAt(c.ctx, "w", gone.Version, p, 0)
 	second, err := c.f.Stat(c.ctx, "v")
 	if err == nil && second.Version == first.Version {
 		err = fmt.Errorf("two contents have the version %s", first.Version)
 	}
-	return errors.Join(again, err, expect("a read of a version that is gone", changed, bucket.ErrChanged), c.f.Remove(c.ctx, "v"))
+	return errors.Join(again, err, expect("a read of a version that is gone", changed, bucket.ErrChanged),
+		c.f.Remove(c.ctx, "v"), c.f.Remove(c.ctx, "w"))
 }
 
 // names collects a listing.

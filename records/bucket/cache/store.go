@@ -1,0 +1,303 @@
+package cache
+
+import (
+	"cmp"
+	"container/list"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"alexnet/records/atomicfile"
+)
+
+const (
+	suffix = ".block"
+
+	// touchAfter is how old a file's time gets before a read renews it: the times
+	// are the order of use for other processes and later ones, and need not be exact.
+	touchAfter = time.Minute
+
+	// staleAfter is the age of a temporary that nobody writes any more.
+	staleAfter = time.Hour
+
+	// looks is how often the folder is looked through while the cache's bytes are
+	// written once: what other processes have put there counts, too.
+	looks = 8
+)
+
+// store is the folder of blocks and what is known of it.
+type store struct {
+	dir   string
+	bytes int64
+	// put writes a file; another function in tests.
+	put func(path string, b []byte) error
+
+	mu        sync.Mutex
+	entries   map[string]*list.Element // by file name
+	order     list.List                // of *entry, the least recently used first
+	kept      int64                    // bytes of the entries
+	coming    int64                    // bytes of files that are being written
+	written   int64                    // since the last look
+	evictions int64
+}
+
+// entry is a file of the folder.
+type entry struct {
+	name     string
+	size     int64
+	used     time.Time // as the file's time says
+	verified bool      // its checksum was seen to be right by this process
+}
+
+// openStore makes the folder and finds what lies in it.
+func openStore(dir string, limit int64) (*store, error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, fmt.Errorf("making the cache's folder: %w", err)
+	}
+	s := &store{dir: dir, bytes: limit, put: putFile, entries: map[string]*list.Element{}}
+	if err := s.look(); err != nil {
+		return nil, fmt.Errorf("looking through the cache's folder: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.evict()
+	return s, nil
+}
+
+// path is where a file lies.
+func (s *store) path(name string) string { return filepath.Join(s.dir, name[:2], name) }
+
+// isBlock says whether a file name is one of this package's; others in the folder
+// are nobody's business here.
+func isBlock(folder, name string) bool {
+	digits, ok := strings.CutSuffix(name, suffix)
+	return ok && len(digits) == 32 && strings.Trim(digits, "0123456789abcdef") == "" && digits[:2] == folder
+}
+
+// look reads the folder: who other processes have put there or evicted, counts.
+func (s *store) look() error {
+	found, err := s.files()
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(found, func(a, b *entry) int { return cmp.Or(a.used.Compare(b.used), strings.Compare(a.name, b.name)) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.entries
+	s.entries, s.kept, s.written = map[string]*list.Element{}, 0, 0
+	s.order.Init()
+	for _, e := range found {
+		if before := old[e.name]; before != nil {
+			e.verified = before.Value.(*entry).verified
+		}
+		s.entries[e.name] = s.order.PushBack(e)
+		s.kept += e.size
+	}
+	return nil
+}
+
+// files lists the blocks, and removes temporaries that were left behind.
+func (s *store) files() ([]*entry, error) {
+	folders, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	var found []*entry
+	for _, folder := range folders {
+		if len(folder.Name()) != 2 || !folder.IsDir() {
+			continue
+		}
+		files, err := os.ReadDir(filepath.Join(s.dir, folder.Name()))
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range files {
+			info, err := file.Info()
+			switch base, _, temp := strings.Cut(file.Name(), ".tmp-"); {
+			case err != nil: // gone since
+			case isBlock(folder.Name(), file.Name()):
+				found = append(found, &entry{name: file.Name(), size: info.Size(), used: info.ModTime()})
+			case temp && isBlock(folder.Name(), base) && atomicfile.IsTemp(file.Name()) && time.Since(info.ModTime()) > staleAfter:
+				_ = os.Remove(filepath.Join(s.dir, folder.Name(), file.Name())) // or the next look does
+			}
+		}
+	}
+	return found, nil
+}
+
+// counts returns the bytes kept and the blocks evicted.
+func (s *store) counts() (kept, evictions int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept, s.evictions
+}
+
+// read fills p with a block's bytes from at on. buffer has room for a file. The
+// error wraps fs.ErrNotExist or errDamaged where the block must be fetched, and
+// io.ErrUnexpectedEOF where it is shorter than that; others are a miss, too.
+func (s *store) read(k key, p []byte, at int64, buffer []byte) error {
+	_, name := k.file()
+	f, err := os.Open(s.path(name))
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			s.forget(name)
+		}
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() > int64(cap(buffer)) {
+		return s.discard(name)
+	}
+	if s.use(name, info) {
+		if at+int64(len(p)) > info.Size()-int64(footerSize) {
+			return io.ErrUnexpectedEOF
+		}
+		_, err := f.ReadAt(p, at)
+		return err
+	}
+	file := buffer[:info.Size()]
+	if _, err := io.ReadFull(f, file); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return err
+	}
+	b, err := unseal(k, file)
+	if err != nil {
+		return s.discard(name)
+	}
+	s.trust(name, info.Size())
+	if at+int64(len(p)) > int64(len(b)) {
+		return io.ErrUnexpectedEOF
+	}
+	copy(p, b[at:])
+	return nil
+}
+
+// use makes a file the last used one and says whether it has been verified, as a
+// file of that length.
+func (s *store) use(name string, info fs.FileInfo) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	element := s.entries[name]
+	if element == nil { // another process's
+		element = s.order.PushBack(&entry{name: name, size: info.Size(), used: info.ModTime()})
+		s.entries[name] = element
+		s.kept += info.Size()
+	}
+	s.order.MoveToBack(element)
+	e := element.Value.(*entry)
+	if now := time.Now(); now.Sub(e.used) > touchAfter {
+		e.used = now
+		_ = os.Chtimes(s.path(name), now, now) // it is only evicted sooner
+	}
+	return e.verified && e.size == info.Size()
+}
+
+// trust notes that a file's checksum is right.
+func (s *store) trust(name string, size int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if element := s.entries[name]; element != nil {
+		e := element.Value.(*entry)
+		s.kept += size - e.size
+		e.size, e.verified = size, true
+	}
+}
+
+// forget notes that a file is gone.
+func (s *store) forget(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(name)
+}
+
+// drop is forget for one who holds the lock.
+func (s *store) drop(name string) {
+	if element := s.entries[name]; element != nil {
+		s.kept -= element.Value.(*entry).size
+		s.order.Remove(element)
+		delete(s.entries, name)
+	}
+}
+
+// discard removes a file that is damaged.
+func (s *store) discard(name string) error {
+	s.forget(name)
+	_ = os.Remove(s.path(name)) // one that cannot be removed is replaced
+	return errDamaged
+}
+
+// write keeps a block. b must have room for the footer.
+func (s *store) write(k key, b []byte) error {
+	folder, name := k.file()
+	if err := os.MkdirAll(filepath.Join(s.dir, folder), 0o777); err != nil {
+		return err
+	}
+	file := seal(k, b)
+	size := int64(len(file))
+	s.mu.Lock()
+	s.coming += size // room is made first, so that the bound holds at any moment
+	s.evict()
+	s.mu.Unlock()
+	err := s.put(s.path(name), file)
+	s.mu.Lock()
+	s.coming -= size
+	if err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	s.drop(name)
+	s.entries[name] = s.order.PushBack(&entry{name: name, size: size, used: time.Now(), verified: true})
+	s.kept += size
+	s.written += size
+	look := s.written > s.bytes/looks
+	s.mu.Unlock()
+	if !look {
+		return nil
+	}
+	if err := s.look(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.evict()
+	return nil
+}
+
+// evict removes the files that were not used for longest until the rest is within
+// the bound.
+func (s *store) evict() {
+	for s.kept+s.coming > s.bytes && s.order.Len() > 0 {
+		name := s.order.Front().Value.(*entry).name
+		s.drop(name)
+		if err := os.Remove(s.path(name)); err == nil {
+			s.evictions++
+		}
+	}
+}
+
+// putFile writes a file under a temporary name and renames it. It is not flushed
+// to the disk: after a power cut its checksum decides.
+func putFile(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
