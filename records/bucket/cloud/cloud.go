@@ -10,7 +10,7 @@
 // asked for and compared, uploads that a store refuses when they arrive changed,
 // and errors that say what to do.
 //
-// It carries the SDK (some 10 MB), so only commands import it, through package
+// It carries the SDK (16 MB of a program), so only commands import it, through package
 // tools/stores; libraries take a bucket.Folder.
 package cloud
 
@@ -32,7 +32,7 @@ import (
 // Options says how patient a Folder is. Zero fields have defaults.
 type Options struct {
 	Attempts int           // how often a request is tried; 8
-	Limit    time.Duration // after this long no further attempt is begun; 5 minutes
+	Limit    time.Duration // so long after the first failure no further attempt is begun; 5 minutes
 	Stall    time.Duration // a connection that brings nothing for so long is broken; 30 s
 	PartSize int64         // bytes of a part of a large upload; 16 MiB, S3 wants 5 MiB or more
 

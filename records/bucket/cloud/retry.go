@@ -91,7 +91,7 @@ func (a *attempt) why(err error) error {
 // try makes a request until it succeeds, fails for good, or has been tried often
 // or long enough. Errors are the Folder's.
 func (f *folder) try(ctx context.Context, op, name string, once func(a *attempt) error) error {
-	start := time.Now()
+	var failing time.Time // since when
 	for n := 1; ; n++ {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -108,17 +108,20 @@ func (f *folder) try(ctx context.Context, op, name string, once func(a *attempt)
 		if cerr := ctx.Err(); cerr != nil {
 			return cerr
 		}
-		if err = f.again(ctx, op, name, n, start, err); err != nil {
+		if n == 1 {
+			failing = time.Now()
+		}
+		if err = f.again(ctx, op, name, n, failing, err); err != nil {
 			return err
 		}
 	}
 }
 
 // again pauses after the n-th failure in a row, or says that it was the last.
-func (f *folder) again(ctx context.Context, op, name string, n int, start time.Time, err error) error {
+func (f *folder) again(ctx context.Context, op, name string, n int, failing time.Time, err error) error {
 	v := f.judge(op, err)
 	wait := backoff(n)
-	if !v.passes || n >= f.options.Attempts || time.Since(start)+wait > f.options.Limit {
+	if !v.passes || n >= f.options.Attempts || time.Since(failing)+wait > f.options.Limit {
 		return f.fail(op, name, n, v)
 	}
 	return f.options.Pause(ctx, wait)

@@ -157,6 +157,10 @@ func (f *folder) explain(r reply) (hint string, kind error) {
 		return wrongRegion(r), nil
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return "these credentials may not do that there; where they may not list the bucket, an object that is missing looks so too", fs.ErrPermission
+	case http.StatusBadRequest:
+		if r.code == "" || r.code == "BadRequest" { // of an answer without a body
+			return "the store gives no reason: check the region and the credentials", nil
+		}
 	case http.StatusNotFound:
 		if r.code == "NoSuchUpload" { // no word on an object of that name
 			return "", nil
