@@ -7,17 +7,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
 )
-
-// tarScanners is how many of the tars in a tar are scanned at a time. A scan
-// waits for small reads, on network storage for most of its time.
-const tarScanners = 16
 
 // blockSize is the unit of a tar: headers have one block, bodies are padded to
 // whole ones.
@@ -42,11 +37,12 @@ type member struct {
 // the tar is cut off, even between two members, where archive/tar takes the
 // missing end mark for the end, and where zeros stand for what was not
 // downloaded yet, which archive/tar takes for an end mark.
-func scanTar(ctx context.Context, r io.ReaderAt, size int64, each func(member) error) error {
+func scanTar(ctx context.Context, r io.ReaderAt, size int64, how reach, each func(member) error) error {
 	if size == 0 {
 		return errors.New("is empty (0 bytes)")
 	}
-	w := &window{r: r, size: size}
+	w := newWindow(ctx, r, size, how)
+	defer w.close()
 	tr := tar.NewReader(w)
 	var end int64 // of the members so far, with padding
 	for n := 0; ; n++ {
@@ -101,83 +97,34 @@ func isSparse(h *tar.Header) bool {
 
 // truncated words an end of file in the middle of something.
 func truncated(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if ended(err) {
 		return errors.New("is truncated")
 	}
 	return err
 }
 
-// A window is an io.ReadSeeker over an io.ReaderAt, made for headers that lie
-// far apart: seeking costs nothing, and reading takes a few blocks at a time, so
-// that a member of a tar costs one short read: the end of the last body, which
-// archive/tar touches, and the header that follows.
-type window struct {
-	r          io.ReaderAt
-	size       int64
-	pos        int64
-	start, end int64 // what buf holds
-	buf        [4 * blockSize]byte
-}
-
-// Read copies from the window, after moving it where pos lies outside.
-func (w *window) Read(p []byte) (int, error) {
-	if w.pos >= w.size {
-		return 0, io.EOF
-	}
-	if w.pos < w.start || w.pos >= w.end {
-		n := min(int64(len(w.buf)), w.size-w.pos)
-		got, err := w.r.ReadAt(w.buf[:n], w.pos)
-		if int64(got) < n {
-			if err == nil || err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return 0, err
-		}
-		w.start, w.end = w.pos, w.pos+n
-	}
-	n := copy(p, w.buf[w.pos-w.start:w.end-w.start])
-	w.pos += int64(n)
-	return n, nil
-}
-
-// Seek moves pos, also beyond the end, as a file's Seek does.
-func (w *window) Seek(offset int64, whence int) (int64, error) {
-	switch whence {
-	case io.SeekCurrent:
-		offset += w.pos
-	case io.SeekEnd:
-		offset += w.size
-	}
-	if offset < 0 {
-		return 0, errors.New("seek to a negative offset")
-	}
-	w.pos = offset
-	return offset, nil
-}
-
 // openTar opens a tar for positioned reads and refuses compressed ones.
-func openTar(file string) (*os.File, int64, error) {
-	f, err := os.Open(file)
+func openTar(t tree, name string) (*file, error) {
+	f, err := t.open(name)
 	if err != nil {
-		return nil, 0, &IOError{File: file, Err: cause(err), Hint: "check that the file is there and may be read"}
-	}
-	info, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return nil, 0, &IOError{File: file, Err: cause(err), Hint: "check the disk"}
+		return nil, err
 	}
 	var magic [6]byte
-	if _, err := f.ReadAt(magic[:], 0); err != nil && err != io.EOF {
-		f.Close()
-		return nil, 0, &IOError{File: file, Err: cause(err), Hint: "check the disk"}
+	if _, err := f.ReadAt(magic[:], 0); err != nil && !ended(err) {
+		release(f)
+		return nil, ioError(name, err, "check the disk")
 	}
 	if how := compressedAs(magic[:]); how != "" {
-		f.Close()
-		return nil, 0, &UnsupportedError{Path: file, Reason: "is compressed (" + how + ")",
+		release(f)
+		return nil, &UnsupportedError{Path: name, Reason: "is compressed (" + how + ")",
 			Hint: "decompress it: images are read in place, which a compressed tar does not allow"}
 	}
-	return f, info.Size(), nil
+	return f, nil
 }
+
+// release closes what is done with. It was only read, so that nothing is lost
+// with an error.
+func release(c io.Closer) { _ = c.Close() }
 
 // compressedAs names the compression that a file's first bytes tell of.
 func compressedAs(magic []byte) string {
@@ -196,6 +143,9 @@ func archiveFault(file, member string, err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return &IOError{File: file, Err: p.Err, Hint: "check the disk"}
 	}
+	if e, ok := errors.AsType[*IOError](err); ok {
+		return e // of a store
+	}
 	return &MalformedError{File: file, Member: member, Cause: truncated(err), Hint: downloadHint(file)}
 }
 
@@ -205,6 +155,8 @@ type tarFile struct {
 	name   string // its path
 	size   int64
 	number int // of its root
+	reach  reach
+	tars   int // how many of the tars in it are scanned at a time
 }
 
 // scanArchive lists a tar of tars, one a class, or a flat tar of images, or a
@@ -213,7 +165,7 @@ func scanArchive(ctx context.Context, t tarFile, split string) (*listing, error)
 	l := newListing(split)
 	var inner []member
 	members := 0
-	err := scanTar(ctx, t.r, t.size, func(m member) error {
+	err := scanTar(ctx, t.r, t.size, t.reach, func(m member) error {
 		members++
 		switch name := path.Base(m.name); {
 		case isTarFolder(m):
@@ -274,7 +226,7 @@ func isTarFolder(m member) bool { return !m.plain && strings.HasSuffix(m.name, "
 func (l *listing) scanInner(ctx context.Context, t tarFile, inner []member) error {
 	lists, errs := make([]*listing, len(inner)), make([]error, len(inner))
 	var group errgroup.Group
-	group.SetLimit(tarScanners)
+	group.SetLimit(t.tars)
 	for i, m := range inner {
 		group.Go(func() error {
 			lists[i], errs[i] = scanClassTar(ctx, t, m, l.split)
@@ -306,7 +258,10 @@ func (l *listing) scanInner(ctx context.Context, t tarFile, inner []member) erro
 func scanClassTar(ctx context.Context, t tarFile, tarred member, split string) (*listing, error) {
 	class := classOfTar(tarred.name)
 	l := newListing(split)
-	err := scanTar(ctx, io.NewSectionReader(t.r, tarred.offset, tarred.size), tarred.size, func(m member) error {
+	how := t.reach
+	how.more = 0 // others are scanned meanwhile
+	section := io.NewSectionReader(reading(ctx, t.r), tarred.offset, tarred.size)
+	err := scanTar(ctx, section, tarred.size, how, func(m member) error {
 		if isTarFolder(m) {
 			return nil
 		}

@@ -65,21 +65,29 @@ func nestedTar(t testing.TB, format tar.Format) []byte {
 		"n01443537.tar", string(pack(t, format, "n01443537_7.JPEG", strings.Repeat("c", 512))))
 }
 
-// scanFile lists an archive and reads every item.
+// scanFile lists an archive and reads every item. Whatever the reach is, the
+// outcome is the same.
 func scanFile(t testing.TB, file string) (map[string]string, error) {
 	t.Helper()
-	f, size, err := openTar(file)
+	f, err := openTar(disk{}, file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	l, err := scanArchive(context.Background(), tarFile{r: f, name: file, size: size}, Train)
+	var l *listing
+	for _, how := range []reach{far, {few: blockSize, many: 3 * blockSize, more: 2}, lone, near} {
+		before, failed := l, err
+		l, err = scanArchive(context.Background(), tarFile{r: f, name: file, size: f.id.Size, reach: how, tars: 2}, Train)
+		if how != far && (fmt.Sprint(err) != fmt.Sprint(failed) || fmt.Sprint(l) != fmt.Sprint(before)) {
+			t.Errorf("%s with %+v: %v, %v, else %v, %v", file, how, l, err, before, failed)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
 	got := map[string]string{}
 	for i := range l.items {
-		body, err := (tarRoot{f}).read(&l.items[i], nil)
+		body, err := (tarRoot{f}).read(t.Context(), &l.items[i], nil)
 		if err != nil {
 			return nil, err
 		}
@@ -180,8 +188,8 @@ func TestTarCorruptions(t *testing.T) {
 
 // TestDiskError keeps what the disk does apart from what the archive is.
 func TestDiskError(t *testing.T) {
-	disk := &fs.PathError{Op: "read", Path: "x.tar", Err: syscall.EIO}
-	err := scanTar(context.Background(), failingReaderAt{disk}, 1<<20, func(member) error { return nil })
+	broken := &fs.PathError{Op: "read", Path: "x.tar", Err: syscall.EIO}
+	err := scanTar(context.Background(), failingReaderAt{broken}, 1<<20, near, func(member) error { return nil })
 	if !errors.Is(err, syscall.EIO) {
 		t.Fatalf("scanTar: %v, want to find EIO in it", err)
 	}
@@ -190,7 +198,7 @@ func TestDiskError(t *testing.T) {
 		t.Errorf("%v, want an *IOError", err)
 	}
 	short := failingReaderAt{io.EOF} // a file that is cut while it is scanned
-	if err := scanTar(context.Background(), short, 1<<20, func(member) error { return nil }); err == nil || err.Error() != "is truncated" {
+	if err := scanTar(context.Background(), short, 1<<20, near, func(member) error { return nil }); err == nil || err.Error() != "is truncated" {
 		t.Errorf("cut while scanned: %v", err)
 	}
 }

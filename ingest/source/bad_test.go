@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -193,6 +194,19 @@ func TestBadSources(t *testing.T) {
 			_, isIO := errors.AsType[*source.IOError](err)
 			if isUnsupported != (c.kind == unsupported) || isMalformed != (c.kind == malformed) || isIO != (c.kind == failed) {
 				t.Errorf("%T is of the wrong kind", err)
+			}
+			m, object := mirror(t, filepath.Join(dir, c.path))
+			if m == nil || slices.ContainsFunc(c.files, func(f string) bool { return strings.HasSuffix(f, "/") }) || c.kind == failed || name == "empty folder" {
+				return // of what a store does not have, or words in another way
+			}
+			s, err = source.OpenFolder(ctx, m, object, c.o)
+			if err == nil {
+				s.Close()
+				t.Fatalf("opened from the store: %s", s.Describe())
+			}
+			in := m.Name() + "/" + strings.TrimSuffix(strings.TrimSuffix(object, c.path), "/")
+			if want := strings.ReplaceAll(strings.NewReplacer("DIR/list", dir+"/list").Replace(c.want), "DIR", in); err.Error() != want {
+				t.Errorf("from the store\ngot  %s\nwant %s", err, want)
 			}
 		})
 	}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 )
@@ -22,7 +20,7 @@ type checked struct {
 }
 
 // checkMD5 compares files with the sums that were published for their names.
-func checkMD5(ctx context.Context, files []string, progress func(file string, done, size int64)) (*checked, error) {
+func checkMD5(ctx context.Context, t tree, files []string, progress func(file string, done, size int64)) (*checked, error) {
 	c := &checked{}
 	for _, file := range files {
 		var want []string
@@ -35,7 +33,7 @@ func checkMD5(ctx context.Context, files []string, progress func(file string, do
 			c.none = append(c.none, filepath.Base(file))
 			continue
 		}
-		got, err := sumMD5(ctx, file, progress)
+		got, err := sumMD5(ctx, t, file, progress)
 		if err != nil {
 			return nil, err
 		}
@@ -50,16 +48,12 @@ func checkMD5(ctx context.Context, files []string, progress func(file string, do
 }
 
 // sumMD5 reads a file from end to end.
-func sumMD5(ctx context.Context, file string, progress func(file string, done, size int64)) (string, error) {
-	f, err := os.Open(file)
+func sumMD5(ctx context.Context, t tree, file string, progress func(file string, done, size int64)) (string, error) {
+	f, size, err := t.stream(file)
 	if err != nil {
-		return "", &IOError{File: file, Err: cause(err), Hint: "check that the file is there and may be read"}
+		return "", ioError(file, err, "check that the file is there and may be read")
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", &IOError{File: file, Err: cause(err), Hint: "check the disk"}
-	}
+	defer release(f)
 	sum := md5.New()
 	for done := int64(0); ; {
 		if err := ctx.Err(); err != nil {
@@ -67,11 +61,11 @@ func sumMD5(ctx context.Context, file string, progress func(file string, done, s
 		}
 		n, err := io.CopyN(sum, f, checkChunk)
 		done += n
-		if err != nil && !errors.Is(err, io.EOF) {
-			return "", &IOError{File: file, Err: cause(err), Hint: "check the disk"}
+		if err != nil && !ended(err) {
+			return "", ioError(file, err, "check the disk")
 		}
 		if progress != nil {
-			progress(file, done, info.Size())
+			progress(file, done, size)
 		}
 		if err != nil {
 			return hex.EncodeToString(sum.Sum(nil)), nil

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -85,48 +84,49 @@ func (c *cifarFormat) hint() string {
 func isCIFARName(base string) bool { return cifar10.split(base) != "" }
 
 // isPickledCIFAR says whether dir holds the version for Python.
-func isPickledCIFAR(dir string) bool {
-	return isFile(filepath.Join(dir, "data_batch_1")) || isFile(filepath.Join(dir, "fine_label_names")) ||
-		isFile(filepath.Join(dir, "train")) && isFile(filepath.Join(dir, "meta"))
+func isPickledCIFAR(t tree, dir string) bool {
+	return isFile(t, t.join(dir, "data_batch_1")) || isFile(t, t.join(dir, "fine_label_names")) ||
+		isFile(t, t.join(dir, "train")) && isFile(t, t.join(dir, "meta"))
 }
 
 // A cifarSet is a CIFAR that lies somewhere.
 type cifarSet struct {
 	*cifarFormat
+	tree     tree
 	archive  string   // the tar that holds the files, compressed or not, or
 	paths    []string // the files themselves
 	nameFile string   // the path of the list of names, "" if it is not there
 }
 
 // find looks in dir and in the folder and archive that it may hold.
-func (c *cifarFormat) find(dir string) (raster, string, error) {
-	for _, in := range []string{filepath.Join(dir, c.folder), dir} {
-		if !isFolder(in) {
+func (c *cifarFormat) find(t tree, dir string) (raster, string, error) {
+	for _, in := range []string{t.join(dir, c.folder), dir} {
+		if !isFolder(t, in) {
 			continue
 		}
-		set := &cifarSet{cifarFormat: c, nameFile: findFile([]string{in}, c.names)}
+		set := &cifarSet{cifarFormat: c, tree: t, nameFile: findFile(t, []string{in}, c.names)}
 		for _, base := range append(slices.Clone(c.train), c.val) {
-			if file := findFile([]string{in}, base); file != "" {
+			if file := findFile(t, []string{in}, base); file != "" {
 				set.paths = append(set.paths, file)
 			}
 		}
 		// The names train.bin and test.bin alone tell too little.
-		if len(set.paths) > 0 && (c == cifar10 || set.nameFile != "" || hasRecords(set.paths[0], c.record())) {
+		if len(set.paths) > 0 && (c == cifar10 || set.nameFile != "" || hasRecords(t, set.paths[0], c.record())) {
 			return set, c.layout, nil
 		}
 	}
 	for _, name := range []string{c.archive + ".gz", c.archive} {
-		if file := findFile([]string{dir}, name); file != "" {
-			return &cifarSet{cifarFormat: c, archive: file}, c.layout, nil
+		if file := findFile(t, []string{dir}, name); file != "" {
+			return &cifarSet{cifarFormat: c, tree: t, archive: file}, c.layout, nil
 		}
 	}
 	return nil, c.layout, nil
 }
 
 // hasRecords says whether a file's length is a multiple of a record's.
-func hasRecords(file string, record int64) bool {
-	info, err := os.Stat(file)
-	return err == nil && info.Size() > 0 && info.Size()%record == 0
+func hasRecords(t tree, file string, record int64) bool {
+	_, size, err := t.stat(file)
+	return err == nil && size > 0 && size%record == 0
 }
 
 // peekFiles and peekBytes bound the search for a CIFAR in an archive that may be
@@ -138,18 +138,20 @@ const (
 
 // findCIFARArchive says whether a file is an archive of CIFAR, by its name or
 // its first members. It is not where it cannot be read: others will say so.
-func findCIFARArchive(ctx context.Context, file string) (*cifarSet, error) {
+func findCIFARArchive(ctx context.Context, t tree, file string) (*cifarSet, error) {
 	for _, c := range []*cifarFormat{cifar10, cifar100} {
 		if base := filepath.Base(file); base == c.archive || base == c.archive+".gz" {
-			return &cifarSet{cifarFormat: c, archive: file}, nil
+			return &cifarSet{cifarFormat: c, tree: t, archive: file}, nil
 		}
 	}
-	f, err := openPixels(file)
+	f, err := openPixels(t, file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.release()
-	var r io.Reader = &window{r: f.r, size: f.size} // bodies are passed over
+	w := newWindow(ctx, f.r, f.size, reachOf(f.r)) // bodies are passed over
+	defer w.close()
+	var r io.Reader = w
 	if f.isGzip() {
 		z, err := gzip.NewReader(bufio.NewReader(r))
 		if err != nil {
@@ -169,7 +171,7 @@ func findCIFARArchive(ctx context.Context, file string) (*cifarSet, error) {
 		}
 		for _, c := range []*cifarFormat{cifar10, cifar100} {
 			if c.split(base) != "" {
-				return &cifarSet{cifarFormat: c, archive: file}, nil
+				return &cifarSet{cifarFormat: c, tree: t, archive: file}, nil
 			}
 		}
 	}
@@ -242,7 +244,7 @@ func (s *cifarSet) open(ctx context.Context) (files []*pixelFile, err error) {
 		return s.openArchive(ctx)
 	}
 	if s.nameFile != "" {
-		f, err := openPixels(s.nameFile)
+		f, err := openPixels(s.tree, s.nameFile)
 		if err != nil {
 			return nil, err
 		}
@@ -253,11 +255,14 @@ func (s *cifarSet) open(ctx context.Context) (files []*pixelFile, err error) {
 		}
 	}
 	for _, name := range s.paths {
-		f, err := openPixels(name)
+		f, err := openPixels(s.tree, name)
 		if err != nil {
 			return files, err
 		}
 		files = append(files, f)
+		if err := f.fetch(ctx); err != nil {
+			return files, err
+		}
 	}
 	return files, nil
 }
@@ -272,7 +277,7 @@ func (c *cifarFormat) checkNames(file string, r io.Reader) error {
 		}
 	}
 	if err := scanner.Err(); err != nil && !errors.Is(err, bufio.ErrTooLong) {
-		return &IOError{File: file, Err: cause(err), Hint: "check the disk"}
+		return ioError(file, err, "check the disk")
 	}
 	for i, want := range c.classes {
 		if i >= len(names) || names[i] != want {
@@ -290,13 +295,19 @@ func (c *cifarFormat) checkNames(file string, r io.Reader) error {
 // openArchive opens the members of a tar. An uncompressed one is read in place, a
 // gzipped one is unpacked into memory, in one pass.
 func (s *cifarSet) openArchive(ctx context.Context) ([]*pixelFile, error) {
-	f, err := openPixels(s.archive)
+	f, err := openPixels(s.tree, s.archive)
 	if err != nil {
 		return nil, err
 	}
 	if f.isGzip() {
 		defer f.release()
 		return s.unpackArchive(ctx, f, maxUnpacked)
+	}
+	if err := f.fetch(ctx); err != nil {
+		return nil, err
+	}
+	if isRemote(f.r) {
+		return nil, &UnsupportedError{Path: s.archive, Reason: errUnpacked.Error(), Hint: "unpack it"}
 	}
 	files, err := s.openTar(ctx, f)
 	if len(files) == 0 {
@@ -309,7 +320,12 @@ func (s *cifarSet) openArchive(ctx context.Context) ([]*pixelFile, error) {
 
 // unpackArchive reads a gzipped tar, and keeps at most limit bytes.
 func (s *cifarSet) unpackArchive(ctx context.Context, f *pixelFile, limit int64) ([]*pixelFile, error) {
-	z, err := gzip.NewReader(bufio.NewReaderSize(io.NewSectionReader(f.r, 0, f.size), memoryChunk))
+	body, err := fromStart(reading(ctx, f.r), f.size)
+	if err != nil {
+		return nil, err
+	}
+	defer release(body)
+	z, err := gzip.NewReader(bufio.NewReaderSize(body, memoryChunk))
 	if err != nil {
 		return nil, archiveFault(s.archive, "", err)
 	}
@@ -325,7 +341,7 @@ func (s *cifarSet) unpackArchive(ctx context.Context, f *pixelFile, limit int64)
 
 // openTar finds the files in an uncompressed tar.
 func (s *cifarSet) openTar(ctx context.Context, f *pixelFile) (files []*pixelFile, err error) {
-	err = scanTar(ctx, f.r, f.size, func(m member) error {
+	err = scanTar(ctx, f.r, f.size, near, func(m member) error {
 		section, base := io.NewSectionReader(f.r, m.offset, m.size), path.Base(m.name)
 		switch {
 		case m.plain && s.split(base) != "":

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,21 +26,22 @@ type labeller struct {
 	wnids    bool             // whether names of classes must be WNIDs
 	kit      *devkit
 	solution *solution // Kaggle's, nil where there is none
-	home     string    // where Kaggle's lists belong, "" in other layouts
+	tree     tree
+	home     string // where Kaggle's lists belong, "" in other layouts
 }
 
 // classify makes the class list: that of the file if one is given, else Kaggle's
 // if it has one, else the 1,000 of ILSVRC 2012 where its devkit or Kaggle's list
 // is used, else the folders present.
 func (s *opened) classify(lists []*listing, file string) (*labeller, error) {
-	l := &labeller{kit: s.kit}
+	l := &labeller{kit: s.kit, tree: s.tree}
 	var mapping string
 	var err error
 	if s.plan.layout == LayoutKaggle {
 		l.home = s.plan.homes[0]
-		mapping = findFile(s.plan.homes, mappingName)
-		if csv := findFile(s.plan.homes, solutionName); csv != "" {
-			if l.solution, err = readSolution(csv); err != nil {
+		mapping = findFile(s.tree, s.plan.homes, mappingName)
+		if csv := findFile(s.tree, s.plan.homes, solutionName); csv != "" {
+			if l.solution, err = readSolution(s.tree, csv); err != nil {
 				return nil, err
 			}
 		}
@@ -52,21 +51,21 @@ func (s *opened) classify(lists []*listing, file string) (*labeller, error) {
 	switch {
 	case file != "":
 		l.listed, l.hint = file, "add it to the file, or leave --classes out"
-		l.classes, err = readClasses(file, "check the path given with --classes")
+		l.classes, err = readClasses(disk{}, file, "check the path given with --classes")
 	case mapping != "":
 		l.listed, l.hint = mapping, "add it to the file, or list the classes with --classes FILE"
-		l.classes, err = readMapping(mapping)
+		l.classes, err = readMapping(s.tree, mapping)
 	case whole:
 		l.listed = "the WNIDs present"
 		l.hint = "list the classes with --classes FILE"
-		l.classes, err = presentClasses(lists, s.plan.homes, append([]string{allWords}, wordFiles...), flatVal)
+		l.classes, err = presentClasses(s.tree, lists, s.plan.homes, append([]string{allWords}, wordFiles...), flatVal)
 	case s.kit.present() || l.solution != nil || officialUnlabelled(lists):
 		l.listed, l.wnids = "ILSVRC2012", s.kit.present()
 		l.hint = "remove the devkit and its ground truth if the set is another one, or list its classes with --classes FILE"
 		l.classes = officialClasses()
 	default:
 		l.listed, l.hint = "the folders present", "list the classes with --classes FILE"
-		l.classes, err = presentClasses(lists, s.plan.homes, wordFiles, false)
+		l.classes, err = presentClasses(s.tree, lists, s.plan.homes, wordFiles, false)
 	}
 	if err != nil {
 		return nil, err
@@ -99,7 +98,7 @@ func officialUnlabelled(lists []*listing) bool {
 // presentClasses are the classes that the splits have, and the official 1,000 if
 // these are wanted too, with their words where one of the files beside the
 // source gives them.
-func presentClasses(lists []*listing, homes, wordFiles []string, official bool) ([]records.Class, error) {
+func presentClasses(t tree, lists []*listing, homes, wordFiles []string, official bool) ([]records.Class, error) {
 	names := map[string]bool{}
 	if official {
 		for _, y := range officialSynsets() {
@@ -115,7 +114,7 @@ func presentClasses(lists []*listing, homes, wordFiles []string, official bool) 
 			}
 		}
 	}
-	words, err := readWords(homes, wordFiles)
+	words, err := readWords(t, homes, wordFiles)
 	if err != nil {
 		return nil, err
 	}
@@ -141,12 +140,12 @@ func sortClasses(classes []records.Class) {
 
 // readClasses reads a class file: a WNID a line, optionally followed by words.
 // The hint says what to do where it cannot be read.
-func readClasses(file, hint string) ([]records.Class, error) {
-	f, err := os.Open(file)
+func readClasses(t tree, file, hint string) ([]records.Class, error) {
+	f, _, err := t.stream(file)
 	if err != nil {
-		return nil, &IOError{File: file, Err: cause(err), Hint: hint}
+		return nil, ioError(file, err, hint)
 	}
-	defer f.Close()
+	defer release(f)
 	return parseClasses(f, file, hint)
 }
 
@@ -179,7 +178,7 @@ func parseClasses(r io.Reader, file, hint string) ([]records.Class, error) {
 		if errors.Is(err, bufio.ErrTooLong) {
 			return nil, &MalformedError{File: file, Line: n + 1, Cause: errors.New("the line is too long"), Hint: "write one WNID a line"}
 		}
-		return nil, &IOError{File: file, Err: cause(err), Hint: hint}
+		return nil, ioError(file, err, hint)
 	}
 	if len(classes) == 0 {
 		return nil, &MalformedError{File: file, Cause: errors.New("lists no class"), Hint: "write one WNID a line"}
@@ -205,13 +204,13 @@ var wordFiles = []string{"synset_words.txt", mappingName} //nolint:gochecknoglob
 const allWords = "words.txt"
 
 // readWords reads the words of classes beside the source, if they are there.
-func readWords(homes, wordFiles []string) (map[string]string, error) {
+func readWords(t tree, homes, wordFiles []string) (map[string]string, error) {
 	for _, name := range wordFiles {
-		file := findFile(homes, name)
+		file := findFile(t, homes, name)
 		if file == "" {
 			continue
 		}
-		classes, err := readClasses(file, "check that it may be read, or remove it")
+		classes, err := readClasses(t, file, "check that it may be read, or remove it")
 		if err != nil {
 			return nil, err
 		}
@@ -283,7 +282,7 @@ func (l *labeller) byTruth(p part, list *listing) error {
 	}
 	if l.kit.truthFile == "" {
 		return &UnsupportedError{Path: p.path, Reason: "is a flat validation set, and the ground truth that labels it is missing",
-			Hint: fmt.Sprintf("put %s or %s into %s, or sort the images into val/<wnid>/", devkitArchive, truthName, filepath.Dir(p.path))}
+			Hint: fmt.Sprintf("put %s or %s into %s, or sort the images into val/<wnid>/", devkitArchive, truthName, l.tree.dir(p.path))}
 	}
 	for i := range list.items {
 		it := &list.items[i]

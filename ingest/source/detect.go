@@ -1,10 +1,11 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -38,34 +39,27 @@ var allLayouts = [...]string{ //nolint:gochecknoglobals // read only
 
 // findRasters look into a folder for the sets of raw pixels; they name their
 // layout whether or not it has one.
-var findRasters = [...]func(dir string) (raster, string, error){cifar10.find, cifar100.find, findMNIST} //nolint:gochecknoglobals // read only
+var findRasters = [...]func(t tree, dir string) (raster, string, error){cifar10.find, cifar100.find, findMNIST} //nolint:gochecknoglobals // read only
 
 // detect decides from the names and first bytes of what lies at path.
-func detect(ctx context.Context, path, layout string) (*plan, error) {
-	if layout == "" {
-		layout = LayoutAuto
-	}
-	if !slices.Contains(allLayouts[:], layout) {
-		last := len(allLayouts) - 1
-		return nil, &UnsupportedError{Path: path, Reason: fmt.Sprintf("the layout %q is not known", layout),
-			Hint: "use " + strings.Join(allLayouts[:last], ", ") + " or " + allLayouts[last]}
-	}
-	info, err := os.Stat(path)
+func detect(ctx context.Context, t tree, path, layout string) (*plan, error) {
+	layout = cmp.Or(layout, LayoutAuto)
+	kind, _, err := t.stat(path)
 	switch {
 	case err != nil:
 		return nil, notExist(path, err)
-	case info.IsDir():
-		return detectFolder(ctx, path, layout)
+	case kind == kindFolder:
+		return detectFolder(ctx, t, path, layout)
 	case layout == LayoutFolder || layout == LayoutKaggle || layout == LayoutMNIST:
 		return nil, &UnsupportedError{Path: path, Reason: "is a file, the layout " + layout + " needs a folder", Hint: "use --layout auto, or give the folder"}
-	case !info.Mode().IsRegular():
+	case kind != kindFile:
 		return nil, &UnsupportedError{Path: path, Reason: "is neither a file nor a folder", Hint: "give a folder or a tar"}
 	}
-	return detectFile(ctx, path, layout)
+	return detectFile(ctx, t, path, layout)
 }
 
 // detectFile takes an archive.
-func detectFile(ctx context.Context, file, layout string) (*plan, error) {
+func detectFile(ctx context.Context, t tree, file, layout string) (*plan, error) {
 	name := filepath.Base(file)
 	switch {
 	case isDevkitName(name):
@@ -74,7 +68,7 @@ func detectFile(ctx context.Context, file, layout string) (*plan, error) {
 		return nil, &UnsupportedError{Path: file, Reason: "is one of the files of a set", Hint: "give the folder that holds it and the others"}
 	}
 	if layout != LayoutILSVRC {
-		set, err := findCIFARArchive(ctx, file)
+		set, err := findCIFARArchive(ctx, t, file)
 		if err != nil {
 			return nil, err
 		}
@@ -85,23 +79,23 @@ func detectFile(ctx context.Context, file, layout string) (*plan, error) {
 			return nil, &UnsupportedError{Path: file, Reason: "is no archive of the layout " + layout, Hint: "use --layout auto"}
 		}
 	}
-	split, err := probe(ctx, file)
+	split, err := probe(ctx, t, file)
 	if err != nil {
 		return nil, err
 	}
-	return &plan{layout: LayoutILSVRC, parts: []part{{split, file, true}}, homes: []string{filepath.Dir(file)}}, nil
+	return &plan{layout: LayoutILSVRC, parts: []part{{split, file, true}}, homes: []string{t.dir(file)}}, nil
 }
 
 // detectFolder looks for what the layouts have in their folders. More than one
 // set is an error: which of them is meant, only the user knows.
-func detectFolder(ctx context.Context, dir, layout string) (*plan, error) {
+func detectFolder(ctx context.Context, t tree, dir, layout string) (*plan, error) {
 	if layout == LayoutFolder {
 		return plainPlan(dir), nil
 	}
 	wanted := func(l string) bool { return layout == LayoutAuto || layout == l }
 	var found []*plan
 	for _, find := range findRasters {
-		set, l, err := find(dir)
+		set, l, err := find(t, dir)
 		if err != nil && wanted(l) {
 			return nil, err
 		}
@@ -111,12 +105,12 @@ func detectFolder(ctx context.Context, dir, layout string) (*plan, error) {
 	}
 	kaggle := false
 	if wanted(LayoutKaggle) {
-		splits, homes, err := findKaggle(dir)
+		splits, homes, err := findKaggle(t, dir)
 		if err != nil {
 			return nil, err
 		}
 		if kaggle = splits != ""; kaggle {
-			p, err := planSplits(ctx, LayoutKaggle, splits, homes)
+			p, err := planSplits(ctx, t, LayoutKaggle, splits, homes)
 			if err != nil {
 				return nil, err
 			}
@@ -124,7 +118,7 @@ func detectFolder(ctx context.Context, dir, layout string) (*plan, error) {
 		}
 	}
 	if !kaggle && wanted(LayoutILSVRC) {
-		p, err := planSplits(ctx, LayoutILSVRC, dir, []string{dir})
+		p, err := planSplits(ctx, t, LayoutILSVRC, dir, []string{dir})
 		if err != nil {
 			return nil, err
 		}
@@ -134,7 +128,7 @@ func detectFolder(ctx context.Context, dir, layout string) (*plan, error) {
 	}
 	switch len(found) {
 	case 0:
-		return detectPlain(dir, layout)
+		return detectPlain(t, dir, layout)
 	case 1:
 		return found[0], nil
 	}
@@ -148,15 +142,15 @@ func detectFolder(ctx context.Context, dir, layout string) (*plan, error) {
 
 // planSplits looks in dir for train/, val/ and test/, and for archives of the
 // splits that have no folder.
-func planSplits(ctx context.Context, layout, dir string, homes []string) (*plan, error) {
+func planSplits(ctx context.Context, t tree, layout, dir string, homes []string) (*plan, error) {
 	p := &plan{layout: layout, homes: homes}
-	archives, err := findArchives(ctx, dir)
+	archives, err := findArchives(ctx, t, dir)
 	if err != nil {
 		return nil, err
 	}
 	for _, split := range allSplits {
-		folder := filepath.Join(dir, split)
-		isThere := isFolder(folder)
+		folder := t.join(dir, split)
+		isThere := isFolder(t, folder)
 		if isThere {
 			p.parts = append(p.parts, part{split: split, path: folder})
 		}
@@ -185,33 +179,33 @@ func plainPlan(dir string) *plan {
 }
 
 // detectPlain takes a folder of class folders, or says what is missing.
-func detectPlain(dir, layout string) (*plan, error) {
-	folders, err := subfolders(dir)
+func detectPlain(t tree, dir, layout string) (*plan, error) {
+	folders, err := subfolders(t, dir)
 	if err != nil {
 		return nil, err
 	}
 	if layout == LayoutAuto && len(folders) > 0 {
 		return plainPlan(dir), nil
 	}
-	if deeper := deeperError(dir, folders); deeper != nil {
+	if deeper := deeperError(t, dir, folders); deeper != nil {
 		return nil, deeper
 	}
-	entries, err := readFolder(dir)
+	entries, err := readFolder(t, dir)
 	if err != nil {
 		return nil, err
 	}
 	missing := &UnsupportedError{Path: dir, Reason: "holds neither train/ nor val/, nor the ILSVRC2012 archives, nor class folders",
 		Hint: "give the folder that holds train/<wnid>/ and val/, or " + trainArchive + ", " + valArchive + " and " + devkitArchive}
-	packed := slices.IndexFunc(entries, func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), "imagenet_object_localization") })
+	packed := slices.IndexFunc(entries, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), "imagenet_object_localization") })
 	switch {
 	case len(entries) == 0:
 		missing.Reason = "is an empty folder"
-	case slices.ContainsFunc(entries, func(e os.DirEntry) bool { return hasImageName(e.Name()) }):
+	case slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return hasImageName(e.Name()) }):
 		missing.Reason = "holds images, but no class folders that would label them"
 	case packed >= 0:
 		missing.Reason = "holds Kaggle's archive " + entries[packed].Name() + ", which is compressed and cannot be read in place"
 		missing.Hint = "unpack it, and give the folder that then holds ILSVRC/ and " + solutionName
-	case isPickledCIFAR(dir):
+	case isPickledCIFAR(t, dir):
 		missing.Reason, missing.Hint = pickledReason, pickledHint
 	case layout == LayoutILSVRC:
 		missing.Reason = "holds neither train/ nor val/, nor the ILSVRC2012 archives"
@@ -231,18 +225,18 @@ func detectPlain(dir, layout string) (*plan, error) {
 
 // deeperError says that a set seems to lie further down, in one of the folders,
 // nil if none does.
-func deeperError(dir string, folders []string) error {
+func deeperError(t tree, dir string, folders []string) error {
 	for _, name := range folders {
-		below := filepath.Join(dir, name)
-		found := hasSplits(below) || hasSplits(filepath.Join(below, filepath.FromSlash(kaggleFolders)))
+		below := t.join(dir, name)
+		found := hasSplits(t, below) || hasSplits(t, t.join(below, kaggleFolders))
 		for _, find := range findRasters {
-			set, _, err := find(below)
+			set, _, err := find(t, below)
 			found = found || set != nil || err != nil
 		}
 		if found {
 			return &UnsupportedError{Path: dir, Reason: "holds no images, they seem to lie deeper", Hint: "give " + below}
 		}
-		if isPickledCIFAR(below) {
+		if isPickledCIFAR(t, below) {
 			return &UnsupportedError{Path: below, Reason: pickledReason, Hint: pickledHint}
 		}
 	}
@@ -257,19 +251,19 @@ const (
 
 // findArchives sorts the tars in dir by split. Where one has the official name,
 // the others of its split go to those that are not needed, under "".
-func findArchives(ctx context.Context, dir string) (map[string][]string, error) {
-	entries, err := readFolder(dir)
+func findArchives(ctx context.Context, t tree, dir string) (map[string][]string, error) {
+	entries, err := readFolder(t, dir)
 	if err != nil {
 		return nil, err
 	}
 	found := map[string][]string{}
 	for _, e := range entries {
-		file := filepath.Join(dir, e.Name())
+		file := t.join(dir, e.Name())
 		name := strings.ToLower(e.Name())
-		if !strings.HasSuffix(name, ".tar") || name[0] == '.' || isDevkitName(name) || !isFile(file) {
+		if !strings.HasSuffix(name, ".tar") || name[0] == '.' || isDevkitName(name) || !isFile(t, file) {
 			continue
 		}
-		split, err := probe(ctx, file)
+		split, err := probe(ctx, t, file)
 		if err != nil {
 			split = splitOfName(name) // "" for some other tar, none of ours
 		}
@@ -305,15 +299,15 @@ func splitOfName(name string) string {
 
 // probe finds the split of an archive from its first file and its name: tars
 // within are classes; flat images are of val or test.
-func probe(ctx context.Context, file string) (string, error) {
-	f, size, err := openTar(file)
+func probe(ctx context.Context, t tree, file string) (string, error) {
+	f, err := openTar(t, file)
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
+	defer release(f)
 	stop := errors.New("seen enough")
 	split, members := "", 0
-	err = scanTar(ctx, f, size, func(m member) error {
+	err = scanTar(ctx, f.ReaderAt, f.id.Size, reachOf(f.ReaderAt), func(m member) error {
 		members++
 		base := path.Base(m.name)
 		official := officialName.FindStringSubmatch(base)

@@ -2,15 +2,14 @@ package source
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -43,13 +42,13 @@ func (k *devkit) present() bool { return k.truthFile != "" || k.metaFile != "" }
 // findDevkit looks for the ground truth and meta.mat in each of the folders, one
 // after the other: in the folder itself, in the devkit's folder, devkit/ and
 // data/, and else in the devkit's archive. Nothing found is no error.
-func findDevkit(homes []string) (*devkit, error) {
+func findDevkit(t tree, homes []string) (*devkit, error) {
 	kit := &devkit{}
 	for _, home := range homes {
 		if kit.truthFile != "" {
 			break
 		}
-		if err := kit.findIn(home); err != nil {
+		if err := kit.findIn(t, home); err != nil {
 			return nil, err
 		}
 	}
@@ -57,16 +56,16 @@ func findDevkit(homes []string) (*devkit, error) {
 }
 
 // findIn adds what dir has of a devkit.
-func (k *devkit) findIn(dir string) error {
+func (k *devkit) findIn(t tree, dir string) error {
 	for _, sub := range []string{"", devkitFolder + "/data", devkitFolder, "devkit/data", "devkit", "data"} {
-		at := filepath.Join(dir, filepath.FromSlash(sub))
+		at := t.join(dir, sub)
 		if k.truthFile == "" {
-			if err := k.readLoose(filepath.Join(at, truthName), maxTruthBytes, k.takeTruth); err != nil {
+			if err := k.readLoose(t, t.join(at, truthName), maxTruthBytes, k.takeTruth); err != nil {
 				return err
 			}
 		}
 		if k.metaFile == "" {
-			if err := k.readLoose(filepath.Join(at, metaName), maxMatBytes, k.takeMeta); err != nil {
+			if err := k.readLoose(t, t.join(at, metaName), maxMatBytes, k.takeMeta); err != nil {
 				return err
 			}
 		}
@@ -74,26 +73,26 @@ func (k *devkit) findIn(dir string) error {
 	if k.truthFile != "" {
 		return nil
 	}
-	archive, err := findDevkitArchive(dir)
+	archive, err := findDevkitArchive(t, dir)
 	if err != nil || archive == "" {
 		return err
 	}
-	return k.readArchive(archive)
+	return k.readArchive(t, archive)
 }
 
 // readLoose reads a file if it is there.
-func (k *devkit) readLoose(file string, limit int64, take func(file string, data []byte) error) error {
-	f, err := os.Open(file)
+func (k *devkit) readLoose(t tree, file string, limit int64, take func(file string, data []byte) error) error {
+	f, _, err := t.stream(file)
 	if errors.Is(err, fs.ErrNotExist) || isNotDir(err) {
 		return nil
 	}
 	if err != nil {
-		return &IOError{File: file, Err: cause(err), Hint: "check that it may be read"}
+		return ioError(file, err, "check that it may be read")
 	}
-	defer f.Close()
+	defer release(f)
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
-		return &IOError{File: file, Err: cause(err), Hint: "check that it may be read"}
+		return ioError(file, err, "check that it may be read")
 	}
 	if int64(len(data)) > limit {
 		return &MalformedError{File: file, Cause: fmt.Errorf("is larger than %d MB", limit>>20)}
@@ -143,16 +142,16 @@ func (k *devkit) takeMeta(file string, data []byte) error {
 
 // findDevkitArchive returns the devkit's archive in dir, "" if there is none:
 // the official name, or the one *devkit*.tar.gz.
-func findDevkitArchive(dir string) (string, error) {
-	if file := filepath.Join(dir, devkitArchive); isFile(file) {
+func findDevkitArchive(t tree, dir string) (string, error) {
+	if file := t.join(dir, devkitArchive); isFile(t, file) {
 		return file, nil
 	}
-	entries, err := readFolder(dir)
+	entries, err := readFolder(t, dir)
 	if err != nil {
 		return "", err
 	}
 	for _, e := range entries {
-		if file := filepath.Join(dir, e.Name()); isDevkitName(e.Name()) && isFile(file) {
+		if file := t.join(dir, e.Name()); isDevkitName(e.Name()) && isFile(t, file) {
 			return file, nil
 		}
 	}
@@ -168,19 +167,20 @@ func isDevkitName(name string) bool {
 }
 
 // readArchive takes the two files out of a devkit's archive, compressed or not.
-func (k *devkit) readArchive(file string) error {
-	f, err := os.Open(file)
+func (k *devkit) readArchive(t tree, file string) error {
+	f, _, err := t.stream(file)
 	if err != nil {
-		return &IOError{File: file, Err: cause(err), Hint: "check that it may be read"}
+		return ioError(file, err, "check that it may be read")
 	}
-	defer f.Close()
-	var magic [2]byte
-	if _, err := f.ReadAt(magic[:], 0); err != nil {
+	defer release(f)
+	packed := bufio.NewReader(f)
+	magic, err := packed.Peek(2)
+	if err != nil {
 		return archiveFault(file, "", err)
 	}
-	var r io.Reader = f
-	if magic == [2]byte{0x1f, 0x8b} {
-		if r, err = gzip.NewReader(f); err != nil {
+	var r io.Reader = packed
+	if compressedAs(magic) == "gzip" {
+		if r, err = gzip.NewReader(packed); err != nil {
 			return archiveFault(file, "", err)
 		}
 	}

@@ -13,22 +13,18 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// folderScanners is how many class folders are listed at a time. Listing waits
-// for the file system, above all where that is a network's.
-const folderScanners = 16
-
 // What an entry of a folder is after following links.
 type entryKind int
 
 const (
 	kindFile entryKind = iota
 	kindFolder
-	kindBroken // a link to nothing: as a file it will fail to be read
+	kindBroken // nothing, or a link to nothing: as a file it will fail to be read
 	kindOther  // a device, a pipe
 )
 
-// follow looks at an entry of dir, through symbolic links, and gives a file's
-// size.
+// follow looks at an entry of dir, through symbolic links, which only the
+// operating system's folders have, and gives a file's size.
 func follow(dir string, e fs.DirEntry) (entryKind, int64, error) {
 	if e.IsDir() {
 		return kindFolder, 0, nil
@@ -53,18 +49,17 @@ func follow(dir string, e fs.DirEntry) (entryKind, int64, error) {
 }
 
 // readFolder lists a folder, sorted by name.
-func readFolder(dir string) ([]fs.DirEntry, error) {
-	entries, err := os.ReadDir(dir)
+func readFolder(t tree, dir string) ([]fs.DirEntry, error) {
+	entries, err := t.list(dir)
 	if err != nil {
-		hint := "check that the folder is there and may be read"
-		return nil, &IOError{File: dir, Err: cause(err), Hint: hint}
+		return nil, ioError(dir, err, "check that the folder is there and may be read")
 	}
 	return entries, nil
 }
 
 // scanFolder lists one split: class folders with images, or images.
-func scanFolder(ctx context.Context, dir, split string, number int) (*listing, error) {
-	entries, err := readFolder(dir)
+func scanFolder(ctx context.Context, t tree, dir, split string, number int) (*listing, error) {
+	entries, err := readFolder(t, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +82,7 @@ func scanFolder(ctx context.Context, dir, split string, number int) (*listing, e
 		case kind == kindBroken && !hasImageName(e.Name()):
 			l.skip("link to nothing", e.Name())
 		case l.takes(e.Name(), kind == kindFile || kind == kindBroken):
-			l.add("", e.Name(), size, at(number, 0))
+			l.add("", e.Name(), size, at(number, entryStamp(e)))
 		case strings.HasSuffix(e.Name(), ".tar"):
 			tars++
 		}
@@ -107,10 +102,10 @@ func scanFolder(ctx context.Context, dir, split string, number int) (*listing, e
 	}
 	lists, errs := make([]*listing, len(classes)), make([]error, len(classes))
 	var group errgroup.Group
-	group.SetLimit(folderScanners)
+	group.SetLimit(t.scanners())
 	for i, class := range classes {
 		group.Go(func() error {
-			lists[i], errs[i] = scanClass(ctx, dir, class, split, number)
+			lists[i], errs[i] = scanClass(ctx, t, dir, class, split, number)
 			return nil
 		})
 	}
@@ -143,12 +138,12 @@ func flatFault(dir, split string, l *listing, entries, tars int) error {
 }
 
 // scanClass lists the images of one class folder.
-func scanClass(ctx context.Context, dir, class, split string, number int) (*listing, error) {
+func scanClass(ctx context.Context, t tree, dir, class, split string, number int) (*listing, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	in := filepath.Join(dir, class)
-	entries, err := readFolder(in)
+	in := t.join(dir, class)
+	entries, err := readFolder(t, in)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +158,7 @@ func scanClass(ctx context.Context, dir, class, split string, number int) (*list
 			continue
 		}
 		if l.takes(e.Name(), kind == kindFile || kind == kindBroken) {
-			l.add(class, e.Name(), size, at(number, 0))
+			l.add(class, e.Name(), size, at(number, entryStamp(e)))
 		}
 	}
 	if len(l.items) == 0 {
@@ -175,8 +170,8 @@ func scanClass(ctx context.Context, dir, class, split string, number int) (*list
 }
 
 // subfolders names the folders in dir that are not hidden.
-func subfolders(dir string) ([]string, error) {
-	entries, err := readFolder(dir)
+func subfolders(t tree, dir string) ([]string, error) {
+	entries, err := readFolder(t, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -202,5 +197,5 @@ func notExist(path string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		hint = "give the folder that holds train/ and val/, or the ILSVRC2012 archives, or one archive"
 	}
-	return &IOError{File: path, Err: cause(err), Hint: hint}
+	return ioError(path, err, hint)
 }

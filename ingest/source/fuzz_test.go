@@ -49,7 +49,7 @@ func FuzzTar(f *testing.F) {
 	f.Add(pack(f, tar.FormatGNU, "ILSVRC2012_val_00000001.JPEG", "x", "@ILSVRC2012_val_00000002.JPEG", "y", ".hidden.JPEG", ""))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		end := int64(0)
-		err := scanTar(context.Background(), bytes.NewReader(data), int64(len(data)), func(m member) error {
+		err := scanTar(context.Background(), bytes.NewReader(data), int64(len(data)), reach{few: blockSize, many: 2 * blockSize, more: 2}, func(m member) error {
 			if m.size < 0 || m.offset < end || m.offset+m.size > int64(len(data)) {
 				t.Errorf("%q at %d with %d bytes lies outside of what is left", m.name, m.offset, m.size)
 			}
@@ -65,7 +65,7 @@ func FuzzTar(f *testing.F) {
 // fuzzArchive lists data as an archive of a split and reads what it lists.
 func fuzzArchive(t *testing.T, data []byte, name string) {
 	withinMemory(t, func() {
-		l, err := scanArchive(context.Background(), tarFile{r: bytes.NewReader(data), name: name, size: int64(len(data))}, Train)
+		l, err := scanArchive(context.Background(), tarFile{r: bytes.NewReader(data), name: name, size: int64(len(data)), reach: near, tars: 16}, Train)
 		if err != nil {
 			checkTyped(t, err)
 			return
@@ -211,7 +211,7 @@ func FuzzCIFAR(f *testing.F) {
 			}
 			for i := range l.items {
 				it := &l.items[i]
-				picture, err := r.read(it, nil)
+				picture, err := r.read(t.Context(), it, nil)
 				if err != nil || int(it.Label) >= len(format.classes) || picture[len(picture)-1] != data[(int64(i)+1)*format.record()-1] {
 					t.Errorf("%+v: %d bytes, %v", *it, len(picture), err)
 				}

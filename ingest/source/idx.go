@@ -49,6 +49,7 @@ func isIdxName(base string) bool {
 
 // An idxSet is MNIST, or one of the sets that took over its format.
 type idxSet struct {
+	tree    tree
 	splits  []idxSplit
 	size    records.Shape
 	fashion bool // the labels are those of Fashion-MNIST
@@ -58,15 +59,15 @@ type idxSet struct {
 type idxSplit struct{ split, prefix, images, labels string }
 
 // findMNIST looks in dir, and in the folders that torchvision makes below it.
-func findMNIST(dir string) (raster, string, error) {
+func findMNIST(t tree, dir string) (raster, string, error) {
 	var found []*idxSet
 	var folders []string
 	for _, below := range []string{"", "raw", "MNIST/raw", "FashionMNIST/raw"} {
-		in := filepath.Join(dir, filepath.FromSlash(below))
-		if !isFolder(in) {
+		in := t.join(dir, below)
+		if !isFolder(t, in) {
 			continue
 		}
-		set, err := findIdx(in)
+		set, err := findIdx(t, in)
 		if err != nil {
 			return nil, LayoutMNIST, err
 		}
@@ -84,15 +85,15 @@ func findMNIST(dir string) (raster, string, error) {
 }
 
 // findIdx looks for the pairs of files in one folder.
-func findIdx(dir string) (*idxSet, error) {
-	set := &idxSet{}
+func findIdx(t tree, dir string) (*idxSet, error) {
+	set := &idxSet{tree: t}
 	for _, s := range idxSplits {
 		images, labels := "", ""
 		for _, name := range idxNames(s.prefix, "images", idxPictures) {
-			images = findFirst(images, dir, name)
+			images = findFirst(t, images, dir, name)
 		}
 		for _, name := range idxNames(s.prefix, "labels", idxLabels) {
-			labels = findFirst(labels, dir, name)
+			labels = findFirst(t, labels, dir, name)
 		}
 		switch {
 		case images == "" && labels == "":
@@ -108,11 +109,11 @@ func findIdx(dir string) (*idxSet, error) {
 }
 
 // findFirst gives the file that was found before, or the one in dir.
-func findFirst(before, dir, name string) string {
+func findFirst(t tree, before, dir, name string) string {
 	if before != "" {
 		return before
 	}
-	return findFile([]string{dir}, name)
+	return findFile(t, []string{dir}, name)
 }
 
 func (s *idxSet) shape() records.Shape { return s.size }
@@ -152,7 +153,7 @@ func (s *idxSet) classes() []records.Class {
 // list opens the pairs and reads the labels.
 func (s *idxSet) list(ctx context.Context) (lists []*listing, roots []root, err error) {
 	for _, p := range s.splits {
-		pictures, size, err := openIdx(ctx, p.images, idxPictures)
+		pictures, size, err := openIdx(ctx, s.tree, p.images, idxPictures)
 		if err != nil {
 			return nil, roots, err
 		}
@@ -165,7 +166,7 @@ func (s *idxSet) list(ctx context.Context) (lists []*listing, roots []root, err 
 		if s.size != shape {
 			return nil, roots, pictures.malformed(idxHint, "has pictures of %s, those of %s have %s", shape, s.splits[0].images, s.size)
 		}
-		labels, err := readLabels(ctx, p.labels)
+		labels, err := readLabels(ctx, s.tree, p.labels)
 		if err != nil {
 			return nil, roots, err
 		}
@@ -184,8 +185,8 @@ func (s *idxSet) list(ctx context.Context) (lists []*listing, roots []root, err 
 }
 
 // readLabels reads a file of labels, all of which must be 0 to 9.
-func readLabels(ctx context.Context, file string) ([]byte, error) {
-	f, size, err := openIdx(ctx, file, idxLabels)
+func readLabels(ctx context.Context, t tree, file string) ([]byte, error) {
+	f, size, err := openIdx(ctx, t, file, idxLabels)
 	if err != nil {
 		return nil, err
 	}
@@ -209,8 +210,8 @@ func (f *pixelFile) labels(n int) ([]byte, error) {
 
 // openIdx opens an idx file, gzipped or not, whose length is what its header
 // says.
-func openIdx(ctx context.Context, file string, dimensions int) (*pixelFile, []int, error) {
-	f, err := openPixels(file)
+func openIdx(ctx context.Context, t tree, file string, dimensions int) (*pixelFile, []int, error) {
+	f, err := openPixels(t, file)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -229,6 +230,8 @@ func (f *pixelFile) idx(ctx context.Context, dimensions int) (*pixelFile, []int,
 		if f, err = unpack(ctx, f, maxUnpacked); err != nil {
 			return nil, nil, err
 		}
+	} else if err := f.fetch(ctx); err != nil {
+		return nil, nil, err
 	}
 	size, err := f.idxSize(dimensions)
 	return f, size, err

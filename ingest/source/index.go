@@ -8,8 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
@@ -50,16 +50,8 @@ type indexHead struct {
 type archiveID struct {
 	Name     string `json:"name"`
 	Size     int64  `json:"size"`
-	Modified int64  `json:"modified"` // nanoseconds since 1970
-}
-
-// identify gives the identity of an open archive.
-func identify(f *os.File) (archiveID, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return archiveID{}, &IOError{File: f.Name(), Err: cause(err), Hint: "check the disk"}
-	}
-	return archiveID{Name: filepath.Base(f.Name()), Size: info.Size(), Modified: info.ModTime().UnixNano()}, nil
+	Modified int64  `json:"modified"`          // nanoseconds since 1970, 0 where there is a version
+	Version  string `json:"version,omitempty"` // of an object in a store
 }
 
 // An index are the listings of archives, and which these were.
@@ -210,19 +202,33 @@ func (h *indexHead) read(r *bufio.Reader) (*listing, error) {
 	return l, nil
 }
 
-// openIndex reads the index at path, or begins an empty one where there is none
-// that can be used: then the archives are scanned.
-func openIndex(path string) *index {
-	f, err := os.Open(path)
-	if err != nil {
-		return new(index)
+// openIndex reads the index that the options name, or begins an empty one where
+// there is none that can be used: then the archives are scanned. It is nil where
+// they name none.
+func openIndex(o Options) (*index, error) {
+	var from io.Reader
+	switch {
+	case o.ReadIndex != nil:
+		data, err := o.ReadIndex()
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("reading the index of the archives: %w", err)
+		}
+		from = bytes.NewReader(data)
+	case o.Index != "":
+		f, err := os.Open(o.Index)
+		if err != nil {
+			return new(index), nil //nolint:nilerr // as good as none
+		}
+		defer f.Close()
+		from = bufio.NewReader(f)
+	default:
+		return nil, nil
 	}
-	defer f.Close()
-	x, err := readIndex(bufio.NewReader(f))
+	x, err := readIndex(from)
 	if err != nil {
-		return new(index)
+		return new(index), nil //nolint:nilerr // as good as none
 	}
-	return x
+	return x, nil
 }
 
 // SaveIndex writes what Open found in archives to a file that Options.Index can
@@ -230,14 +236,7 @@ func openIndex(path string) *index {
 // whole. Sources that were opened without that option, that have no archives, or
 // that are not of this package have nothing to save.
 func SaveIndex(src Source, path string) error {
-	s, ok := src.(*opened)
-	if !ok {
-		return nil
-	}
-	s.mu.Lock()
-	data := s.scanned
-	s.scanned = nil
-	s.mu.Unlock()
+	data := TakeIndex(src)
 	if data == nil {
 		return nil
 	}
@@ -249,6 +248,20 @@ func SaveIndex(src Source, path string) error {
 		return &IOError{File: path, Err: err, Hint: "check the disk"}
 	}
 	return nil
+}
+
+// TakeIndex returns what SaveIndex would write, for Options.ReadIndex to give
+// back; nil where there is nothing to save, and the second time.
+func TakeIndex(src Source) []byte {
+	s, ok := src.(*opened)
+	if !ok {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	data := s.scanned
+	s.scanned = nil
+	return data
 }
 
 // keepIndex encodes what was found, before the listings are labelled and sorted.

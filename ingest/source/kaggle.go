@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,31 +24,31 @@ const (
 // findKaggle looks for Kaggle's folders at, below and around dir, and gives the
 // folder of the splits and those where the lists may lie, X first. The splits
 // are "" where there is nothing of the kind.
-func findKaggle(dir string) (splits string, homes []string, err error) {
+func findKaggle(t tree, dir string) (splits string, homes []string, err error) {
 	names := strings.Split(kaggleFolders, "/")
-	if !hasSplits(dir) {
+	if !hasSplits(t, dir) {
 		// dir is X, X/ILSVRC or X/ILSVRC/Data.
 		for given := range names {
-			below := filepath.Join(append([]string{dir}, names[given:]...)...)
-			if hasSplits(below) {
-				homes, err = kaggleHomes(dir, names[:given])
+			below := t.join(dir, names[given:]...)
+			if hasSplits(t, below) {
+				homes, err = kaggleHomes(t, dir, names[:given])
 				for i := range names[given:] {
-					homes = append(homes, filepath.Join(append([]string{dir}, names[given:given+i+1]...)...))
+					homes = append(homes, t.join(dir, names[given:given+i+1]...))
 				}
 				return below, homes, err
 			}
 		}
 		return "", nil, nil
 	}
-	full, err := filepath.Abs(dir) // for "." and the like
+	full, err := t.absolute(dir) // for "." and the like
 	if err != nil {
 		return "", nil, &IOError{File: dir, Err: cause(err), Hint: "give the whole path"}
 	}
 	switch {
 	case filepath.Base(full) == names[len(names)-1]:
-		homes, err = kaggleHomes(dir, names)
+		homes, err = kaggleHomes(t, dir, names)
 		return dir, homes, err
-	case isFile(filepath.Join(dir, solutionName)):
+	case isFile(t, t.join(dir, solutionName)):
 		return dir, []string{dir}, nil // the splits were moved to their list
 	}
 	return "", nil, nil
@@ -57,9 +56,9 @@ func findKaggle(dir string) (splits string, homes []string, err error) {
 
 // kaggleHomes are dir and the folders above it as far as they have the names in
 // above, the topmost first.
-func kaggleHomes(dir string, above []string) ([]string, error) {
+func kaggleHomes(t tree, dir string, above []string) ([]string, error) {
 	homes := []string{dir}
-	full, err := filepath.Abs(dir)
+	full, err := t.absolute(dir)
 	if err != nil {
 		return nil, &IOError{File: dir, Err: cause(err), Hint: "give the whole path"}
 	}
@@ -67,7 +66,7 @@ func kaggleHomes(dir string, above []string) ([]string, error) {
 		if filepath.Base(full) != name {
 			break
 		}
-		full = filepath.Dir(full)
+		full = t.dir(full)
 		homes = append(homes, full)
 	}
 	slices.Reverse(homes)
@@ -75,15 +74,15 @@ func kaggleHomes(dir string, above []string) ([]string, error) {
 }
 
 // hasSplits says whether dir has a folder named as a split.
-func hasSplits(dir string) bool {
-	return slices.ContainsFunc(allSplits[:], func(split string) bool { return isFolder(filepath.Join(dir, split)) })
+func hasSplits(t tree, dir string) bool {
+	return slices.ContainsFunc(allSplits[:], func(split string) bool { return isFolder(t, t.join(dir, split)) })
 }
 
 // findFile returns the first of the folders' files of a name, "" if there is
 // none.
-func findFile(folders []string, name string) string {
+func findFile(t tree, folders []string, name string) string {
 	for _, dir := range folders {
-		if file := filepath.Join(dir, name); isFile(file) {
+		if file := t.join(dir, name); isFile(t, file) {
 			return file
 		}
 	}
@@ -106,12 +105,12 @@ type solved struct {
 const maxLine = 1 << 20
 
 // readSolution reads a LOC_val_solution.csv.
-func readSolution(file string) (*solution, error) {
-	f, err := os.Open(file)
+func readSolution(t tree, file string) (*solution, error) {
+	f, _, err := t.stream(file)
 	if err != nil {
-		return nil, &IOError{File: file, Err: cause(err), Hint: "check that it may be read"}
+		return nil, ioError(file, err, "check that it may be read")
 	}
-	defer f.Close()
+	defer release(f)
 	return parseSolution(f, file)
 }
 
@@ -165,7 +164,7 @@ func parseSolution(r io.Reader, file string) (*solution, error) {
 		if errors.Is(err, bufio.ErrTooLong) {
 			return nil, bad("the line is too long")
 		}
-		return nil, &IOError{File: file, Err: cause(err), Hint: "check the disk"}
+		return nil, ioError(file, err, "check the disk")
 	}
 	if len(s.of) == 0 {
 		n = 0
@@ -177,8 +176,8 @@ func parseSolution(r io.Reader, file string) (*solution, error) {
 // readMapping reads a LOC_synset_mapping.txt, which fixes the class list. Where
 // its classes are the contest's 1,000, their words are the devkit's, so that all
 // forms of ILSVRC 2012 give one class list.
-func readMapping(file string) ([]records.Class, error) {
-	classes, err := readClasses(file, "take the file from Kaggle again")
+func readMapping(t tree, file string) ([]records.Class, error) {
+	classes, err := readClasses(t, file, "take the file from Kaggle again")
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"sync"
 
 	"alexnet/records"
+	"alexnet/records/bucket"
 )
 
 // Open looks at path, which is a folder in one of the layouts, a folder that
@@ -28,23 +30,68 @@ import (
 // that images and labels can be taken from, or a class outside the list), or
 // the context's.
 func Open(ctx context.Context, path string, o Options) (Source, error) {
-	if o.Limit < 0 {
-		return nil, &UnsupportedError{Path: path, Reason: fmt.Sprintf("a limit of %d images", o.Limit), Hint: "give a number above 0, or 0 for all"}
+	if err := o.check(path); err != nil {
+		return nil, err
 	}
-	p, err := detect(ctx, path, o.Layout)
+	return openIn(ctx, disk{}, path, o)
+}
+
+// OpenFolder opens what lies in a store as Open does: name is the folder or the
+// archive, relative to folder, "" for all of folder. Lists that label a set may
+// lie above name, as far as folder reaches. Folders are listed, and class folders
+// many at a time; an image is one request, and so is what is read at once of an
+// archive that is scanned. Sets of raw pixels, gzipped or not, are read whole.
+//
+// The folder stays the caller's to close, after the source. An object that is
+// replaced after it was listed is an *IOError, which wraps bucket.ErrChanged
+// where the size is the same and the store tells versions in its listings. A
+// request that failed for good is an *IOError that wraps the *bucket.Error; it
+// ends Open, whatever it was for, as nothing can be said of what was not seen.
+func OpenFolder(ctx context.Context, folder bucket.Folder, name string, o Options) (Source, error) {
+	if err := o.check(folder.Name() + "/" + name); err != nil {
+		return nil, err
+	}
+	s, err := openStore(ctx, folder, name)
 	if err != nil {
 		return nil, err
 	}
-	s := &opened{path: path, plan: p, kit: &devkit{}, skips: p.skips}
-	if err := s.open(ctx, o); err != nil {
+	return openIn(ctx, s, s.address(s.top.Name), o)
+}
+
+// check refuses values that are not possible.
+func (o Options) check(path string) error {
+	if o.Layout != "" && !slices.Contains(allLayouts[:], o.Layout) {
+		last := len(allLayouts) - 1
+		return &UnsupportedError{Path: path, Reason: fmt.Sprintf("the layout %q is not known", o.Layout),
+			Hint: "use " + strings.Join(allLayouts[:last], ", ") + " or " + allLayouts[last]}
+	}
+	if o.Limit < 0 {
+		return &UnsupportedError{Path: path, Reason: fmt.Sprintf("a limit of %d images", o.Limit), Hint: "give a number above 0, or 0 for all"}
+	}
+	return nil
+}
+
+// openIn opens what lies at a path of a tree.
+func openIn(ctx context.Context, t tree, path string, o Options) (Source, error) {
+	p, err := detect(ctx, t, path, o.Layout)
+	if err = cmp.Or(t.failed(), err); err != nil {
+		return nil, err
+	}
+	s := &opened{path: path, tree: t, plan: p, kit: &devkit{}, skips: p.skips}
+	err = s.open(ctx, o)
+	if err = cmp.Or(t.failed(), err); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	_, s.remote = t.(*store)
+	s.tree = nil // lets go of what was looked at
 	return s, nil
 }
 
 // opened is the one implementation of Source: splits whose items lie in roots.
 type opened struct {
 	path    string
+	tree    tree // while it is opened
+	remote  bool
 	plan    *plan
 	kit     *devkit
 	classes []records.Class
@@ -108,7 +155,7 @@ func (s *opened) checkMD5(ctx context.Context, o Options) (err error) {
 		}
 	}
 	for _, home := range s.plan.homes {
-		kit, err := findDevkitArchive(home)
+		kit, err := findDevkitArchive(s.tree, home)
 		if err != nil {
 			return err
 		}
@@ -116,7 +163,7 @@ func (s *opened) checkMD5(ctx context.Context, o Options) (err error) {
 			files = append(files, kit)
 		}
 	}
-	if s.md5, err = checkMD5(ctx, files, o.OnCheck); err == nil {
+	if s.md5, err = checkMD5(ctx, s.tree, files, o.OnCheck); err == nil {
 		s.md5.none = append(s.md5.none, folders...)
 	}
 	return err
@@ -144,15 +191,14 @@ func (s *opened) listRaster(ctx context.Context, o Options) ([]*listing, error) 
 // listParts scans the parts, makes the class list and labels the items.
 func (s *opened) listParts(ctx context.Context, o Options) (lists []*listing, err error) {
 	if o.Layout != LayoutFolder {
-		if s.kit, err = findDevkit(s.plan.homes); err != nil {
+		if s.kit, err = findDevkit(s.tree, s.plan.homes); err != nil {
 			return nil, err
 		}
 	}
 	var known *index
-	if o.Index != "" {
-		known = &index{}
-		if slices.ContainsFunc(s.plan.parts, func(p part) bool { return p.archive }) {
-			known = openIndex(o.Index)
+	if slices.ContainsFunc(s.plan.parts, func(p part) bool { return p.archive }) {
+		if known, err = openIndex(o); err != nil {
+			return nil, err
 		}
 	}
 	found := &index{}
@@ -188,11 +234,11 @@ func (s *opened) deeper(err error) error {
 	if _, ok := errors.AsType[*UnsupportedError](err); !ok || s.plan.layout != LayoutFolder {
 		return err
 	}
-	folders, listErr := subfolders(s.path)
+	folders, listErr := subfolders(s.tree, s.path)
 	if listErr != nil {
 		return err
 	}
-	if deeper := deeperError(s.path, folders); deeper != nil {
+	if deeper := deeperError(s.tree, s.path, folders); deeper != nil {
 		return deeper
 	}
 	return err
@@ -202,30 +248,29 @@ func (s *opened) deeper(err error) error {
 // if there is one, is not scanned; archives are added to the index found.
 func (s *opened) scan(ctx context.Context, p part, known, found *index) (*listing, error) {
 	if !p.archive {
-		l, err := scanFolder(ctx, p.path, p.split, len(s.roots))
+		l, err := scanFolder(ctx, s.tree, p.path, p.split, len(s.roots))
 		if err != nil {
 			return nil, err
 		}
-		s.roots = append(s.roots, folderRoot{p.path})
+		s.roots = append(s.roots, s.tree.images(p.path))
 		return l, nil
 	}
-	f, size, err := openTar(p.path)
+	f, err := openTar(s.tree, p.path)
 	if err != nil {
 		return nil, err
 	}
 	s.roots = append(s.roots, tarRoot{f})
-	id, err := identify(f)
-	if err != nil {
-		return nil, err
-	}
 	if known != nil {
-		if l := known.find(id, p.split, len(s.roots)-1); l != nil {
-			found.add(id, l)
+		if l := known.find(f.id, p.split, len(s.roots)-1); l != nil {
+			found.add(f.id, l)
 			l.from = []string{indexed(p.describe())}
 			return l, nil
 		}
 	}
-	l, err := scanArchive(ctx, tarFile{r: f, name: p.path, size: size, number: len(s.roots) - 1}, p.split)
+	l, err := scanArchive(ctx, tarFile{
+		r: f.ReaderAt, name: p.path, size: f.id.Size, number: len(s.roots) - 1,
+		reach: reachOf(f.ReaderAt), tars: s.tree.scanners(),
+	}, p.split)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +278,7 @@ func (s *opened) scan(ctx context.Context, p part, known, found *index) (*listin
 		return nil, &UnsupportedError{Path: p.path, Reason: l.emptyClass().Error(), Hint: downloadHint(p.path)}
 	}
 	if known != nil {
-		found.add(id, l)
+		found.add(f.id, l)
 		found.stale = true
 	}
 	return l, nil
@@ -257,6 +302,7 @@ func (l *listing) limit(n int, seed uint64) {
 func (s *opened) Classes() []records.Class { return s.classes }
 func (s *opened) Splits() []Split          { return s.splits }
 func (s *opened) Skipped() []Skip          { return s.skips }
+func (s *opened) Remote() bool             { return s.remote }
 
 func (s *opened) Official() map[string]int { return maps.Clone(s.counts) }
 
@@ -282,7 +328,7 @@ func (s *opened) Read(ctx context.Context, it *Item, buf []byte) ([]byte, error)
 	if it.Size > MaxImageBytes {
 		return nil, &UnsupportedError{Path: it.Key, Reason: fmt.Sprintf("has %d bytes, an image may have %d", it.Size, MaxImageBytes)}
 	}
-	return s.roots[it.at.root()].read(it, buf)
+	return s.roots[it.at.root()].read(ctx, it, buf)
 }
 
 func (s *opened) Close() error {

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +14,8 @@ import (
 )
 
 // A place says where an item's bytes lie: the number of its root (a folder or
-// an open tar) in the upper 8 bits, the offset within a tar in the lower 56.
+// an open tar) in the upper 8 bits, the offset within a tar in the lower 56. For
+// an object in a folder of a store these are the stamp of its version.
 type place uint64
 
 func at(root int, offset int64) place { return place(root)<<56 | place(offset)&(1<<56-1) }
@@ -24,7 +26,7 @@ func (p place) offset() int64 { return int64(p & (1<<56 - 1)) }
 // A root is a folder or a tar that holds the items of one split.
 type root interface {
 	// read returns the bytes of an item, in buf if they fit.
-	read(it *Item, buf []byte) ([]byte, error)
+	read(ctx context.Context, it *Item, buf []byte) ([]byte, error)
 	// close releases the open file.
 	close() error
 }
@@ -34,7 +36,7 @@ type folderRoot struct{ dir string }
 
 func (r folderRoot) close() error { return nil }
 
-func (r folderRoot) read(it *Item, buf []byte) ([]byte, error) {
+func (r folderRoot) read(_ context.Context, it *Item, buf []byte) ([]byte, error) {
 	name := filepath.Join(r.dir, filepath.FromSlash(it.Key))
 	f, err := os.Open(name)
 	if err != nil {
@@ -55,17 +57,17 @@ func (r folderRoot) read(it *Item, buf []byte) ([]byte, error) {
 }
 
 // A tarRoot reads members of an open tar, or of tars in it, by position.
-type tarRoot struct{ f *os.File }
+type tarRoot struct{ f *file }
 
 func (r tarRoot) close() error { return r.f.Close() }
 
-func (r tarRoot) read(it *Item, buf []byte) ([]byte, error) {
+func (r tarRoot) read(ctx context.Context, it *Item, buf []byte) ([]byte, error) {
 	buf = slices.Grow(buf[:0], int(it.Size))[:it.Size]
-	if _, err := r.f.ReadAt(buf, it.at.offset()); err != nil {
-		if errors.Is(err, io.EOF) {
+	if _, err := reading(ctx, r.f.ReaderAt).ReadAt(buf, it.at.offset()); err != nil {
+		if ended(err) {
 			err = errors.New("is shorter than when it was listed")
 		}
-		return nil, &IOError{File: r.f.Name() + ": " + it.Key, Err: cause(err), Hint: "check that the archive is complete and was not changed"}
+		return nil, ioError(r.f.path+": "+it.Key, err, "check that the archive is complete and was not changed")
 	}
 	return buf, nil
 }
@@ -79,20 +81,29 @@ func cause(err error) error {
 	return err
 }
 
+// ioError says that a file could not be read. An error of a store says it all
+// already, and the context's is no fault of the file.
+func ioError(file string, err error, hint string) error {
+	if e, ok := errors.AsType[*IOError](err); ok {
+		return e
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &IOError{File: file, Err: cause(err), Hint: hint}
+}
+
+// ended says whether a read met the end of what it reads. A failure of a store
+// may wrap the end of a connection, which is another matter.
+func ended(err error) bool {
+	if _, ok := errors.AsType[*IOError](err); ok {
+		return false
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
 // isNotDir says whether a path leads through a file as if it were a folder.
 func isNotDir(err error) bool { return errors.Is(err, syscall.ENOTDIR) }
-
-// isFile says whether path is a regular file, or a link to one.
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
-}
-
-// isFolder says whether path is a folder, or a link to one.
-func isFolder(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
-}
 
 // hasImageName says whether a file counts as an image by its extension, in any
 // case. What is in it, the decoder finds out.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -45,17 +44,16 @@ type pixelFile struct {
 	owned io.Closer // nil where there is nothing to close
 }
 
-// close closes what the file owns.
-func (f *pixelFile) close() error {
+// Close closes what the file owns.
+func (f *pixelFile) Close() error {
 	if f.owned == nil {
 		return nil
 	}
 	return f.owned.Close()
 }
 
-// release closes a file that is done with. It was only read, so that nothing is
-// lost with an error.
-func (f *pixelFile) release() { _ = f.close() }
+// release closes a file that is done with.
+func (f *pixelFile) release() { release(f) }
 
 // malformed says that the file is broken.
 func (f *pixelFile) malformed(hint, format string, args ...any) error {
@@ -64,24 +62,41 @@ func (f *pixelFile) malformed(hint, format string, args ...any) error {
 
 // fault says that the file could not be read.
 func (f *pixelFile) fault(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if ended(err) {
 		err = errors.New("is shorter than when it was opened")
 	}
-	return &IOError{File: f.name, Err: cause(err), Hint: "check the disk, and leave the source alone while it is read"}
+	return ioError(f.name, err, "check the disk, and leave the source alone while it is read")
 }
 
-// openPixels opens a file on disk.
-func openPixels(file string) (*pixelFile, error) {
-	f, err := os.Open(file)
+// openPixels opens a file of a tree.
+func openPixels(t tree, name string) (*pixelFile, error) {
+	f, err := t.open(name)
 	if err != nil {
-		return nil, &IOError{File: file, Err: cause(err), Hint: "check that the file is there and may be read"}
+		return nil, err
 	}
-	info, err := f.Stat()
+	return &pixelFile{name: name, base: filepath.Base(name), r: f.ReaderAt, size: f.id.Size, owned: f}, nil
+}
+
+// fetch reads the file into memory where it is an object, as its pictures would
+// otherwise be a request each, unless it is too large for that.
+func (f *pixelFile) fetch(ctx context.Context) error {
+	if !isRemote(f.r) || f.size > maxUnpacked {
+		return nil
+	}
+	body, err := fromStart(reading(ctx, f.r), f.size)
 	if err != nil {
-		f.Close()
-		return nil, &IOError{File: file, Err: cause(err), Hint: "check the disk"}
+		return err
 	}
-	return &pixelFile{name: file, base: filepath.Base(file), r: f, size: info.Size(), owned: f}, nil
+	defer release(body)
+	m, err := readMemory(ctx, body, maxUnpacked)
+	if err != nil {
+		return err
+	}
+	if m.size != f.size {
+		return f.fault(io.EOF)
+	}
+	f.r = m
+	return nil
 }
 
 // A rasterRoot reads pictures out of a pixelFile. An item's offset is that of
@@ -103,9 +118,9 @@ func newRasterRoot(f *pixelFile, shape records.Shape) *rasterRoot {
 // itemSize is the length of each picture's netpbm file.
 func (r *rasterRoot) itemSize() int64 { return int64(len(r.header) + r.shape.Size()) }
 
-func (r *rasterRoot) close() error { return r.file.close() }
+func (r *rasterRoot) close() error { return r.file.Close() }
 
-func (r *rasterRoot) read(it *Item, buf []byte) ([]byte, error) {
+func (r *rasterRoot) read(ctx context.Context, it *Item, buf []byte) ([]byte, error) {
 	n, pixels := int(it.Size), r.shape.Size()
 	// Planes are read behind the picture that they are interleaved into.
 	buf = slices.Grow(buf[:0], n+pixels)[:n+pixels]
@@ -114,11 +129,11 @@ func (r *rasterRoot) read(it *Item, buf []byte) ([]byte, error) {
 	if r.shape.C == 1 {
 		planes = into
 	}
-	if _, err := r.file.r.ReadAt(planes, it.at.offset()); err != nil {
-		if errors.Is(err, io.EOF) {
+	if _, err := reading(ctx, r.file.r).ReadAt(planes, it.at.offset()); err != nil {
+		if ended(err) {
 			err = errors.New("is shorter than when it was listed")
 		}
-		return nil, &IOError{File: r.file.name + ": " + it.Key, Err: cause(err), Hint: "check that the file is complete and was not changed"}
+		return nil, ioError(r.file.name+": "+it.Key, err, "check that the file is complete and was not changed")
 	}
 	if r.shape.C == 3 {
 		area := pixels / 3
@@ -168,7 +183,7 @@ func readMemory(ctx context.Context, r io.Reader, limit int64) (*memory, error) 
 		switch {
 		case m.size > limit:
 			return nil, errUnpacked
-		case errors.Is(err, io.EOF):
+		case ended(err) && errors.Is(err, io.EOF):
 			return m, nil
 		case err != nil:
 			return nil, err
@@ -191,7 +206,12 @@ func (m *memory) ReadAt(p []byte, offset int64) (n int, err error) {
 
 // unpack reads a gzipped file into memory.
 func unpack(ctx context.Context, file *pixelFile, limit int64) (*pixelFile, error) {
-	z, err := gzip.NewReader(io.NewSectionReader(file.r, 0, file.size))
+	body, err := fromStart(reading(ctx, file.r), file.size)
+	if err != nil {
+		return nil, err
+	}
+	defer release(body)
+	z, err := gzip.NewReader(body)
 	if err != nil {
 		return nil, archiveFault(file.name, "", err)
 	}

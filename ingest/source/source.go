@@ -21,7 +21,12 @@
 //   - MNIST and the sets that took over its format, such as Fashion-MNIST:
 //     idx files, gzipped or not.
 //
-// The forms of one set give the same keys, the same labels and the same bytes.
+// The forms of one set give the same keys, the same labels and the same bytes,
+// and so they do in an object store (OpenFolder): what the names of objects have
+// before a slash is a folder there. A request to a store takes as long as a
+// megabyte of its answer. So class folders are listed many at a time, archives of small
+// members are scanned in large pieces, and reading is left to the caller to do
+// many items at a time (Remote).
 //
 // A WNID is WordNet's name for a set of synonyms, such as n01440764 for "tench,
 // Tinca tinca". Labels are indices into the class list sorted by WNID, the
@@ -129,6 +134,9 @@ type Source interface {
 	Skipped() []Skip
 	// Describe says in one line what was found where.
 	Describe() string
+	// Remote says whether each Read waits for a network (see OpenFolder), so that
+	// it pays to have many under way.
+	Remote() bool
 	// Close releases the open files. Read fails after it.
 	Close() error
 }
@@ -153,6 +161,11 @@ type Options struct {
 	// archives found. Archives that it has, by name, size and time, are not
 	// scanned. One that is missing, damaged or of other archives is not used.
 	Index string
+	// ReadIndex, if not nil, takes the place of Index where that is not in a file:
+	// it gives what TakeIndex returned to whom opened the archives first, and is
+	// called only where there are archives. An error that wraps fs.ErrNotExist
+	// says that there is none yet; any other ends Open.
+	ReadIndex func() ([]byte, error)
 	// CheckMD5 compares each archive with the MD5 that its makers published,
 	// before anything is scanned: every byte of it is read. One that differs is
 	// a *MalformedError. What has no published sum, such as unpacked files, is

@@ -25,19 +25,30 @@ import (
 
 var ctx = context.Background()
 
-// open opens a source that must be good.
+// open opens a source that must be good, and that must be the same in a store.
 func open(t testing.TB, path string, o source.Options) source.Source {
 	t.Helper()
-	s, err := source.Open(ctx, path, o)
-	if err != nil {
-		t.Fatal(err)
+	s := opened(t)(source.Open(ctx, path, o))
+	if m, name := mirror(t, path); m != nil {
+		sameInStore(t, path, s, name, opened(t)(source.OpenFolder(ctx, m, name, o)))
 	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	return s
+}
+
+// opened gives a source that is to be good and is closed at the test's end.
+func opened(t testing.TB) func(s source.Source, err error) source.Source {
+	return func(s source.Source, err error) source.Source {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return s
+	}
 }
 
 // put writes files, given as path, content pairs, below dir. A path that ends in
@@ -116,7 +127,7 @@ func list(s source.Source) []string {
 }
 
 // sameSources compares two sources in all that they give, bytes included.
-func sameSources(t *testing.T, a, b source.Source) {
+func sameSources(t testing.TB, a, b source.Source) {
 	t.Helper()
 	if x, y := list(a), list(b); !slices.Equal(x, y) {
 		t.Fatalf("items differ:\n%v\n%v", x[:min(5, len(x))], y[:min(5, len(y))])

@@ -138,10 +138,10 @@ func TestAllValidationLabels(t *testing.T) {
 	truth := realdata.Path(t, "ilsvrc-meta/ILSVRC2012_validation_ground_truth.txt")
 	want := lines(t, realdata.Path(t, "ilsvrc-meta/caffe_val.txt"))
 	kit := &devkit{}
-	if err := kit.readLoose(truth, maxTruthBytes, kit.takeTruth); err != nil {
+	if err := kit.readLoose(disk{}, truth, maxTruthBytes, kit.takeTruth); err != nil {
 		t.Fatal(err)
 	}
-	s := &opened{plan: &plan{}, kit: kit}
+	s := &opened{tree: disk{}, plan: &plan{}, kit: kit}
 	l := newListing(Val)
 	for _, line := range want {
 		name, _, _ := strings.Cut(line, " ")
