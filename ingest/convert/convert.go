@@ -108,6 +108,9 @@ type Config struct {
 	Restart  bool           // throw away what is in Out and begin anew; not for a Task
 	Progress func(Progress) // called often, never by two goroutines at once; may be nil
 
+	aheadReads int   // a test's, of a remote source; see readahead.go
+	aheadBytes int64 // a test's
+
 	damage func(*decode.Image) error                                       // what is wrong with a picture that was kept; a test's stand-in too
 	create func(path string, o records.WriterOptions) (shardWriter, error) // a test's stand-in for records.CreateShard
 }

@@ -21,6 +21,7 @@ type task struct {
 	item *source.Item
 	done chan struct{} // gets a value when the worker is done with it
 
+	ahead *fetched // its file, nil if that is still to be read
 	square
 	sha256 string // of the file's bytes, where the file is rejected or damaged and could be read
 	damage error  // what is wrong with a picture that is taken all the same, nil for a sound one
@@ -75,17 +76,14 @@ func (m *maker) make(t *task) error {
 	if t.item.Size > source.MaxImageBytes {
 		return &decode.Error{Reason: decode.TooLarge, Err: fmt.Errorf("the file has %d bytes, the limit is %d", t.item.Size, source.MaxImageBytes)}
 	}
-	start := time.Now()
-	data, err := m.job.cfg.Source.Read(t.ctx, t.item, m.file)
+	data, err := m.read(t)
 	if err != nil {
 		return err
 	}
-	m.file = data
 	read := time.Now()
 	t.xxh3 = xxh3.Hash(data)
 	img, err := m.dec.Decode(data)
 	decoded := time.Now()
-	m.job.times.read.Add(int64(read.Sub(start)))
 	m.job.times.decode.Add(int64(decoded.Sub(read)))
 	if err == nil {
 		t.damage = m.job.cfg.damage(img)
@@ -98,6 +96,18 @@ func (m *maker) make(t *task) error {
 		t.sha256 = hex.EncodeToString(sum[:])
 	}
 	return err
+}
+
+// read gives the bytes of a task's file, until the worker is done with the task.
+func (m *maker) read(t *task) ([]byte, error) {
+	if t.ahead != nil {
+		return t.ahead.data, t.ahead.err
+	}
+	data, err := m.job.read(t.ctx, t.item, m.file)
+	if err == nil {
+		m.file = data
+	}
+	return data, err
 }
 
 // reject returns the line of rejects.jsonl that a task's error stands for, nil

@@ -32,6 +32,7 @@ type job struct {
 	lent  *records.Dataset // where the mean comes from, nil if from this job
 
 	tasks    chan *task
+	ahead    *ahead // nil where the source is at hand
 	lanes    int
 	window   int // pictures of a lane that are with the workers or wait to be written
 	baseline []uint8
@@ -57,6 +58,8 @@ func newJob(cfg *Config, p *plan, s *state, lent *records.Dataset) *job {
 	j := &job{cfg: cfg, plan: p, state: s, lent: lent, reasons: map[string]int{}}
 	j.lanes = min(max(cfg.Jobs/4, 1), maxLanes)
 	j.window = cfg.Jobs + cfg.Jobs/j.lanes + 2
+	reads, _ := cfg.ahead()
+	j.window += (reads + j.lanes - 1) / j.lanes
 	// A lane never waits to hand a picture over.
 	j.tasks = make(chan *task, j.lanes*j.window)
 	return j
@@ -66,8 +69,12 @@ func newJob(cfg *Config, p *plan, s *state, lent *records.Dataset) *job {
 func (j *job) run(ctx context.Context) (Summary, error) {
 	var workers sync.WaitGroup
 	giants := decode.NewBudget(decodeBytes)
+	var tasks <-chan *task = j.tasks
+	if j.cfg.Source.Remote() {
+		tasks = j.startAhead()
+	}
 	for range j.cfg.Jobs {
-		workers.Go(func() { j.worker(giants) })
+		workers.Go(func() { j.worker(tasks, giants) })
 	}
 	err := j.makeBaseline(ctx)
 	if err == nil && !j.cfg.Prepare {
@@ -95,11 +102,12 @@ func (j *job) run(ctx context.Context) (Summary, error) {
 }
 
 // worker does tasks until there are no more.
-func (j *job) worker(giants *decode.Budget) {
+func (j *job) worker(tasks <-chan *task, giants *decode.Budget) {
 	m := newMaker(j, giants)
 	defer m.dec.Close()
-	for t := range j.tasks {
+	for t := range tasks {
 		t.err = m.make(t)
+		j.ahead.done(t)
 		t.done <- struct{}{}
 	}
 }

@@ -85,6 +85,7 @@ type storeRoot struct {
 }
 
 func (r storeRoot) close() error { return nil } // the folder is the caller's
+func (r storeRoot) remote() bool { return true }
 
 func (r storeRoot) read(ctx context.Context, it *Item, buf []byte) ([]byte, error) {
 	name, at := it.Key, r.path+"/"+it.Key

@@ -82,7 +82,7 @@ func openIn(ctx context.Context, t tree, path string, o Options) (Source, error)
 	if err = cmp.Or(t.failed(), err); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	_, s.remote = t.(*store)
+	s.remote = slices.ContainsFunc(s.roots, func(r root) bool { return r.remote() })
 	s.tree = nil // lets go of what was looked at
 	return s, nil
 }

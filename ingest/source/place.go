@@ -27,6 +27,8 @@ func (p place) offset() int64 { return int64(p & (1<<56 - 1)) }
 type root interface {
 	// read returns the bytes of an item, in buf if they fit.
 	read(ctx context.Context, it *Item, buf []byte) ([]byte, error)
+	// remote says whether read waits for a network.
+	remote() bool
 	// close releases the open file.
 	close() error
 }
@@ -35,6 +37,7 @@ type root interface {
 type folderRoot struct{ dir string }
 
 func (r folderRoot) close() error { return nil }
+func (r folderRoot) remote() bool { return false }
 
 func (r folderRoot) read(_ context.Context, it *Item, buf []byte) ([]byte, error) {
 	name := filepath.Join(r.dir, filepath.FromSlash(it.Key))
@@ -60,6 +63,7 @@ func (r folderRoot) read(_ context.Context, it *Item, buf []byte) ([]byte, error
 type tarRoot struct{ f *file }
 
 func (r tarRoot) close() error { return r.f.Close() }
+func (r tarRoot) remote() bool { return isRemote(r.f.ReaderAt) }
 
 func (r tarRoot) read(ctx context.Context, it *Item, buf []byte) ([]byte, error) {
 	buf = slices.Grow(buf[:0], int(it.Size))[:it.Size]

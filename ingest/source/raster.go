@@ -119,6 +119,7 @@ func newRasterRoot(f *pixelFile, shape records.Shape) *rasterRoot {
 func (r *rasterRoot) itemSize() int64 { return int64(len(r.header) + r.shape.Size()) }
 
 func (r *rasterRoot) close() error { return r.file.Close() }
+func (r *rasterRoot) remote() bool { return isRemote(r.file.r) }
 
 func (r *rasterRoot) read(ctx context.Context, it *Item, buf []byte) ([]byte, error) {
 	n, pixels := int(it.Size), r.shape.Size()
