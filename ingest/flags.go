@@ -16,7 +16,7 @@ import (
 
 // flags are the command's.
 type flags struct {
-	Src           string    `placeholder:"DIR|TAR" help:"Pictures: a folder, a folder with archives, or one archive. Needed, but for --merge."`
+	Src           string    `placeholder:"DIR|TAR|URL" help:"Pictures: a folder, a folder with archives, or one archive, here or in a store (s3://bucket/prefix). Needed, but for --merge."`
 	Out           string    `default:"out" placeholder:"DIR" help:"Folder for the records (${default})."`
 	Layout        string    `default:"auto" enum:"auto,ilsvrc,kaggle,folder,cifar10,cifar100,mnist" help:"How the source is laid out: ${enum} (${default})."`
 	Classes       string    `placeholder:"FILE" help:"Class list: one WNID or folder name a line."`

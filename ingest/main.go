@@ -11,7 +11,6 @@ import (
 	"runtime/debug"
 
 	"alexnet/ingest/convert"
-	"alexnet/ingest/source"
 	"alexnet/tools/cli"
 )
 
@@ -26,6 +25,7 @@ Examples:
   ingest --src ILSVRC2012 --out small/ --size 128 --pixels uint8 --limit 10000
   ingest --src flowers --out flowers-records/ --val-fraction 0.1 --exif-rotate
   ingest --src cifar-10-batches-bin --out cifar/
+  ingest --src "s3://bucket/ILSVRC2012?region=eu-west-1" --out out/
 
 On many machines that share --out, each task does a part; the bytes are the same:
   ingest --src ILSVRC2012 --out out/ --shard 3/8    (in an array: --shard auto)
@@ -60,11 +60,11 @@ func (f *flags) Run(ctx context.Context) (err error) {
 		s, err := convert.Merge(ctx, convert.MergeConfig{Out: f.Out, Strict: f.Strict, MaxRejects: f.MaxRejects})
 		return c.end(s, err)
 	}
-	src, err := source.Open(ctx, f.Src, f.source(c))
+	src, closeSource, err := openSource(ctx, f.Src, f.source(c))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, src.Close()) }()
+	defer func() { err = errors.Join(err, closeSource()) }()
 	cfg := f.config(src, task)
 	c.start(src.Describe(), &cfg)
 	cfg.Progress = c.progress

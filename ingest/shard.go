@@ -106,7 +106,7 @@ func (f *flags) checkMode() error {
 	case f.Index && f.Shard != "":
 		return &cli.UsageError{Err: errors.New("--index is done once, before the tasks: leave --shard out")}
 	case !f.Merge && f.Src == "":
-		return &cli.UsageError{Err: errors.New("missing flags: --src=DIR|TAR")}
+		return &cli.UsageError{Err: errors.New("missing flags: --src=DIR|TAR|URL")}
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"alexnet/ingest/source"
 	"alexnet/records/bucket"
 	"alexnet/records/bucket/buckettest"
+	"alexnet/tools/drawn"
 )
 
 // storeOf copies a folder into a store.
@@ -153,5 +154,29 @@ func TestReadAheadFails(t *testing.T) {
 			t.Fatalf("the store fails: %v", err)
 		}
 		goesOn(t, cfg, err)
+	}
+}
+
+// BenchmarkSource makes records of 400 pictures in a folder, and in a store that
+// answers after 20 ms, with and without reading ahead.
+func BenchmarkSource(b *testing.B) {
+	dir := folder(b, drawn.Options{Classes: 4, TrainPerClass: 100, Seed: 5})
+	m := storeOf(b, dir)
+	stored := openStore(b, m)
+	m.Before = func(string, string) error { time.Sleep(20 * time.Millisecond); return nil }
+	for _, c := range []struct {
+		name  string
+		src   source.Source
+		reads int
+	}{{"folder", open(b, dir, source.Options{}), 0}, {"store", stored, 0}, {"store-2-reads", stored, 2}} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				convert(b, Config{
+					Source: c.src, Out: filepath.Join(b.TempDir(), "out"), Seed: 11, MaxRejects: DefaultMaxRejects, Jobs: 2,
+					aheadReads: c.reads, aheadBytes: aheadBytes,
+				})
+			}
+			b.ReportMetric(400*float64(b.N)/b.Elapsed().Seconds(), "images/s")
+		})
 	}
 }
