@@ -9,7 +9,8 @@ import (
 )
 
 // An arrowFile is an Arrow IPC file in memory (usually mapped), read in place:
-// arrow/go's own reader copies every batch, and trusts what it reads. Only
+// arrow/go's own reader copies every batch, and trusts what it reads. Of one in
+// an object store only the footer is in memory. Only
 // what the project's files use is understood: no dictionaries, no endianness
 // but little, flat columns and fixed-size lists.
 //
@@ -18,8 +19,8 @@ import (
 // File.fbs. The flatbuffers runtime checks no offsets beyond Go's own bounds
 // checks, so damaged metadata makes it panic; caught turns that into an error.
 type arrowFile struct {
-	data   []byte
-	footer int // where the footer starts: record batches end before it
+	data   []byte // nil: in an object store
+	footer int64  // where the footer starts: record batches end before it
 	fields []arrowField
 	meta   map[string]string
 	blocks []byte // the footer's vector of 24-byte blocks
@@ -101,17 +102,38 @@ func parseArrowFile(data []byte) (f *arrowFile, err error) {
 	if string(data[:len(arrowMagic)]) != arrowMagic {
 		return nil, errors.New("it is not an Arrow file: it does not start with " + arrowMagic)
 	}
-	trailer := data[len(data)-trailerSize:]
+	start, err := footerAt(data[len(data)-trailerSize:], int64(len(data)))
+	if err != nil {
+		return nil, err
+	}
+	f, err = parseFooter(data[start:len(data)-trailerSize], start)
+	if err != nil {
+		return nil, err
+	}
+	f.data = data
+	return f, nil
+}
+
+// footerAt returns where the footer of a file starts, that has so many bytes
+// and ends with trailer.
+func footerAt(trailer []byte, fileSize int64) (int64, error) {
 	if string(trailer[4:]) != arrowMagic {
-		return nil, errors.New("it does not end with " + arrowMagic + ": it was cut short or added to")
+		return 0, errors.New("it does not end with " + arrowMagic + ": it was cut short or added to")
 	}
 	size := int64(binary.LittleEndian.Uint32(trailer))
-	start := int64(len(data)-trailerSize) - size
+	start := fileSize - int64(trailerSize) - size
 	if size < 8 || start < leaderSize {
-		return nil, fmt.Errorf("it gives its footer a length of %d bytes, and has %d in all", size, len(data))
+		return 0, fmt.Errorf("it gives its footer a length of %d bytes, and has %d in all", size, fileSize)
 	}
-	f = &arrowFile{data: data, footer: int(start)}
-	footer := rootTable(data[start : start+size])
+	return start, nil
+}
+
+// parseFooter reads the footer of a file, content, which starts at start. The
+// file keeps a part of it.
+func parseFooter(content []byte, start int64) (f *arrowFile, err error) {
+	defer caught(&err)
+	f = &arrowFile{footer: start}
+	footer := rootTable(content)
 	if n := vectorLen(&footer, 8); n > 0 {
 		return nil, fmt.Errorf("it has %d dictionaries; records have none", n)
 	}
@@ -208,26 +230,48 @@ type arrowBatch struct {
 	rows    int64
 	nodes   []byte // FieldNode structs
 	buffers []byte // Buffer structs
-	body    []byte
+	body    []byte // all of it, or its beginning
+	size    int64  // bytes of all of it
 	codec   Compression
 }
 
 // batch reads the header of batch i, which must exist. It allocates nothing
 // unless it fails; the caller must have deferred caught.
 func (f *arrowFile) batch(i int) (b arrowBatch, err error) {
-	block := f.blocks[i*blockSize:][:blockSize]
-	offset := int64(binary.LittleEndian.Uint64(block))
-	metaLen := int64(int32(binary.LittleEndian.Uint32(block[8:])))
-	bodyLen := int64(binary.LittleEndian.Uint64(block[16:]))
-	end := int64(f.footer)
-	if offset < leaderSize || offset > end || metaLen < prefixSize || metaLen > end-offset ||
-		bodyLen < 0 || bodyLen > end-offset-metaLen {
-		return b, fmt.Errorf("the footer places batch %d at %d, %d + %d bytes, and the batches end at %d", i, offset, metaLen, bodyLen, end)
+	at, err := f.block(i)
+	if err != nil {
+		return b, err
 	}
-	if offset%8 != 0 || metaLen%8 != 0 {
-		return b, fmt.Errorf("batch %d is at %d, its body at %d, not at multiples of 8", i, offset, offset+metaLen)
+	return at.parse(i, f.data[at.offset:at.end()])
+}
+
+// block returns where batch i is, which must exist.
+func (f *arrowFile) block(i int) (arrowBlock, error) {
+	entry := f.blocks[i*blockSize:][:blockSize]
+	at := arrowBlock{
+		offset:   int64(binary.LittleEndian.Uint64(entry)),
+		metaSize: int32(binary.LittleEndian.Uint32(entry[8:])),
+		bodySize: int64(binary.LittleEndian.Uint64(entry[16:])),
 	}
-	meta := f.data[offset : offset+metaLen]
+	meta, end := int64(at.metaSize), f.footer
+	if at.offset < leaderSize || at.offset > end || meta < prefixSize || meta > end-at.offset ||
+		at.bodySize < 0 || at.bodySize > end-at.offset-meta {
+		return at, fmt.Errorf("the footer places batch %d at %d, %d + %d bytes, and the batches end at %d", i, at.offset, meta, at.bodySize, end)
+	}
+	if at.offset%8 != 0 || meta%8 != 0 {
+		return at, fmt.Errorf("batch %d is at %d, its body at %d, not at multiples of 8", i, at.offset, at.offset+meta)
+	}
+	return at, nil
+}
+
+// end returns where the batch ends.
+func (at *arrowBlock) end() int64 { return at.offset + int64(at.metaSize) + at.bodySize }
+
+// parse reads the header of batch i, which is there, out of stored: the batch, or
+// its beginning with the metadata at least. The caller must have deferred caught.
+func (at *arrowBlock) parse(i int, stored []byte) (b arrowBatch, err error) {
+	offset, metaLen, bodyLen := at.offset, int64(at.metaSize), at.bodySize
+	meta := stored[:metaLen]
 	size := int64(binary.LittleEndian.Uint32(meta[4:]))
 	if binary.LittleEndian.Uint32(meta) != continuation || size < 8 || size > metaLen-prefixSize {
 		return b, fmt.Errorf("batch %d, at %d, does not start with a message", i, offset)
@@ -240,7 +284,7 @@ func (f *arrowFile) batch(i int) (b arrowBatch, err error) {
 	}
 	message.Union(&batch, flatbuffers.UOffsetT(message.Offset(8)))
 	b.rows = batch.GetInt64Slot(4, 0)
-	b.body = f.data[offset+metaLen : offset+metaLen+bodyLen]
+	b.body, b.size = stored[metaLen:], bodyLen
 	if b.nodes, err = structs(&batch, 6, nodeSize); err != nil {
 		return b, err
 	}
@@ -273,17 +317,26 @@ func (b *arrowBatch) node(i int) (length, nulls int64) {
 	return int64(binary.LittleEndian.Uint64(n)), int64(binary.LittleEndian.Uint64(n[8:]))
 }
 
-// buffer returns buffer i of the body as it is stored.
-func (b *arrowBatch) buffer(i int) ([]byte, error) {
+// place returns where buffer i is in the body.
+func (b *arrowBatch) place(i int) (span, error) {
 	p := b.buffers[i*bufferSize:][:bufferSize]
 	offset, length := int64(binary.LittleEndian.Uint64(p)), int64(binary.LittleEndian.Uint64(p[8:]))
-	if size := int64(len(b.body)); offset < 0 || offset > size || length < 0 || length > size-offset {
-		return nil, fmt.Errorf("buffer %d is placed at %d, %d bytes, in a body of %d", i, offset, length, size)
+	if offset < 0 || offset > b.size || length < 0 || length > b.size-offset {
+		return span{}, fmt.Errorf("buffer %d is placed at %d, %d bytes, in a body of %d", i, offset, length, b.size)
 	}
 	if offset%8 != 0 {
-		return nil, fmt.Errorf("buffer %d is at %d, not at a multiple of 8", i, offset)
+		return span{}, fmt.Errorf("buffer %d is at %d, not at a multiple of 8", i, offset)
 	}
-	return b.body[offset : offset+length], nil
+	return span{offset, offset + length}, nil
+}
+
+// buffer returns buffer i of the body as it is stored. It must be in memory.
+func (b *arrowBatch) buffer(i int) ([]byte, error) {
+	at, err := b.place(i)
+	if err != nil {
+		return nil, err
+	}
+	return b.body[at.lo:at.hi], nil
 }
 
 // rootTable returns the root table of a flatbuffer.

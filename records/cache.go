@@ -8,7 +8,8 @@ import (
 	"github.com/edsrzf/mmap-go"
 )
 
-// Cache keeps decompressed rows of compressed shards in memory, up to a budget.
+// Cache keeps rows in memory, up to a budget: decompressed rows of compressed
+// shards, and rows of shards in an object store.
 // Splits that are to use it are told with Split.UseCache. It is safe for
 // concurrent use.
 //
@@ -46,7 +47,7 @@ func NewCache(budget int64) *Cache { return &Cache{budget: budget} }
 // CacheStats is what a Cache has done and has.
 type CacheStats struct {
 	// Hits counts the rows that came from the cache, Misses those of compressed
-	// shards that did not.
+	// or remote shards that did not.
 	Hits, Misses int64
 	// Rows is the number of rows kept, Bytes the memory that they are in.
 	// Bytes never exceeds Budget.
@@ -62,10 +63,10 @@ func (c *Cache) Stats() CacheStats {
 	}
 }
 
-// UseCache makes the split take rows of compressed shards from the cache, and
-// put them there; rows of others it leaves to the system's cache of files. A
-// row from the cache costs no decompression and no checksum, needs no Scratch,
-// and is valid until the split is closed.
+// UseCache makes the split take rows of compressed and of remote shards from the
+// cache, and put them there; rows of others it leaves to the system's cache of
+// files. A row from the cache costs no request, no decompression and no checksum,
+// needs no Scratch, and is valid until the split is closed.
 //
 // Several splits may share a cache. A split keeps the first that it is given,
 // which UseCache returns; that must have come before any row was read.
@@ -81,7 +82,7 @@ func (s *Split) useCache(c *Cache) {
 	c.users++
 	c.mu.Unlock()
 	for _, sh := range s.shards {
-		if sh.packed {
+		if sh.packed || sh.remote != nil {
 			sh.cached = &shardCache{cache: c, rows: make([]atomic.Pointer[Row], sh.rows), claimed: make([]atomic.Uint64, (sh.rows+63)/64)}
 		}
 	}

@@ -452,7 +452,7 @@ func TestEveryFlippedByte(t *testing.T) {
 				if err := os.WriteFile(path, data, 0o666); err != nil {
 					t.Fatal(err)
 				}
-				if faults, err := verifyShard(context.Background(), dir, m, "train", info); err != nil || len(faults) == 0 {
+				if faults, err := (home{dir: dir}).verifyShard(context.Background(), m, "train", info); err != nil || len(faults) == 0 {
 					t.Fatalf("%s %s: flip of byte %d: faults %v, %v", p, c, i, faults, err)
 				}
 			}

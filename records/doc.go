@@ -19,14 +19,19 @@
 // memory, and rows of uncompressed shards are handed out without a copy.
 //
 // To read rows in a random order faster than the disk gives them one by one,
-// announce them with Split.WillNeed and read them with Split.Load; to
+// announce them with Split.WillNeed and wait for them with Split.Fetch; to
 // decompress each row once and not once an epoch, give the split a Cache. With
 // OpenSplitLenient a shard that is missing or damaged costs its own rows only.
+//
+// Records that lie in an object store are read there: OpenFolder them. Each row is
+// a request then, or two, and many are under way at a time when many goroutines
+// Load rows and others Unpack what those have read.
 //
 // Three kinds of failure are told apart: a CorruptError says that bytes are
 // not what they were when written, an UnsupportedError or VersionError that
 // they are fine but not for this version of the program, and everything that
-// wraps an *fs.PathError that the file system failed.
+// wraps an *fs.PathError that the file system failed, or a *bucket.Error that an
+// object store did.
 //
 // Nothing here logs, prints or panics on bad input, and nothing written
 // depends on the time, the machine or the number of goroutines.

@@ -1,12 +1,16 @@
 package records_test
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"log"
 	"os"
 	"path/filepath"
 
 	"alexnet/records"
+	"alexnet/records/bucket"
+	"alexnet/records/bucket/buckettest"
 )
 
 // A data set of two grey pictures of 2x2, written and read.
@@ -45,6 +49,63 @@ func Example() {
 	// Output:
 	// n01440764/a.JPEG, class tench, stored as [0 2 0 -1]; picture - mean: -0.5 1.5 0 -1
 	// n01443537/b.JPEG, class goldfish, stored as [1 -1 0 1]; picture - mean: 0.5 -1.5 0 1
+}
+
+// The same data set, read where it lies in an object store. Rows are loaded, which
+// takes time, and unpacked, which takes the processor; a program that wants many
+// has many goroutines for the one and few for the other.
+func ExampleOpenFolder() {
+	dir, err := os.MkdirTemp("", "records")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+	var folder buckettest.Memory // in place of one that package cloud opens
+	if err := write(dir); err != nil {
+		log.Fatal(err)
+	}
+	if err := upload(ctx, &folder, dir); err != nil {
+		log.Fatal(err)
+	}
+
+	ds, err := records.OpenFolder(ctx, &folder)
+	if err != nil {
+		log.Fatal(err)
+	}
+	split, err := ds.OpenSplit("train")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer split.Close()
+	var loaded records.Loaded
+	var scratch records.Scratch
+	for i := range split.Len() {
+		if err := split.Load(ctx, i, &loaded); err != nil {
+			log.Fatal(err)
+		}
+		row, err := split.Unpack(&loaded, &scratch)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s of %s, class %s, stored as %d\n", row.Key, ds.Dir, ds.Manifest.Classes[row.Label].Words, row.I16)
+	}
+	// Output:
+	// n01440764/a.JPEG of mem://test, class tench, stored as [0 2 0 -1]
+	// n01443537/b.JPEG of mem://test, class goldfish, stored as [1 -1 0 1]
+}
+
+// upload makes an object of each file of a folder.
+func upload(ctx context.Context, f bucket.Folder, dir string) error {
+	files, err := os.ReadDir(dir)
+	for _, file := range files {
+		if data, rerr := os.ReadFile(filepath.Join(dir, file.Name())); rerr != nil {
+			err = rerr
+		} else if err == nil {
+			err = f.Put(ctx, file.Name(), bytes.NewReader(data), int64(len(data)), bucket.Replace)
+		}
+	}
+	return err
 }
 
 // write makes the data set: shards, then the mean, then the manifest.

@@ -26,6 +26,14 @@ type head struct {
 	width, height       uint16
 }
 
+// row returns the row without its key and pixels.
+func (h *head) row() Row {
+	return Row{
+		Label: h.label, ILSVRCID: h.ilsvrcID, Width: h.width, Height: h.height,
+		SourceXXH3: h.sourceXXH3, KeyXXH3: h.keyXXH3, CRC32C: h.crc32C,
+	}
+}
+
 // keptRow returns row i, if its head was kept. It touches no page of the file.
 func (s *shard) keptRow(i int) (Row, bool) {
 	h := s.heads.Load()
@@ -33,10 +41,7 @@ func (s *shard) keptRow(i int) (Row, bool) {
 		return Row{}, false
 	}
 	kept := &h.list[i]
-	row := Row{
-		Label: kept.label, ILSVRCID: kept.ilsvrcID, Width: kept.width, Height: kept.height,
-		SourceXXH3: kept.sourceXXH3, KeyXXH3: kept.keyXXH3, CRC32C: kept.crc32C,
-	}
+	row := kept.row()
 	data := s.arrow.data
 	if kept.keyBytes > 0 {
 		row.Key = unsafe.String(&data[kept.key], int(kept.keyBytes))

@@ -29,7 +29,8 @@ func (s *Split) KeepWhole() {
 // WillNeed asks the system to read rows i to i+n-1 from the disk soon, without
 // waiting for it, so that Row will find them in memory. It is a hint, of use
 // where rows are read in an order that the system cannot guess, and does
-// nothing on systems that have no such call or for rows that do not exist.
+// nothing on systems that have no such call, for rows in an object store (see
+// Load) or for rows that do not exist.
 //
 // Without it, a row in a random order costs a few reads of as much as the
 // system reads ahead (of 8 MiB each where that was measured, ten times what was
@@ -50,6 +51,8 @@ func (s *Split) DontNeed(i, n int) { s.advise(i, n, (*shard).dontNeed) }
 // unless the system drops the row again. A disk that fails is an error that
 // wraps *fs.PathError.
 //
+// Of a row in an object store it does nothing: Load it.
+//
 // For a row that is in memory it takes some 5 us, as the system's own call for
 // it does (MADV_POPULATE_READ), of which the first use of the pixels saves one.
 func (s *Split) Fetch(i int) error {
@@ -68,7 +71,7 @@ func (s *Split) advise(i, n int, tell func(sh *shard, from, to int)) {
 	end := i + min(n, s.Len()-i)
 	for k := s.shardOf(i); i < end; k++ {
 		stop := min(end, s.starts[k+1])
-		if sh := s.shards[k]; i < stop && sh.lost == nil {
+		if sh := s.shards[k]; i < stop && sh.lost == nil && sh.remote == nil {
 			tell(sh, i-s.starts[k], stop-s.starts[k])
 		}
 		i = stop
@@ -172,6 +175,8 @@ func (s *shard) fetch(i int) error {
 	switch {
 	case s.lost != nil:
 		return s.lostRow(i)
+	case s.remote != nil:
+		return nil
 	case s.cached != nil && s.cached.rows[i].Load() != nil:
 		return nil
 	}
@@ -221,7 +226,7 @@ func (f *arrowFile) place(i int) (span, bool) {
 	lo := int64(binary.LittleEndian.Uint64(block))
 	meta := int64(int32(binary.LittleEndian.Uint32(block[8:])))
 	body := int64(binary.LittleEndian.Uint64(block[16:]))
-	end := int64(f.footer)
+	end := f.footer
 	if lo < 0 || lo > end || meta < 0 || meta > end-lo || body < 0 || body > end-lo-meta {
 		return span{}, false
 	}

@@ -2,6 +2,7 @@ package records
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,7 +11,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -105,15 +105,22 @@ func (m *Manifest) ComputeDigest() string {
 // fs.ErrNotExist, one of another format version is a *VersionError, one that
 // contradicts itself or its digest a *CorruptError.
 func ReadManifest(dir string) (*Manifest, error) {
-	path := filepath.Join(dir, ManifestName)
-	data, err := os.ReadFile(path)
+	return readManifest(context.Background(), home{dir: dir})
+}
+
+// maxManifestBytes bounds how large a manifest is read.
+const maxManifestBytes = 1 << 28
+
+// readManifest is ReadManifest for files wherever they lie.
+func readManifest(ctx context.Context, h home) (*Manifest, error) {
+	data, err := h.read(ctx, ManifestName, maxManifestBytes)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s holds no finished records (ingest writes %s last): name another folder, or run ingest with --out %s: %w", dir, ManifestName, dir, err)
+		return nil, fmt.Errorf("%s holds no finished records (ingest writes %s last): name another folder, or run ingest with --out %s: %w", h.dir, ManifestName, h.dir, err)
 	case err != nil:
 		return nil, fmt.Errorf("reading the manifest: %w", err)
 	}
-	return parseManifest(path, data)
+	return parseManifest(h.path(ManifestName), data)
 }
 
 // parseManifest is ReadManifest for a file's content.

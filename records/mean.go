@@ -2,6 +2,7 @@ package records
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -9,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -123,7 +123,7 @@ func writeMeanTo(out *hashedWriter, m *Mean) error {
 // ReadMean reads what WriteMean wrote and checks that it is well-formed; the
 // digest is for the caller to check (Open does).
 func ReadMean(path string) (*Mean, error) {
-	m, _, err := readMean(path)
+	m, _, err := readMean(context.Background(), home{dir: filepath.Dir(path)}, filepath.Base(path))
 	return m, err
 }
 
@@ -131,25 +131,20 @@ func ReadMean(path string) (*Mean, error) {
 // for each value, and some room.
 const maxMeanBytes = 5*maxValues + 1<<20
 
-// readMean is ReadMean; it also returns the file's SHA-256.
-func readMean(path string) (*Mean, string, error) {
-	f, err := os.Open(path)
-	if err != nil {
+// readMean is ReadMean for a file wherever it lies; it also returns its SHA-256.
+func readMean(ctx context.Context, h home, file string) (*Mean, string, error) {
+	content, err := h.read(ctx, file, maxMeanBytes)
+	var corrupt *CorruptError
+	switch {
+	case errors.As(err, &corrupt):
+		return nil, "", err
+	case err != nil:
 		return nil, "", fmt.Errorf("reading the mean picture: %w", err)
 	}
-	defer f.Close()
-	var content bytes.Buffer
-	n, err := content.ReadFrom(io.LimitReader(f, maxMeanBytes+1))
+	sum := sha256.Sum256(content)
+	m, err := parseMean(h.path(file), content)
 	if err != nil {
-		return nil, "", fmt.Errorf("reading the mean picture: %w", err)
-	}
-	if n > maxMeanBytes {
-		return nil, "", &CorruptError{File: path, Row: -1, Cause: fmt.Errorf("it has more than %d bytes", maxMeanBytes)}
-	}
-	sum := sha256.Sum256(content.Bytes())
-	m, err := parseMean(path, content.Bytes())
-	if err != nil {
-		return nil, hex.EncodeToString(sum[:]), faultOf(path, -1, "", err)
+		return nil, hex.EncodeToString(sum[:]), faultOf(h.path(file), -1, "", err)
 	}
 	return m, hex.EncodeToString(sum[:]), nil
 }

@@ -1,43 +1,62 @@
 package records
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+
+	"alexnet/records/bucket"
 )
 
 // Dataset is a folder of records, with what its manifest and its mean picture
 // say.
 type Dataset struct {
+	// Dir is the folder, or the address of one in an object store.
 	Dir      string
 	Manifest *Manifest
 	Mean     *Mean
+
+	folder bucket.Folder   // nil: Dir is of the file system
+	ctx    context.Context // of requests to the store for which there is no other
 }
 
 // Open reads dir's manifest and mean picture and checks them. It opens no
 // shard and holds no file open.
 func Open(dir string) (*Dataset, error) {
-	m, err := ReadManifest(dir)
+	return openDataset(context.Background(), home{dir: dir})
+}
+
+// openDataset is Open for files wherever they lie.
+func openDataset(ctx context.Context, h home) (*Dataset, error) {
+	m, err := readManifest(ctx, h)
 	if err != nil {
 		return nil, err
 	}
-	mean, err := openMean(dir, m)
+	mean, err := openMean(ctx, h, m)
 	if err != nil {
 		return nil, err
 	}
-	return &Dataset{Dir: dir, Manifest: m, Mean: mean}, nil
+	return &Dataset{Dir: h.dir, Manifest: m, Mean: mean, folder: h.folder, ctx: ctx}, nil
+}
+
+// home returns where the files are, and the context for requests there.
+func (d *Dataset) home() (context.Context, home) {
+	if d.folder == nil {
+		return context.Background(), home{dir: d.Dir}
+	}
+	return d.ctx, home{d.Dir, d.folder}
 }
 
 // openMean reads the mean picture that the manifest lists.
-func openMean(dir string, m *Manifest) (*Mean, error) {
-	path := filepath.Join(dir, m.Mean.File)
-	mean, sum, err := readMean(path)
+func openMean(ctx context.Context, h home, m *Manifest) (*Mean, error) {
+	path := h.path(m.Mean.File)
+	mean, sum, err := readMean(ctx, h, m.Mean.File)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, missing(path, err)
@@ -95,15 +114,15 @@ func (d *Dataset) openSplit(name string, tolerate func(error) bool) (*Split, err
 		starts:   make([]int, 1, len(info.Shards)+1),
 		rowBytes: d.Manifest.Shape.Size() * d.Manifest.Pixels.Size(),
 		packed:   d.Manifest.Compression != None,
+		remote:   d.folder != nil,
 	}
-	for _, si := range info.Shards {
-		sh, err := openListed(d.Dir, d.Manifest, name, si)
-		switch {
-		case err != nil && tolerate(err):
-			sh = &shard{file: filepath.Join(d.Dir, si.File), rows: si.Rows, lost: err}
-		case err != nil:
-			return nil, errors.Join(err, s.Close())
-		}
+	ctx, h := d.home()
+	shards, err := h.openShards(ctx, d.Manifest, name, tolerate)
+	if err != nil {
+		return nil, err
+	}
+	for k, si := range info.Shards {
+		sh := shards[k]
 		s.shards = append(s.shards, sh)
 		s.files = append(s.files, si.File)
 		s.starts = append(s.starts, s.Len()+sh.rows)
@@ -125,26 +144,25 @@ func splitNames(m *Manifest) string {
 // of rows that it and the manifest's head say. It does not read the rows:
 // Verify does. Errors are those of Dataset.OpenSplit.
 func CheckShard(dir string, m *Manifest, split string, info ShardInfo) error {
-	s, err := openListed(dir, m, split, info)
+	s, err := home{dir: dir}.openListed(context.Background(), m, split, info)
 	if err != nil {
 		return err
 	}
 	return s.close()
 }
 
-// openListed opens a shard and compares it with what the manifest says of it.
-func openListed(dir string, m *Manifest, split string, info ShardInfo) (*shard, error) {
-	path := filepath.Join(dir, info.File)
-	stat, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, missing(path, err)
-	case err != nil:
-		return nil, fmt.Errorf("opening a shard: %w", err)
-	case stat.Size() != info.Bytes:
-		return nil, &CorruptError{File: path, Row: -1, Cause: fmt.Errorf("it has %d bytes, the manifest says %d", stat.Size(), info.Bytes)}
+// checkSize compares a shard's size with what the manifest says.
+func checkSize(path string, size int64, info ShardInfo) error {
+	if size != info.Bytes {
+		return &CorruptError{File: path, Row: -1, Cause: fmt.Errorf("it has %d bytes, the manifest says %d", size, info.Bytes)}
 	}
-	s, err := openShard(path)
+	return nil
+}
+
+// openListed opens a shard and compares it with what the manifest says of it.
+func (h home) openListed(ctx context.Context, m *Manifest, split string, info ShardInfo) (*shard, error) {
+	path := h.path(info.File)
+	s, err := h.open(ctx, m, info)
 	if err != nil {
 		return nil, err
 	}
@@ -171,6 +189,7 @@ type Split struct {
 
 	rowBytes  int
 	packed    bool
+	remote    bool
 	wholeOnce sync.Once
 	cacheOnce sync.Once
 	cache     *Cache // nil without
@@ -187,7 +206,8 @@ func (s *Split) Len() int { return s.starts[len(s.starts)-1] }
 func (s *Split) RowBytes() int { return s.rowBytes }
 
 // Packed says whether rows have to be decompressed: the manifest says so, or
-// the shards themselves do. Row copies such rows into a Scratch.
+// the shards themselves do. Row copies such rows into a Scratch, as it does those
+// of an object store (see Remote).
 func (s *Split) Packed() bool { return s.packed }
 
 // BrokenShard is a shard that OpenSplitLenient could not open.
@@ -278,9 +298,20 @@ func (s *Split) Key(i int) (string, error) {
 	return s.shards[k].key(i - s.starts[k])
 }
 
+// Head returns row i without its pixels, which are neither read nor verified. Its
+// key is borrowed until the Split closes.
+func (s *Split) Head(i int) (Row, error) {
+	if err := s.check(i); err != nil {
+		return Row{}, err
+	}
+	k := s.shardOf(i)
+	return s.shards[k].head(i - s.starts[k])
+}
+
 // Row is a row as it is stored. Its key and its pixels are borrowed: from an
-// uncompressed shard until the Split closes; from a compressed one until the
-// Scratch is used again or the Split closes, whether or not there is a Cache.
+// uncompressed shard until the Split closes; from a compressed one, and from one
+// in an object store, until the Scratch is used again or the Split closes, whether
+// or not there is a Cache.
 // Nobody may write to them.
 type Row struct {
 	Key string
@@ -302,9 +333,12 @@ type Row struct {
 }
 
 // Row returns row i. It takes time that does not depend on i; for uncompressed
-// shards it copies and allocates nothing, and sc may be nil.
+// shards it copies and allocates nothing, and sc may be nil. (Of the others, too,
+// a row that is read without a Scratch has memory of its own.) From an object
+// store it takes as long as the store takes to answer once or twice: see Load.
 //
-// The first time that a row is read its checksum is verified; a mismatch is a
+// The first time that a row is read its checksum is verified, and every time that
+// it comes from an object store; a mismatch is a
 // *CorruptError, as is anything else that is not as it was written. A disk that
 // fails under the mapping gives an error that wraps *fs.PathError. A row of a
 // shard that could not be opened (see OpenSplitLenient) gives what the opening

@@ -13,7 +13,7 @@ import (
 )
 
 // Scratch is the memory that one goroutine needs to read rows of compressed
-// shards. The zero value is ready. It may serve any number of splits, one Row
+// shards, and of shards in an object store. The zero value is ready. It may serve any number of splits, one Row
 // call at a time.
 type Scratch struct {
 	arena []uint64 // 64-bit words, so that everything in it is aligned
@@ -22,6 +22,7 @@ type Scratch struct {
 	lz4   *lz4.Reader
 	src   bytes.Reader
 	over  [1]byte
+	held  Loaded // what Row has read from an object store
 }
 
 // take returns n bytes of the arena, which stay valid until used is set back.
@@ -115,16 +116,21 @@ func (r *bufferReader) bytes(i, want int) []byte {
 		}
 	}
 	if len(stored) < want {
-		r.err = fmt.Errorf("buffer %d has %d bytes, and should have %d", i, len(stored), want)
+		r.err = shortBuffer(i, len(stored), want)
 		return nil
 	}
 	return stored[:want:want]
 }
 
+// shortBuffer is the error for a buffer that is too small.
+func shortBuffer(i, have, want int) error {
+	return fmt.Errorf("buffer %d has %d bytes, and should have %d", i, have, want)
+}
+
 // unpack decompresses buffer i, which should give length bytes.
 func (r *bufferReader) unpack(i, want int, length int64, stored []byte) []byte {
 	if length < int64(want) || length > int64(want)+slack {
-		r.err = fmt.Errorf("buffer %d has %d bytes, and should have %d", i, length, want)
+		r.err = shortBuffer(i, int(length), want)
 		return nil
 	}
 	if r.scratch == nil {

@@ -46,8 +46,9 @@ type shardSpec struct {
 
 // shard is an open shard. Its rows may be read by several goroutines at once.
 type shard struct {
-	file    string // path, for errors
+	file    string // path or address, for errors
 	mapping mmap.MMap
+	remote  *remote // where it is in place of a mapping; nil: it is mapped
 	arrow   *arrowFile
 	spec    shardSpec
 	rows    int
@@ -125,11 +126,14 @@ func (s *shard) lostRow(i int) error {
 
 // faultOf makes a cause an error of the package: an error that wraps
 // *fs.PathError for a mapping that failed, unsupported and version errors as
-// they are, and a *CorruptError for all else.
+// they are, those of storeFault, and a *CorruptError for all else.
 func faultOf(file string, row int, key string, cause error) error {
 	var fault *mapFault
 	var unsupported *UnsupportedError
 	var version *VersionError
+	if err := storeFault(file, row, cause); err != nil {
+		return err
+	}
 	switch {
 	case errors.As(cause, &fault):
 		if row < 0 {
@@ -159,10 +163,7 @@ func (s *shard) parse(data []byte) (err error) {
 	if s.arrow, err = parseArrowFile(data); err != nil {
 		return err
 	}
-	if err := checkVersion(s.file, s.arrow.meta); err != nil {
-		return err
-	}
-	if s.spec, err = readSpec(s.arrow); err != nil {
+	if err := s.parseSchema(); err != nil {
 		return err
 	}
 	n := s.arrow.batches()
@@ -179,6 +180,15 @@ func (s *shard) parse(data []byte) (err error) {
 	s.rows = (n-1)*s.spec.rowsPerBatch + int(last.rows)
 	s.packed = last.codec != None
 	return nil
+}
+
+// parseSchema reads what the shard's schema says.
+func (s *shard) parseSchema() (err error) {
+	if err := checkVersion(s.file, s.arrow.meta); err != nil {
+		return err
+	}
+	s.spec, err = readSpec(s.arrow)
+	return err
 }
 
 // checkVersion checks a file's format and version.
@@ -258,16 +268,26 @@ func (s *shard) rowBatch(i int) (b arrowBatch, at int, err error) {
 	if b, err = s.arrow.batch(n); err != nil {
 		return b, at, err
 	}
-	want := int64(min(s.spec.rowsPerBatch, s.rows-n*s.spec.rowsPerBatch))
+	return b, at, s.checkBatch(n, &b)
+}
+
+// rowsOf returns how many rows batch n should have.
+func (s *shard) rowsOf(n int) int {
+	return min(s.spec.rowsPerBatch, s.rows-n*s.spec.rowsPerBatch)
+}
+
+// checkBatch checks that the header of batch n is that of a shard.
+func (s *shard) checkBatch(n int, b *arrowBatch) error {
+	want := int64(s.rowsOf(n))
 	if b.rows != want {
-		return b, at, fmt.Errorf("batch %d has %d rows, and should have %d", n, b.rows, want)
+		return fmt.Errorf("batch %d has %d rows, and should have %d", n, b.rows, want)
 	}
 	if len(b.nodes) != shardNodes*nodeSize || len(b.buffers) != shardBufs*bufferSize {
-		return b, at, fmt.Errorf("batch %d has %d columns and %d buffers, and should have %d and %d",
+		return fmt.Errorf("batch %d has %d columns and %d buffers, and should have %d and %d",
 			n, len(b.nodes)/nodeSize, len(b.buffers)/bufferSize, shardNodes, shardBufs)
 	}
 	if b.codec != None && s.spec.rowsPerBatch != 1 {
-		return b, at, &UnsupportedError{File: s.file, What: "compressed record batches of more than one row"}
+		return &UnsupportedError{File: s.file, What: "compressed record batches of more than one row"}
 	}
 	for c := range shardNodes {
 		length, nulls := b.node(c)
@@ -276,10 +296,10 @@ func (s *shard) rowBatch(i int) (b arrowBatch, at int, err error) {
 			rows *= int64(s.spec.shape.Size())
 		}
 		if length != rows || nulls != 0 && c != colILSVRCID {
-			return b, at, fmt.Errorf("batch %d: column %d has %d values, %d of them null, and should have %d", n, c, length, nulls, rows)
+			return fmt.Errorf("batch %d: column %d has %d values, %d of them null, and should have %d", n, c, length, nulls, rows)
 		}
 	}
-	return b, at, nil
+	return nil
 }
 
 // label returns the label of row i.
@@ -287,7 +307,11 @@ func (s *shard) label(i int) (int32, error) {
 	if s.lost != nil {
 		return 0, s.lostRow(i)
 	}
-	label, err := s.readLabel(i)
+	read := s.readLabel
+	if s.remote != nil {
+		read = s.remoteLabel
+	}
+	label, err := read(i)
 	if err != nil {
 		return 0, s.fault(i, "", err)
 	}
@@ -307,12 +331,16 @@ func (s *shard) readLabel(i int) (label int32, err error) {
 }
 
 // key returns the key of row i: in the mapping, or in memory of its own where
-// it is compressed.
+// it is compressed or remote.
 func (s *shard) key(i int) (string, error) {
 	if s.lost != nil {
 		return "", s.lostRow(i)
 	}
-	key, err := s.readKey(i)
+	read := s.readKey
+	if s.remote != nil {
+		read = s.remoteKey
+	}
+	key, err := read(i)
 	if err != nil {
 		return "", s.fault(i, "", err)
 	}
@@ -331,10 +359,42 @@ func (s *shard) readKey(i int) (key string, err error) {
 	return r.key(at), r.err
 }
 
-// row returns row i, which must be in range.
-func (s *shard) row(i int, sc *Scratch) (Row, error) {
+// head returns row i without its pixels.
+func (s *shard) head(i int) (Row, error) {
 	if s.lost != nil {
 		return Row{}, s.lostRow(i)
+	}
+	read := s.readHead
+	if s.remote != nil {
+		read = s.remoteHead
+	}
+	row, err := read(i)
+	if err != nil {
+		return Row{}, s.fault(i, copyKey(row.Key), err)
+	}
+	return row, nil
+}
+
+// readHead does the work of head.
+func (s *shard) readHead(i int) (row Row, err error) {
+	defer caught(&err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	b, at, err := s.rowBatch(i)
+	if err != nil {
+		return row, err
+	}
+	r := bufferReader{batch: b}
+	row = r.head(at)
+	return row, r.err
+}
+
+// row returns row i, which must be in range.
+func (s *shard) row(i int, sc *Scratch) (Row, error) {
+	switch {
+	case s.lost != nil:
+		return Row{}, s.lostRow(i)
+	case s.remote != nil:
+		return s.remoteRow(i, sc)
 	}
 	if row, ok := s.keptRow(i); ok {
 		return row, nil
@@ -346,12 +406,17 @@ func (s *shard) row(i int, sc *Scratch) (Row, error) {
 	}
 	row, err := s.readRow(i, sc)
 	if err != nil {
-		if sc != nil {
-			sc.zstd, sc.lz4 = nil, nil // a fault may have stopped them half-way
-		}
-		return Row{}, s.fault(i, copyKey(row.Key), err)
+		return Row{}, s.lose(i, row.Key, sc, err)
 	}
 	return row, nil
+}
+
+// lose returns the error for row i, which could not be read.
+func (s *shard) lose(i int, key string, sc *Scratch, err error) error {
+	if sc != nil {
+		sc.zstd, sc.lz4 = nil, nil // a fault may have stopped them half-way
+	}
+	return s.fault(i, copyKey(key), err)
 }
 
 // copyKey copies a key out of the mapping, for an error to keep; when the
@@ -372,10 +437,49 @@ func (s *shard) readRow(i int, sc *Scratch) (row Row, err error) {
 	if err != nil {
 		return row, err
 	}
+	return s.rowOf(i, at, b, sc)
+}
+
+// rowOf reads row i, which is row at of batch b. The caller must have deferred
+// caught.
+func (s *shard) rowOf(i, at int, b arrowBatch, sc *Scratch) (row Row, err error) {
 	if sc != nil {
 		sc.used = 0
 	}
 	r := bufferReader{batch: b, scratch: sc}
+	row = r.head(at)
+	size := s.rowBytes()
+	pixels := r.bytes(bufPixels, (at+1)*size)
+	if r.err != nil {
+		return row, r.err
+	}
+	pixels = pixels[at*size:]
+	if bit := uint64(1) << (i % 64); s.remote != nil || s.checked[i/64].Load()&bit == 0 {
+		if err := checkPixels(pixels, row.CRC32C); err != nil {
+			return row, err
+		}
+		s.checked[i/64].Or(bit)
+	}
+	s.setPixels(&row, pixels)
+	switch {
+	case b.codec == None && s.remote == nil:
+		s.keep(i, &row)
+	case s.cached != nil:
+		s.cached.put(i, row) // here, where a fault of the file's is caught
+	}
+	return row, nil
+}
+
+// checkPixels checks the checksum of a row's stored pixels.
+func checkPixels(pixels []byte, want uint32) error {
+	if sum := crc32.Checksum(pixels, crcTable); sum != want {
+		return fmt.Errorf("the CRC-32C of its pixels is %08x, and should be %08x", sum, want)
+	}
+	return nil
+}
+
+// head returns row at of the batch without its pixels.
+func (r *bufferReader) head(at int) (row Row) {
 	row.Key = r.key(at)
 	row.KeyXXH3 = xxh3.HashString(row.Key)
 	row.Label = int32(r.uint32At(bufLabel, at))
@@ -386,24 +490,5 @@ func (s *shard) readRow(i int, sc *Scratch) (row Row, err error) {
 	if !r.null(colILSVRCID, bufIDValid, at) {
 		row.ILSVRCID = int32(r.uint32At(bufID, at))
 	}
-	size := s.rowBytes()
-	pixels := r.bytes(bufPixels, (at+1)*size)
-	if r.err != nil {
-		return row, r.err
-	}
-	pixels = pixels[at*size:]
-	if bit := uint64(1) << (i % 64); s.checked[i/64].Load()&bit == 0 {
-		if sum := crc32.Checksum(pixels, crcTable); sum != row.CRC32C {
-			return row, fmt.Errorf("the CRC-32C of its pixels is %08x, and should be %08x", sum, row.CRC32C)
-		}
-		s.checked[i/64].Or(bit)
-	}
-	s.setPixels(&row, pixels)
-	switch {
-	case b.codec == None:
-		s.keep(i, &row)
-	case s.cached != nil:
-		s.cached.put(i, row) // here, where a fault of the file's is caught
-	}
-	return row, nil
+	return row
 }
