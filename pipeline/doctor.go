@@ -18,6 +18,8 @@ const (
 	LimitConsumer Limit = "consumer"
 	// LimitDisk: workers wait for records to be in memory.
 	LimitDisk Limit = "disk"
+	// LimitStore: workers wait for records to come from an object store.
+	LimitStore Limit = "store"
 	// LimitRead: workers read records from memory: for the first time, with their
 	// checksums and the system's page tables, or decompressing them.
 	LimitRead Limit = "read"
@@ -42,7 +44,7 @@ type Stage struct {
 	Busy   float64 `json:"busy"`
 	Input  float64 `json:"waits_for_input"`
 	Output float64 `json:"waits_for_output"`
-	// BytesPerSecond is what the stage brought forth: fetch from disks, read
+	// BytesPerSecond is what the stage brought forth: fetch from disks and stores, read
 	// stored pixels, augment images, consumer the images that it took.
 	BytesPerSecond float64 `json:"bytes_per_second"`
 	// Queue is the mean or present number of things that wait for this stage:
@@ -63,8 +65,10 @@ type Diagnosis struct {
 	// most that Diagnose has seen in this stream.
 	DiskBytesPerSecond float64 `json:"disk_bytes_per_second"`
 	DiskPeak           float64 `json:"disk_peak_bytes_per_second"`
-	Skipped            int64   `json:"skipped"`
-	Stages             []Stage `json:"stages"`
+	// StoreBytesPerSecond is what came from an object store.
+	StoreBytesPerSecond float64 `json:"store_bytes_per_second,omitempty"`
+	Skipped             int64   `json:"skipped"`
+	Stages              []Stage `json:"stages"`
 	// Verdict says it in a sentence, with what would help.
 	Verdict string `json:"verdict"`
 }
@@ -80,6 +84,7 @@ func (p *Pipeline) Diagnose(s Stats) Diagnosis {
 	if seconds > 0 {
 		d.ImagesPerSecond = float64(s.Images) / seconds
 		d.DiskBytesPerSecond = float64(s.DiskBytes) / seconds
+		d.StoreBytesPerSecond = float64(s.StoreBytes) / seconds
 	}
 	if busy := s.Busy().Seconds(); busy > 0 {
 		d.Possible = float64(s.Images) / busy * float64(s.Workers)
@@ -101,7 +106,7 @@ func stages(s Stats) []Stage {
 	}
 	order := Stage{Name: "order", Goroutines: 1, Busy: shareOf(s.Order, s.Elapsed), Output: shareOf(s.BufferWait, s.Elapsed)}
 	order.Input = max(0, 1-order.Busy-order.Output)
-	fetch := Stage{Name: "fetch", Goroutines: s.Workers, Busy: shareOf(s.Fetch, all), BytesPerSecond: perSecond(s.DiskBytes), Queue: float64(s.Queued)}
+	fetch := Stage{Name: "fetch", Goroutines: s.Workers, Busy: shareOf(s.Fetch, all), BytesPerSecond: perSecond(s.DiskBytes + s.StoreBytes), Queue: float64(s.Queued)}
 	read := Stage{Name: "read", Goroutines: s.Workers, Busy: shareOf(s.Read, all), BytesPerSecond: perSecond(s.StoredBytes)}
 	augment := Stage{Name: "augment", Goroutines: s.Workers, Busy: shareOf(s.Augment, all), BytesPerSecond: perSecond(s.Bytes)}
 	// The three take turns in the same goroutines: what none of them takes, all
@@ -131,6 +136,8 @@ func limit(s Stats) Limit {
 		return LimitConsumer // batches were there: it is slow to take them
 	case busy < 0.5 && shareOf(s.BufferWait, s.Elapsed) > 0.25:
 		return LimitRing
+	case s.Fetch >= s.Augment && s.Fetch >= s.Read && s.Requests > 0:
+		return LimitStore
 	case s.Fetch >= s.Augment && s.Fetch >= s.Read && (!diskKnown || s.DiskBytes > s.StoredBytes/20):
 		return LimitDisk
 	case s.Fetch+s.Read >= s.Augment:
@@ -154,8 +161,17 @@ func (p *Pipeline) verdict(s Stats, d Diagnosis) string {
 		if help := p.lessToRead(); help != "" {
 			text += "; " + help
 		}
+	case LimitStore:
+		text = fmt.Sprintf("the object store is the limit: %s MB/s, %d records asked for at a time; %s; more at a time, or a cache of it on a disk, would help",
+			round(d.StoreBytesPerSecond/1e6), s.Requests, waits)
+		if help := p.lessToRead(); help != "" {
+			text += "; " + help
+		}
 	case LimitRead:
 		what, help := "reading records for the first time", "the next epoch will be faster"
+		if s.Requests > 0 {
+			what, help = "checking records", "memory for all of them would do without"
+		}
 		if p.packed {
 			what, help = "decompression", "records without --compress, or memory for all of them decompressed, would do without"
 		}
@@ -182,7 +198,7 @@ func (p *Pipeline) lessToRead() string {
 	if p.pixels == records.Int16 && !p.packed {
 		help = append(help, "uint8 records would halve it")
 	}
-	if p.o.Train && p.o.Shuffle == ShuffleGlobal && p.ahead.drop {
+	if p.o.Train && p.o.Shuffle == ShuffleGlobal && p.ahead.drop && p.loads == nil {
 		help = append(help, "block shuffle would read in sequence")
 	}
 	return strings.Join(help, ", ")

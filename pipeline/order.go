@@ -172,7 +172,11 @@ func (p *Pipeline) feedEpoch(ctx context.Context, epoch, first int) bool {
 			p.meter.filled.Add(1)
 		}
 		p.queue <- b // has room for all the buffers there are
-		p.ahead.advance(position{epoch, step, order})
+		if p.loads != nil {
+			p.loads.ask(b)
+		} else {
+			p.ahead.advance(position{epoch, step, order})
+		}
 		p.assign(b)
 	}
 	return true

@@ -13,6 +13,8 @@
 //	          it (Ordering), and sends tasks, runs of records, to the workers
 //	ahead     has the system read what will be wanted next, when it is not in
 //	          memory
+//	loaders   in its place for records in an object store: each loads a record,
+//	          in the order in which the workers will want them
 //	workers   fetch a record into memory, read it, draw its crop, flip and
 //	          colour, and write the result straight into its slot of the buffer
 //	delivery  hands the buffers out in the order of the steps, each when its
@@ -72,7 +74,8 @@ type Pipeline struct {
 
 	ring  *ring
 	ahead *ahead
-	cache *records.Cache // nil for uncompressed records
+	loads *loads         // nil for records in files
+	cache *records.Cache // nil for uncompressed records in files
 	tasks chan task
 	queue chan *buffer // buffers in the order of delivery
 	out   chan Batch
@@ -100,6 +103,12 @@ func Open(ctx context.Context, dir string, o Options) (*Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
+	return OpenDataset(ctx, ds, o)
+}
+
+// OpenDataset is Open for a data set that is open already, which may lie in an
+// object store.
+func OpenDataset(ctx context.Context, ds *records.Dataset, o Options) (*Pipeline, error) {
 	name := o.Split
 	if name == "" {
 		name = "train"
@@ -146,6 +155,9 @@ func start(ctx context.Context, ds *records.Dataset, split *records.Split, o Opt
 	}
 	p.useCache()
 	p.ahead = newAhead(p)
+	if split.Remote() {
+		p.loads = newLoads(p)
+	}
 	if !p.ahead.drop && p.o.Train {
 		p.split.KeepWhole()
 	}
@@ -166,18 +178,24 @@ func (p *Pipeline) useCache() {
 	if budget == 0 {
 		budget = int64(min(availableMemory()/cacheShare, math.MaxInt64))
 	}
-	if p.packed && budget > 0 {
+	if (p.packed || p.split.Remote()) && budget > 0 {
 		p.cache = p.split.UseCache(records.NewCache(budget))
 	}
 }
 
-// serve owns the stream: it starts the feeder and the workers, delivers, and when
+// serve owns the stream: it starts the feeder and its crew, delivers, and when
 // that is over, for whatever reason, waits for them and frees the buffers.
 func (p *Pipeline) serve(ctx context.Context) {
 	defer close(p.done)
 	var crew sync.WaitGroup
 	crew.Go(func() { p.feed(ctx) })
-	crew.Go(func() { p.ahead.run(ctx) })
+	if p.loads == nil {
+		crew.Go(func() { p.ahead.run(ctx) })
+	} else {
+		for range p.o.Requests {
+			crew.Go(func() { p.load(ctx) })
+		}
+	}
 	for range p.o.Workers {
 		crew.Go(func() { p.work(ctx) })
 	}

@@ -54,6 +54,7 @@ type buffer struct {
 
 	epoch, step, n, first, global int
 
+	loaded  []chan loaded // by slot, for its record; nil for records in files
 	pending atomic.Int64  // slots not yet written
 	ready   chan struct{} // receives once when pending gets to 0
 

@@ -23,7 +23,8 @@ type Stats struct {
 	// ring were full or held.
 	Order, BufferWait time.Duration
 	// Fetch, Read and Augment are the times that the workers, all together,
-	// spent waiting for records to be in memory, reading them (checksums,
+	// spent waiting for records to be in memory (from a disk or an object store),
+	// reading them (checksums,
 	// decompression), and making images of them.
 	Fetch, Read, Augment time.Duration
 	// Records, Images, Bytes and StoredBytes count what the workers have made:
@@ -35,6 +36,9 @@ type Stats struct {
 	DiskBytes int64
 	// Asked counts the records that the system was asked to read ahead.
 	Asked int64
+	// Loaded counts the records that were loaded from an object store, or from the
+	// cache in its place, StoreBytes what the store was asked for them.
+	Loaded, StoreBytes int64
 	// CacheHits and CacheMisses count the records that came, and did not come,
 	// from the cache of decompressed rows, since it was made: an earlier stream
 	// of the same split may have used it.
@@ -50,10 +54,11 @@ type Stats struct {
 	// Ready that of those waiting for it, Queued that of runs of records waiting
 	// for a worker, Ahead how many batches beyond the ring are read ahead.
 	Held, Ready, Queued, Ahead int64
-	// Workers and Depth are those that the pipeline runs with, CacheBytes the
-	// memory that the cache has taken.
-	Workers, Depth int
-	CacheBytes     int64
+	// Workers and Depth are those that the pipeline runs with, Requests how many
+	// records it asks an object store for at a time (0 for records in files),
+	// CacheBytes the memory that the cache has taken.
+	Workers, Depth, Requests int
+	CacheBytes               int64
 }
 
 // Busy is the time that the workers, all together, spent on records.
@@ -88,6 +93,8 @@ func (s Stats) Sub(earlier Stats) Stats {
 	s.DiskBytes -= earlier.DiskBytes
 	s.Skipped -= earlier.Skipped
 	s.Asked -= earlier.Asked
+	s.Loaded -= earlier.Loaded
+	s.StoreBytes -= earlier.StoreBytes
 	s.CacheHits -= earlier.CacheHits
 	s.CacheMisses -= earlier.CacheMisses
 	s.Batches -= earlier.Batches
@@ -103,6 +110,9 @@ func (p *Pipeline) Stats() Stats {
 	s.Workers, s.Depth = p.o.Workers, p.o.Depth
 	s.Queued, s.Ready = int64(len(p.tasks)), max(0, p.meter.filled.Load())
 	s.Ahead, s.Asked = p.ahead.batches.Load(), p.ahead.asked.Load()
+	if p.loads != nil {
+		s.Requests, s.Loaded, s.StoreBytes = p.o.Requests, p.loads.rows.Load(), p.loads.bytes.Load()
+	}
 	if p.cache != nil {
 		c := p.cache.Stats()
 		s.CacheHits, s.CacheMisses, s.CacheBytes = c.Hits, c.Misses, c.Bytes

@@ -59,8 +59,10 @@ func (p *Pipeline) work(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			switch err := w.fill(t.buffer, slot); {
+			switch err := w.fill(ctx, t.buffer, slot); {
 			case err == nil:
+			case ctx.Err() != nil:
+				return // whatever else it is: the stream is over
 			case p.o.OnCorrupt == Skip && isDamage(err):
 				w.leaveOut(t.buffer, slot, err)
 			default:
@@ -86,34 +88,59 @@ func (w *worker) lap() time.Duration {
 
 // fill reads the record that belongs into a slot and writes its images, label
 // and all, straight into the buffer.
-func (w *worker) fill(b *buffer, slot int) (err error) {
+func (w *worker) fill(ctx context.Context, b *buffer, slot int) (err error) {
 	index := b.indices[slot]
 	defer func() {
 		if r := recover(); r != nil {
 			err = w.fault(b, index, r)
 		}
 	}()
+	if w.loads != nil {
+		return w.fillLoaded(ctx, b, slot)
+	}
 	fetched := w.packed || w.ahead.cold.Load()
 	if fetched {
 		if err := w.fetch(index); err != nil {
 			return err
 		}
 	}
-	row, err := w.read(index)
+	row, err := w.read(index, nil)
 	took := w.lap()
 	w.done.read += took
 	if err != nil {
 		return err
 	}
+	making := w.finish(b, slot, row)
+	if !fetched {
+		w.ahead.used(took + making)
+	}
+	return nil
+}
+
+// fillLoaded is fill for records in an object store.
+func (w *worker) fillLoaded(ctx context.Context, b *buffer, slot int) error {
+	l, err := w.wait(ctx, b, slot)
+	if err != nil {
+		return err
+	}
+	defer w.loads.giveBack(l)
+	row, err := w.read(b.indices[slot], l)
+	w.done.read += w.lap()
+	if err != nil {
+		return err
+	}
+	w.finish(b, slot, row)
+	return nil
+}
+
+// finish makes the images of a record that was read and returns how long that took.
+func (w *worker) finish(b *buffer, slot int, row records.Row) time.Duration {
 	w.augment(b, slot, row)
 	making := w.lap()
 	w.done.augment += making
 	w.done.records++
 	w.keys = w.keys.Add(Digest{1, row.KeyXXH3})
-	if !fetched {
-		w.ahead.used(took + making)
-	}
-	return nil
+	return making
 }
 
 // fetch brings a record into memory, where it may not be.
@@ -130,12 +157,16 @@ func (w *worker) fetch(index int64) error {
 	return nil
 }
 
-// read reads a record that is in memory: verifies its checksum the first time,
-// decompresses it.
-func (w *worker) read(index int64) (records.Row, error) {
+// read reads a record that is in memory, or in l: verifies its checksum the first
+// time, decompresses it.
+func (w *worker) read(index int64, l *records.Loaded) (row records.Row, err error) {
 	defer trace.StartRegion(w.reading, "read").End()
 	pprof.SetGoroutineLabels(w.reading)
-	row, err := w.split.Row(int(index), &w.scratch)
+	if l != nil {
+		row, err = w.split.Unpack(l, &w.scratch)
+	} else {
+		row, err = w.split.Row(int(index), &w.scratch)
+	}
 	if got := len(row.U8) + len(row.I16); err == nil && got != w.shape.Size() {
 		file, at, _ := w.split.Locate(int(index)) // Row found it
 		err = &records.CorruptError{

@@ -239,19 +239,14 @@ func (h *batchHeads) row(k int) (Row, error) {
 	kept := &h.rows[k]
 	row := kept.row()
 	row.Key = h.keys[kept.key:][:kept.keyBytes]
-	if err := h.fault(k); err != nil {
-		return Row{Key: row.Key}, err
+	if h.damaged(k) {
+		return Row{Key: row.Key}, h.faults[k]
 	}
 	return row, nil
 }
 
-// fault returns why row k cannot be read, or nil.
-func (h *batchHeads) fault(k int) error {
-	if h.faults == nil {
-		return nil
-	}
-	return h.faults[k]
-}
+// damaged says whether row k cannot be read.
+func (h *batchHeads) damaged(k int) bool { return h.faults != nil && h.faults[k] != nil }
 
 // remoteHead returns row i, which must be in range, without its pixels, for those
 // who want no pixels.
@@ -383,13 +378,11 @@ func (s *shard) load(ctx context.Context, i int, l *Loaded) error {
 	if err != nil {
 		return err
 	}
-	if h.fault(k) != nil {
-		return nil // for unpack to say, with the key
+	want := span{h.rows[k].pixels, h.rows[k].pixels + int64(s.rowBytes())}
+	if h.damaged(k) || l.holds(want) { // unpack says what the damage is, with the key
+		return nil
 	}
-	if want := (span{h.rows[k].pixels, h.rows[k].pixels + int64(s.rowBytes())}); !l.holds(want) {
-		return s.remote.read(ctx, l, want)
-	}
-	return nil
+	return s.remote.read(ctx, l, want)
 }
 
 // unpack makes a row of what load has read.

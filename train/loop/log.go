@@ -55,7 +55,7 @@ func (t *trainer) speedOf(s span) speed {
 
 // loaderOf takes from a diagnosis what goes into the metrics.
 func loaderOf(d pipeline.Diagnosis) *report.Loader {
-	l := &report.Loader{Limit: d.Limit, WaitShare: d.WaitShare, DiskBytesPerSecond: d.DiskBytesPerSecond, Possible: d.Possible, Skipped: d.Skipped}
+	l := &report.Loader{Limit: d.Limit, WaitShare: d.WaitShare, DiskBytesPerSecond: d.DiskBytesPerSecond, StoreBytesPerSecond: d.StoreBytesPerSecond, Possible: d.Possible, Skipped: d.Skipped}
 	for _, s := range d.Stages {
 		switch s.Name {
 		case "order":

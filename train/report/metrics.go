@@ -96,6 +96,8 @@ type Loader struct {
 	// DiskBytesPerSecond is what this process had read from disks, where the
 	// system tells.
 	DiskBytesPerSecond float64 `json:"disk_bytes_per_second"`
+	// StoreBytesPerSecond is what came from the object store that the records lie in.
+	StoreBytesPerSecond float64 `json:"store_bytes_per_second,omitempty"`
 	// Possible is the number of images a second that the loader would make if
 	// the training never kept it waiting.
 	Possible float64 `json:"possible_images_per_second"`
