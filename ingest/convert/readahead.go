@@ -13,8 +13,10 @@ import (
 const (
 	// aheadReads is how many files of a source that lies across a network are read
 	// at the same time: each takes 20 to 50 ms, of which next to none is a
-	// processor's.
-	aheadReads = 64
+	// processor's. Many workers get readsPerJob each, up to mostReads.
+	aheadReads  = 64
+	readsPerJob = 4
+	mostReads   = 128
 
 	// aheadBytes bounds what they have in memory, read or being read. A file that
 	// is larger goes alone.
@@ -72,7 +74,7 @@ func (c *Config) ahead() (reads int, bytes int64) {
 	case c.aheadReads > 0:
 		return c.aheadReads, c.aheadBytes
 	}
-	return aheadReads, aheadBytes
+	return min(max(aheadReads, readsPerJob*c.Jobs), mostReads), aheadBytes
 }
 
 // read reads the file of a task, unless the worker will not ask for it.

@@ -24,7 +24,8 @@ import (
 // workers, a window ahead, and take the results back in order. So all workers
 // are busy however few shards there are, the order in a shard is fixed, and
 // memory is bounded by the windows. While a finished shard is flushed to the
-// disk, its lane is already at the next one.
+// disk, its lane is already at the next one. Where the source is across a
+// network, readers in front of the workers do the reading (see ahead).
 type job struct {
 	cfg   *Config
 	plan  *plan

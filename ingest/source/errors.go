@@ -43,18 +43,18 @@ type UnsupportedError struct {
 // Error names the path, the reason and what to do.
 func (e *UnsupportedError) Error() string { return sentence(e.Path, e.Reason, e.Hint) }
 
-// An IOError says that the operating system did not give a file or folder: it
-// is missing, unreadable, or changed while it was read.
+// An IOError says that the operating system or a store did not give a file or
+// folder: it is missing, unreadable, or changed while it was read.
 type IOError struct {
-	File string // path
-	Err  error  // the operating system's error
+	File string // path, or address of an object
+	Err  error  // the operating system's error, or what wraps the store's *bucket.Error
 	Hint string // what to do, may be empty
 }
 
 // Error names the file, the cause and what to do.
 func (e *IOError) Error() string { return sentence(e.File, e.Err.Error(), e.Hint) }
 
-// Unwrap gives the operating system's error, for errors.Is(err, fs.ErrNotExist).
+// Unwrap gives the cause, for errors.Is(err, fs.ErrNotExist).
 func (e *IOError) Unwrap() error { return e.Err }
 
 // sentence joins the parts of a message: "where: what; hint".
