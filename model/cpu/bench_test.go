@@ -1,9 +1,15 @@
 package cpu
 
 import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"alexnet/model"
+	"alexnet/train/collective"
 )
 
 // benchEngine makes an engine and a batch for a benchmark.
@@ -66,5 +72,86 @@ func BenchmarkPredict(b *testing.B) {
 			}
 			perImage(b, images, c.batch)
 		})
+	}
+}
+
+// link is a group whose sums take the time that a network of some speed needs for them,
+// and no processor's: they are not made at all.
+type link struct {
+	collective.Group
+	bitsPerSecond float64 // of each rank, in each direction
+}
+
+func (l link) AllReduce(values []float32) error {
+	if err := l.Barrier(); err != nil {
+		return err
+	}
+	world := float64(l.World())
+	time.Sleep(time.Duration(2 * (world - 1) / world * 32 * float64(len(values)) / l.bitsPerSecond * float64(time.Second)))
+	return nil
+}
+
+// BenchmarkReducing measures a step's gradient of two ranks of AlexNet, of one thread
+// each, that are a network away from each other: summed during the backward pass, and
+// after it. waited is the time in which nothing was computed.
+func BenchmarkReducing(b *testing.B) {
+	const batch = 16
+	net, err := model.Preset("alexnet", 10)
+	if err != nil {
+		b.Fatal(err)
+	}
+	images, labels := examples(net, batch, 60, 1)
+	for _, gbits := range []float64{1, 10, 100} {
+		for _, when := range []string{"during", "after"} {
+			b.Run(fmt.Sprintf("%gGbit/%s", gbits, when), func(b *testing.B) {
+				var took, waited atomic.Int64
+				step := func(e *Engine, r *collective.Reducer, s uint64) error {
+					if _, err := e.Backward(images, labels, s); err != nil || e.Reduces() {
+						return err
+					}
+					grads, err := e.gradients()
+					if err != nil {
+						return err
+					}
+					for _, bucket := range collective.Buckets(grads) {
+						r.Start(bucket)
+					}
+					return r.Wait()
+				}
+				groups, errs := collective.Goroutines(2), make([]error, 2)
+				var ready, done sync.WaitGroup
+				begin := make(chan bool)
+				for i, g := range groups {
+					r, o := collective.NewReducer(link{g, gbits * 1e9}), Options{Batch: batch, Threads: 1, Backend: OneDNN}
+					if when == "during" {
+						o.Reducer = r
+					}
+					e := newEngine(b, net, o)
+					ready.Add(1)
+					done.Go(func() {
+						errs[i] = step(e, r, 0) // builds the graph
+						r.Times()
+						ready.Done()
+						<-begin
+						for s := range b.N {
+							errs[i] = errors.Join(errs[i], step(e, r, uint64(s+1)))
+						}
+						t, w := r.Times()
+						took.Add(int64(t))
+						waited.Add(int64(w))
+					})
+				}
+				ready.Wait()
+				b.ResetTimer()
+				close(begin)
+				done.Wait()
+				if err := errors.Join(errs...); err != nil {
+					b.Fatal(err)
+				}
+				perStep := func(d *atomic.Int64) float64 { return time.Duration(d.Load()).Seconds() * 1e3 / 2 / float64(b.N) }
+				b.ReportMetric(perStep(&took), "sum-ms/op")
+				b.ReportMetric(perStep(&waited), "waited-ms/op")
+			})
+		}
 	}
 }
