@@ -2,6 +2,9 @@
 
 package gpu
 
+// Count fails like Open.
+func Count() (int, error) { return 0, &NotBuiltError{} }
+
 // OpenLocal fails like Open.
 func OpenLocal(int) (*Machine, error) { return Open(0) }
 

@@ -9,10 +9,13 @@ import (
 	"alexnet/model/gpu/nvidia"
 )
 
+// Count returns how many GPUs this process sees.
+func Count() (int, error) { return cuda.Count() }
+
 // OpenLocal is Open for the process of that number, from 0, of those that have been started
 // on this machine: of n GPUs that it sees it takes that number modulo n.
 func OpenLocal(process int) (*Machine, error) {
-	n, err := cuda.Count()
+	n, err := Count()
 	if err != nil {
 		return nil, err
 	}

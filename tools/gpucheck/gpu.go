@@ -25,14 +25,20 @@ func openGPU(ordinal int) (*site, error) {
 	s := onMachine(m, full())
 	s.ordinal = ordinal
 	s.measuring = func() (device.Library, error) { return measuring(m.Device) }
+	s.second = func() (*gpu.Machine, error) { return secondGPU(ordinal) }
 	return s, nil
 }
 
 // openSoft opens a GPU made of plain Go, which executes the same kernels.
 func openSoft() (*site, error) {
 	const memory = 12 << 20
-	d := soft.Open(soft.Options{Memory: memory, Policy: soft.Random, Seed: 1, NoRaces: true})
-	s := onMachine(&gpu.Machine{Device: d, Library: soft.NewLibrary(d)}, tiny("dropout", "odd-shapes"))
+	made := func() *gpu.Machine {
+		d := soft.Open(soft.Options{Memory: memory, Policy: soft.Random, Seed: 1, NoRaces: true})
+		return &gpu.Machine{Device: d, Library: soft.NewLibrary(d), Join: joinSoft}
+	}
+	s := onMachine(made(), tiny("dropout", "odd-shapes"))
+	d := s.machine.Device.(*soft.Device)
+	s.second = func() (*gpu.Machine, error) { return made(), nil }
 	s.precisions = []string{fp32, bf16}
 	s.measuring = func() (device.Library, error) { return soft.NewLibrary(d), nil }
 	return s, nil
@@ -40,7 +46,7 @@ func openSoft() (*site, error) {
 
 // onMachine makes a site of a machine.
 func onMachine(m *gpu.Machine, sc scale) *site {
-	s := &site{scale: sc, memory: count(m.Device), library: m.Library, precisions: []string{fp32, tf32, bf16}, close: m.Close, capacity: fits}
+	s := &site{scale: sc, machine: m, memory: count(m.Device), library: m.Library, precisions: []string{fp32, tf32, bf16}, close: m.Close, capacity: fits}
 	s.device = s.memory
 	own := &gpu.Machine{Device: s.memory, Library: m.Library}
 	s.open = func(net *model.Net, st model.State, o settings) (model.Engine, error) {

@@ -32,6 +32,7 @@ Parts:
   travel   what travels to the device, in each type, gives the same loss
   memory   what it takes, what it gives back, and what it says when there is too little
   errors   wrong input, numbers that break down, and what is said about them
+  ranks    two GPUs, where there are two, train as one does, and how fast they sum
   bench    training and prediction of synthetic batches; the peak of products
   layers   where the time of a step goes, call by call
   copies   from pinned and from ordinary memory to the device

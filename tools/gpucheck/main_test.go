@@ -69,7 +69,7 @@ func TestStandIn(t *testing.T) {
 		least int
 		parts []string
 	}{
-		"soft": {20, []string{"travel", "errors"}},
+		"soft": {24, []string{"travel", "errors", "ranks"}},
 		"cpu":  {45, []string{"parity", "repeat", "resume", "travel", "errors"}},
 	} {
 		t.Run(device, func(t *testing.T) {

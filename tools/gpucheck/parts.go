@@ -30,6 +30,7 @@ func (f *flags) allParts() []part {
 		{"travel", 30 * time.Second, false, checkTravel},
 		{"memory", 70 * time.Second, false, checkMemory},
 		{"errors", 30 * time.Second, false, checkErrors},
+		{"ranks", 60 * time.Second, false, checkRanks},
 		{"bench", 110 * time.Second, true, bench},
 		{"copies", 15 * time.Second, true, copies},
 		{"layers", 40 * time.Second, true, layers},

@@ -8,6 +8,7 @@ import (
 	"alexnet/model"
 	"alexnet/model/cpu"
 	"alexnet/model/golden"
+	"alexnet/model/gpu"
 	"alexnet/model/gpu/device"
 )
 
@@ -34,6 +35,8 @@ type settings struct {
 type site struct {
 	scale
 	ordinal    int
+	machine    *gpu.Machine                   // nil on a CPU
+	second     func() (*gpu.Machine, error)   // another one; nil on a CPU
 	about      map[string]string              // facts for the heading
 	device     device.Device                  // nil on a CPU
 	library    device.Library                 // nil on a CPU

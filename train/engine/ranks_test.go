@@ -16,6 +16,15 @@ import (
 	"alexnet/train/loop"
 )
 
+// quickMachine does not look for races between the threads of kernels, as other tests do.
+func quickMachine() *gpu.Machine {
+	d := soft.Open(soft.Options{Policy: soft.Random, Seed: 2, NoRaces: true, Code: &code})
+	return &gpu.Machine{Device: d, Library: soft.NewLibrary(d)}
+}
+
+// code is read once for all.
+var code soft.Code
+
 // onRanks trains on as many GPUs as ranks, connected or not, and returns rank 0's losses.
 func onRanks(t *testing.T, world int, connected bool, ds *records.Dataset, cfg loop.Config) []float64 {
 	t.Helper()
@@ -24,7 +33,7 @@ func onRanks(t *testing.T, world int, connected bool, ds *records.Dataset, cfg l
 	for r, g := range collective.Goroutines(world) {
 		own := cfg
 		own.Ranks = g
-		machine, _ := softMachine()
+		machine := quickMachine()
 		if connected {
 			machine.Join = func(gpu.Ranks) (gpu.Communicator, error) { return &connection{Reducer: soft.NewReducer(g)}, nil }
 		}
@@ -84,7 +93,7 @@ func (c *connection) Close() error { c.closed++; return nil }
 func TestConnected(t *testing.T) {
 	g := collective.Goroutines(2)[0]
 	for _, precision := range []string{"", "fp8"} {
-		machine, _ := softMachine()
+		machine := quickMachine()
 		c := &connection{Reducer: soft.NewReducer(g)}
 		machine.Join = func(gpu.Ranks) (gpu.Communicator, error) { return c, nil }
 		e, _, err := onGPU(machine, net(4), model.State{}, Options{Batch: 1, Ranks: g, Precision: precision})
@@ -103,7 +112,7 @@ func TestConnected(t *testing.T) {
 			t.Errorf("precision %q: closed %d times", precision, c.closed)
 		}
 	}
-	machine, _ := softMachine()
+	machine := quickMachine()
 	broken := errors.New("no cable")
 	machine.Join = func(gpu.Ranks) (gpu.Communicator, error) { return nil, broken }
 	if _, _, err := onGPU(machine, net(4), model.State{}, Options{Batch: 1, Ranks: g}); !errors.Is(err, broken) {

@@ -38,8 +38,8 @@ type hostMemory struct {
 
 var _ device.Device = (*Device)(nil)
 
-// Count returns how many GPUs there are, of those that CUDA_VISIBLE_DEVICES leaves. Where
-// there is no driver it returns a *NoGPUError.
+// Count returns how many GPUs CUDA_VISIBLE_DEVICES leaves. Where there is no driver it
+// returns a *NoGPUError.
 func Count() (int, error) {
 	if err := loadDriver(); err != nil {
 		return 0, err
