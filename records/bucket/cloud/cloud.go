@@ -10,6 +10,10 @@
 // asked for and compared, uploads that a store refuses when they arrive changed,
 // and errors that say what to do.
 //
+// Put with Create is the store's conditional write (If-None-Match). Amazon's,
+// Google's and Azure's stores and most others have it; one that ignores the header
+// lets the later of two win, which a client cannot see.
+//
 // It carries the SDK (16 MB of a program), so only commands import it, through package
 // tools/stores; libraries take a bucket.Folder.
 package cloud
