@@ -50,8 +50,6 @@ func TestOpenRefuses(t *testing.T) {
 	for address, want := range map[string]string{
 		"folder":                    "is a path and no URL",
 		"ftp://host/x":              `no store has the scheme "ftp"`,
-		"gs://bucket":               "-tags gcs",
-		"azblob://bucket":           "-tags azblob",
 		"s3:///prefix":              "the bucket's name is missing",
 		"file://host/folder":        "another machine (host)",
 		"s3://key:secret@bucket/x":  "no place for credentials",
