@@ -201,8 +201,11 @@ func (s *shard) readFooter(ctx context.Context, size, guess int64) (err error) {
 		return fmt.Errorf("it has %d bytes, too few for an Arrow file", size)
 	}
 	end := span{max(0, size-guess-int64(trailerSize)), size}
+	// Of any version, which a cache of whole blocks lets pass: for so little it would
+	// fetch megabytes. An object that was replaced meanwhile is found out with its
+	// first row.
 	var l Loaded
-	if err := s.remote.read(ctx, &l, end); err != nil {
+	if err := s.remote.readVersion(ctx, &l, "", end); err != nil {
 		return err
 	}
 	start, err := footerAt(l.content(span{size - int64(trailerSize), size}), size)
@@ -210,7 +213,7 @@ func (s *shard) readFooter(ctx context.Context, size, guess int64) (err error) {
 		return err
 	}
 	if end.lo = start; !l.holds(end) {
-		if err := s.remote.read(ctx, &l, end); err != nil {
+		if err := s.remote.readVersion(ctx, &l, "", end); err != nil {
 			return err
 		}
 	}

@@ -45,6 +45,9 @@ func openDataset(ctx context.Context, h home) (*Dataset, error) {
 	return &Dataset{Dir: h.dir, Manifest: m, Mean: mean, folder: h.folder, ctx: ctx}, nil
 }
 
+// Remote says whether the data set lies in an object store: then Dir is an address.
+func (d *Dataset) Remote() bool { return d.folder != nil }
+
 // home returns where the files are, and the context for requests there.
 func (d *Dataset) home() (context.Context, home) {
 	if d.folder == nil {

@@ -91,7 +91,12 @@ func (l *Loaded) take(part span) []byte {
 
 // read reads a part of the object.
 func (r *remote) read(ctx context.Context, l *Loaded, part span) error {
-	if err := r.folder.ReadAt(ctx, r.name, r.version, l.take(part), part.lo); err != nil {
+	return r.readVersion(ctx, l, r.version, part)
+}
+
+// readVersion is read of a version.
+func (r *remote) readVersion(ctx context.Context, l *Loaded, version string, part span) error {
+	if err := r.folder.ReadAt(ctx, r.name, version, l.take(part), part.lo); err != nil {
 		l.part = span{}
 		return err
 	}

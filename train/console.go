@@ -25,6 +25,14 @@ func newConsole(f *flags, ranks collective.Group) *console {
 	return &console{stdout: f.stdout, stderr: f.stderr, json: f.JSON, ranks: ranks, progress: report.NewProgress(f.stderr)}
 }
 
+// teller is where one rank of the group tells what all would.
+func (f *flags) teller(group collective.Group) io.Writer {
+	if group.Rank() > 0 {
+		return io.Discard
+	}
+	return f.stderr
+}
+
 // start says what is about to run, on rank 0.
 func (c *console) start(p *plan, engine model.Engine, name string) {
 	if c.ranks.Rank() > 0 {

@@ -8,13 +8,14 @@ import (
 	"alexnet/model"
 	"alexnet/pipeline"
 	"alexnet/tools/cli"
+	"alexnet/tools/stores"
 	"alexnet/train/loop"
 	"alexnet/train/sgd"
 )
 
 // flags is train's command line. A nil pointer is a flag that was not given.
 type flags struct {
-	Records string  `placeholder:"DIR" help:"Records that ingest made; with --resume those of the run."`
+	Records string  `placeholder:"DIR|URL" help:"Records that ingest made, in a folder or an object store (s3://bucket/out); with --resume those of the run."`
 	RunDir  string  `name:"run" placeholder:"DIR" help:"The run's folder (default: runs/NET)."`
 	Net     *string `enum:"alexnet,alexnet-small,alexnet-conv6,cifar-4layer,cifar-4layer-no-lrn,lenet" help:"alexnet (default), alexnet-small, alexnet-conv6, cifar-4layer, cifar-4layer-no-lrn or lenet."`
 	Preset  *string `enum:"paper,as-run-2012,caffe,torchvision,alexnet-small,alexnet-conv6,cifar-4layer,cifar-4layer-no-lrn,lenet" help:"A net with its recipe: paper (that of --net alexnet), as-run-2012, caffe, torchvision, or the name of a net. inspect net --preset NAME shows it."`
@@ -77,8 +78,11 @@ type flags struct {
 	Workers         *int    `placeholder:"N" help:"Goroutines that prepare batches (default: one a processor)."`
 	OnCorrupt       *string `enum:"stop,skip" help:"Damaged or missing training records: stop (default), or skip them and go on. Validation always stops."`
 	Cache           *string `placeholder:"SIZE" help:"Memory for decompressed records, such as 8GB; 0 for none (default: a quarter of what is available)."`
+	Requests        *int    `placeholder:"N" help:"Records at a URL: how many are asked for at a time (default: 64)."`
 	Threads         int     `placeholder:"N" help:"Threads of the CPU engine (default: one a processor)."`
 	JSON            bool    `name:"json" help:"Metrics and summary on standard output, one JSON object a line."`
+
+	Store stores.Cache `embed:""`
 
 	stdout, stderr io.Writer
 }
@@ -193,6 +197,7 @@ func (f *flags) apply(s *loop.Settings, l *loop.Limits) error {
 	l.CheckpointEvery = value(f.CheckpointEvery, l.CheckpointEvery)
 	l.LogEvery = value(f.LogEvery, l.LogEvery)
 	l.Workers = value(f.Workers, l.Workers)
+	l.Requests = value(f.Requests, l.Requests)
 	l.MaxSteps = f.MaxSteps // of one call: a resumed run goes on to its epochs
 	if err := f.applyStream(s, l); err != nil {
 		return err

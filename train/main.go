@@ -36,8 +36,9 @@ func main() {
 
 // train trains as one of the ranks of the group.
 func (f *flags) train(ctx context.Context, group collective.Group) (err error) {
-	p, err := f.plan()
+	p, err := f.plan(ctx, f.teller(group))
 	if err == nil {
+		defer func() { err = errors.Join(err, p.done()) }()
 		p.config.Ranks = group
 		err = loop.Check(p.config, p.net, p.records)
 	}

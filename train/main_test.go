@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -328,7 +329,7 @@ func TestPlateauWithoutValidation(t *testing.T) {
 	d := small
 	d.Size, d.Train, d.Val = 224, 2, 0
 	f := &flags{Records: makeRecords(t, d)}
-	p, err := f.plan()
+	p, err := f.plan(t.Context(), io.Discard)
 	if err != nil || p.config.Settings.Schedule.Kind != "constant" || !strings.Contains(strings.Join(p.notes, "\n"), "the learning rate stays constant") {
 		t.Errorf("plan %+v, error %v", p, err)
 	}
@@ -337,7 +338,7 @@ func TestPlateauWithoutValidation(t *testing.T) {
 	}
 	plateau := "plateau"
 	f.Schedule = &plateau
-	if p, err = f.plan(); err != nil || p.config.Settings.Schedule.Kind != "plateau" {
+	if p, err = f.plan(t.Context(), io.Discard); err != nil || p.config.Settings.Schedule.Kind != "plateau" {
 		t.Errorf("asked for, it is not changed: %+v, error %v", p, err)
 	}
 }

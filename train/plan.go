@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"alexnet/model"
 	"alexnet/records"
+	"alexnet/tools/stores"
 	"alexnet/train/checkpoint"
 	"alexnet/train/engine"
 	"alexnet/train/loop"
@@ -18,21 +21,28 @@ type plan struct {
 	config  loop.Config
 	net     *model.Net
 	records *records.Dataset
+	done    func() error   // ends the use of the records
 	first   []model.Tensor // the first weights; nil: drawn from the seed
 	notes   []string       // what the user should know before it begins
 }
 
-// plan reads what the flags name and settles all that they leave open.
-func (f *flags) plan() (*plan, error) {
+// plan reads what the flags name and settles all that they leave open. What it has
+// to say of the records it tells.
+func (f *flags) plan(ctx context.Context, tell io.Writer) (_ *plan, err error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
+	p := new(plan)
+	defer func() {
+		if err != nil && p.done != nil {
+			err = errors.Join(err, p.done())
+		}
+	}()
 	if f.Resume {
-		return f.planResumed()
+		return f.planResumed(ctx, p, tell)
 	}
-	p := &plan{config: loop.Config{Run: f.run(), Init: f.Init, InitWeights: checkpoint.Weights(value(f.InitWeights, "")), InitExcept: f.InitExcept}}
-	var err error
-	if p.records, err = records.Open(f.Records); err != nil {
+	p.config = loop.Config{Run: f.run(), Init: f.Init, InitWeights: checkpoint.Weights(value(f.InitWeights, "")), InitExcept: f.InitExcept}
+	if p.records, p.done, err = stores.Records(ctx, f.Records, f.Store, true, tell); err != nil {
 		return nil, err
 	}
 	if p.net, err = model.Preset(f.name(), len(p.records.Manifest.Classes)); err != nil {
@@ -56,13 +66,13 @@ func (f *flags) plan() (*plan, error) {
 }
 
 // planResumed plans to go on with a run, which has its own idea of everything.
-func (f *flags) planResumed() (*plan, error) {
-	p := &plan{config: loop.Config{Run: f.run()}}
+func (f *flags) planResumed(ctx context.Context, p *plan, tell io.Writer) (*plan, error) {
+	p.config = loop.Config{Run: f.run()}
 	own, err := loop.ReadConfig(p.config.Run)
 	if err != nil {
 		return nil, err
 	}
-	if p.records, err = records.Open(or(f.Records, own.Records)); err != nil {
+	if p.records, p.done, err = stores.Records(ctx, or(f.Records, own.Records), f.Store, true, tell); err != nil {
 		return nil, err
 	}
 	p.net = own.Net

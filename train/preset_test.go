@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -24,7 +25,7 @@ func TestPresets(t *testing.T) {
 	var names []string
 	for _, p := range model.DescribePresets() {
 		names = append(names, p.Name)
-		plan, err := (&flags{Records: dir, Preset: &p.Name}).plan()
+		plan, err := (&flags{Records: dir, Preset: &p.Name}).plan(t.Context(), io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +52,7 @@ func TestPresets(t *testing.T) {
 func TestFlagsOverAPreset(t *testing.T) {
 	f := &flags{Records: makeRecords(t, small), Preset: ptr("caffe"), Crops: ptr("exclusive"), Color: ptr("stddev"), Epochs: ptr(7), NoFlip: ptr(true),
 		Schedule: ptr("cosine"), FinalLR: ptr(0.001), WarmupEpochs: ptr(2), NoLRN: true, NoOverlap: true, SingleTower: true, Dropout: ptr(0.), Activation: ptr("tanh")}
-	p, err := f.plan()
+	p, err := f.plan(t.Context(), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +198,7 @@ func TestInitWithTheAverage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for which, want := range map[string][]model.Tensor{"own": c.State.Weights, "average": c.Average} {
-		p, err := (&flags{Records: dir, Preset: ptr("alexnet-small"), Init: c.File, InitWeights: &which}).plan()
+		p, err := (&flags{Records: dir, Preset: ptr("alexnet-small"), Init: c.File, InitWeights: &which}).plan(t.Context(), io.Discard)
 		if err != nil || !reflect.DeepEqual(p.first, want) {
 			t.Errorf("%s: error %v, or other weights", which, err)
 		}
@@ -211,7 +212,7 @@ func TestInitWithTheAverage(t *testing.T) {
 		if err := os.RemoveAll(filepath.Join(run, checkpoint.Folder)); err != nil {
 			t.Fatal(err)
 		}
-		p, err = (&flags{Resume: true, RunDir: run}).plan()
+		p, err = (&flags{Resume: true, RunDir: run}).plan(t.Context(), io.Discard)
 		if err != nil || !reflect.DeepEqual(p.first, want) {
 			t.Errorf("%s, begun anew: error %v, or other weights", which, err)
 		}
@@ -253,7 +254,7 @@ func TestInitExcept(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(run, checkpoint.Folder)); err != nil {
 		t.Fatal(err)
 	}
-	p, err := (&flags{Resume: true, RunDir: run}).plan()
+	p, err := (&flags{Resume: true, RunDir: run}).plan(t.Context(), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"alexnet/pipeline"
 	"alexnet/records"
 	"alexnet/tools/cli"
+	"alexnet/tools/stores"
 )
 
 // bench is what the stages share.
@@ -20,13 +21,14 @@ type bench struct {
 	dir     string           // of the records
 	data    *records.Dataset // nil when no stage needs any
 	split   *records.Split
-	madeUp  string // folder of made-up records, to be removed
+	done    func() error // ends the use of data
+	madeUp  string       // folder of made-up records, to be removed
 	classes int
 	earlier []result // of --compare
 }
 
 // newBench checks the flags and opens or makes the records.
-func newBench(f *flags) (*bench, error) {
+func newBench(ctx context.Context, f *flags) (*bench, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
@@ -37,7 +39,7 @@ func newBench(f *flags) (*bench, error) {
 			return nil, err
 		}
 	}
-	if err = b.openRecords(); err == nil {
+	if err = b.openRecords(ctx); err == nil {
 		if b.net, err = model.Preset(f.Net, b.classes); err != nil {
 			err = cli.Usagef("--net: %w", err)
 		}
@@ -49,7 +51,7 @@ func newBench(f *flags) (*bench, error) {
 }
 
 // openRecords opens --records, or makes some up where a stage needs them.
-func (b *bench) openRecords() (err error) {
+func (b *bench) openRecords(ctx context.Context) (err error) {
 	b.dir = b.Records
 	if b.dir == "" {
 		if !b.asks("all") && !b.asks("read") && !b.asks("augment") && !b.asks("stream") {
@@ -63,7 +65,7 @@ func (b *bench) openRecords() (err error) {
 			return fmt.Errorf("making up records: %w", err)
 		}
 	}
-	if b.data, err = records.Open(b.dir); err != nil {
+	if b.data, b.done, err = stores.Records(ctx, b.dir, b.Store, true, b.stderr); err != nil {
 		return err
 	}
 	if b.Records != "" {
@@ -88,6 +90,9 @@ func (b *bench) close() error {
 	var errs []error
 	if b.split != nil {
 		errs = append(errs, b.split.Close())
+	}
+	if b.done != nil {
+		errs = append(errs, b.done())
 	}
 	if b.madeUp != "" {
 		errs = append(errs, os.RemoveAll(b.madeUp))

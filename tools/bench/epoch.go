@@ -178,7 +178,7 @@ func (e *epochCheck) rank(ctx context.Context, w *worldCheck, rank int) (err err
 	shape := e.data.Manifest.Shape
 	p, err := pipeline.OpenSplit(ctx, e.data, e.split, pipeline.Options{
 		Batch: e.Batch, Crop: min(epochCrop, shape.H, shape.W), Type: augment.Stored, Seed: e.Seed, Train: true,
-		Shuffle: e.Shuffle, Window: e.window, Rank: rank, World: w.World, Workers: e.Workers, Depth: e.Depth,
+		Shuffle: e.Shuffle, Window: e.window, Rank: rank, World: w.World, Workers: e.Workers, Requests: e.Requests, Depth: e.Depth,
 		OnCorrupt: e.OnCorrupt,
 	})
 	if err != nil {

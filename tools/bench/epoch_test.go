@@ -167,7 +167,7 @@ func TestDifferences(t *testing.T) {
 	dir := smallRecords(t, 8)
 	var out bytes.Buffer
 	f := &flags{Records: dir, Split: "train", Stage: []string{"all"}, Net: "alexnet", Batch: 64, Size: 256, Pixels: "int16", Dtype: "float32", stdout: &out, CheckEpoch: true}
-	b, err := newBench(f)
+	b, err := newBench(t.Context(), f)
 	if err != nil {
 		t.Fatal(err)
 	}

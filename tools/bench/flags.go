@@ -11,12 +11,13 @@ import (
 	"alexnet/pipeline"
 	"alexnet/records"
 	"alexnet/tools/cli"
+	"alexnet/tools/stores"
 	"alexnet/train/collective"
 )
 
 // flags are bench's command line.
 type flags struct {
-	Records   string             `placeholder:"DIR" help:"Records that ingest made; none: made-up ones."`
+	Records   string             `placeholder:"DIR|URL" help:"Records that ingest made, in a folder or an object store (s3://bucket/out); none: made-up ones."`
 	Split     string             `default:"train" help:"The split of --records."`
 	Src       string             `placeholder:"DIR|TAR" help:"Pictures for the stage ingest, as for the command ingest."`
 	Stage     []string           `enum:"all,ingest,read,augment,stream,train,predict,allreduce" default:"all" placeholder:"NAME,..." help:"all, or some of ingest, read, augment, stream, train and predict, or allreduce. all leaves out predict, allreduce, and ingest without --src (all)."`
@@ -36,6 +37,7 @@ type flags struct {
 	Window    int                `placeholder:"N" help:"stream: records that --shuffle block mixes at a time (default: by the memory there is)."`
 	Depth     int                `placeholder:"N" help:"stream: batches in the ring (default: by the memory there is)."`
 	Cache     cacheSize          `placeholder:"SIZE" help:"Memory for decompressed records, such as 8GB; 0 for none (default: a quarter of what is available for stream, none for read)."`
+	Requests  int                `placeholder:"N" help:"read and stream of records at a URL: how many are asked for at a time (default: 64)."`
 	OnCorrupt pipeline.OnCorrupt `default:"stop" help:"What becomes of records that cannot be read: stop or skip."`
 	Consume   float64            `placeholder:"N" help:"stream: the consumer takes N images a second, and holds each batch for as long as that takes (default: all there are)."`
 	Seed      uint64             `default:"1" help:"Of orders, crops, made-up pictures and weights."`
@@ -53,6 +55,8 @@ type flags struct {
 
 	Result bool `help:"Print RESULT alexnet_STAGE THREADS IMAGES SECONDS CPU_SECONDS lines instead of the table. Types but float32 and layouts but nchw are added to STAGE."`
 	JSON   bool `name:"json" help:"One JSON object a line instead of the table."`
+
+	Store stores.Cache `embed:""`
 
 	stdout, stderr io.Writer
 	group          collective.Group // in place of the one that a launcher has made, for tests
@@ -141,7 +145,7 @@ func (f *flags) checkRanges() error {
 		value int64
 	}{
 		{"jobs", int64(f.Jobs)}, {"workers", int64(f.Workers)}, {"threads", int64(f.Threads)}, {"rank", int64(f.Rank)},
-		{"world", int64(f.World)}, {"window", int64(f.Window)}, {"depth", int64(f.Depth)}, {"images", f.Images},
+		{"world", int64(f.World)}, {"window", int64(f.Window)}, {"depth", int64(f.Depth)}, {"requests", int64(f.Requests)}, {"images", f.Images},
 	} {
 		if n.value < 0 {
 			return cli.Usagef("--%s %d: must not be negative", n.name, n.value)

@@ -57,7 +57,7 @@ func main() {
 
 // Run measures the stages, or does what else was asked for.
 func (f *flags) Run(ctx context.Context) (err error) {
-	b, err := newBench(f)
+	b, err := newBench(ctx, f)
 	if err != nil {
 		return err
 	}

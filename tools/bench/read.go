@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -12,6 +13,9 @@ import (
 // read visits rows in the order of a training epoch.
 func (b *bench) read() stage {
 	workers := orAll(b.Workers)
+	if b.data.Remote() { // which is waited for
+		workers = max(workers, cmp.Or(b.Requests, pipeline.DefaultRequests))
+	}
 	run := func(ctx context.Context, c *clock) (err error) {
 		split, err := b.openSplit()
 		if err != nil {
@@ -61,7 +65,7 @@ func (v *visitor) visit(ctx context.Context, more func(taken int64) bool) error 
 			}
 			row, err := v.split.Row(int(v.order[int(n-1)%len(v.order)]), &v.scratch[worker])
 			switch {
-			case err != nil && v.skip && ctx.Err() == nil:
+			case err != nil && v.skip && records.IsDamage(err):
 				continue
 			case err != nil:
 				return err

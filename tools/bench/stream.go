@@ -12,10 +12,10 @@ import (
 
 // openStream opens an endless training stream of the records.
 func (b *bench) openStream(ctx context.Context, t augment.Type, layout augment.Layout) (*pipeline.Pipeline, error) {
-	return pipeline.Open(ctx, b.dir, pipeline.Options{
+	return pipeline.OpenDataset(ctx, b.data, pipeline.Options{
 		Split: b.Split, Batch: b.Batch, Crop: b.net.Input.H, Type: t, Layout: layout,
 		Seed: b.Seed, Train: true, Shuffle: b.Shuffle, Window: b.Window, Color: b.color(),
-		Rank: b.Rank, World: b.World, Workers: b.Workers, Depth: b.Depth, Cache: int64(b.Cache),
+		Rank: b.Rank, World: b.World, Workers: b.Workers, Requests: b.Requests, Depth: b.Depth, Cache: int64(b.Cache),
 		OnCorrupt: b.OnCorrupt, Epochs: 1 << 30,
 	})
 }

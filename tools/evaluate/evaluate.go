@@ -11,6 +11,7 @@ import (
 	"alexnet/model"
 	"alexnet/records"
 	"alexnet/tools/cli"
+	"alexnet/tools/stores"
 	"alexnet/train/checkpoint"
 	"alexnet/train/engine"
 	"alexnet/train/eval"
@@ -26,10 +27,11 @@ func (f *flags) evaluate(ctx context.Context) (a answer, err error) {
 	if err := errors.Join(f.outputFlags.check(), f.reportFlags.check()); err != nil {
 		return a, err
 	}
-	ds, err := records.Open(f.Records)
+	ds, done, err := stores.Records(ctx, f.Records, f.Store, false, f.stderr)
 	if err != nil {
 		return a, err
 	}
+	defer func() { err = errors.Join(err, done()) }()
 	split, err := f.openSplit(ds, f.Split)
 	if err != nil {
 		return a, err

@@ -12,6 +12,7 @@ import (
 	"os"
 
 	"alexnet/tools/cli"
+	"alexnet/tools/stores"
 )
 
 const description = `Measures trained nets: top-1 and top-5 error.
@@ -31,7 +32,7 @@ label ranks higher. Confidence intervals are Wilson's, of 95 %.`
 
 // flags is evaluate's command line.
 type flags struct {
-	Records    string   `required:"" placeholder:"DIR" help:"Records that ingest made."`
+	Records    string   `required:"" placeholder:"DIR|URL" help:"Records that ingest made, in a folder or an object store (s3://bucket/out)."`
 	Checkpoint []string `required:"" sep:"none" placeholder:"FILE|RUN" help:"A checkpoint, or the folder of a run; repeat it to average several."`
 	Weights    string   `enum:"own,average" default:"own" help:"own (default): the weights that were trained; average: the average of them that runs with --ema keep."`
 	Views      int      `enum:"1,10" default:"1" help:"1: the centre; 10: corners and centre, each mirrored too."`
@@ -44,6 +45,7 @@ type flags struct {
 	JSON       bool     `name:"json" help:"All results as a JSON object."`
 	outputFlags
 	reportFlags
+	Store stores.Cache `embed:""`
 
 	stdout, stderr io.Writer
 }

@@ -26,7 +26,7 @@ import (
 // neighboursCommand shows pictures and those with the nearest features: the paper's
 // Figure 4, right.
 type neighboursCommand struct {
-	Dir        string  `arg:"" help:"Folder that ingest wrote."`
+	Dir        string  `arg:"" help:"Folder that ingest wrote, or its URL (s3://bucket/out)."`
 	Checkpoint string  `required:"" placeholder:"FILE|RUN" help:"A checkpoint, or the folder of a run, which stands for its best checkpoint."`
 	Split      string  `default:"val" help:"The split of the pictures (${default})."`
 	From       string  `default:"train" placeholder:"SPLIT" help:"The split in which neighbours are looked for (${default})."`
@@ -55,11 +55,11 @@ func (c *neighboursCommand) Run(ctx context.Context, out io.Writer) (err error) 
 	if c.Pictures < 1 || c.Nearest < 1 || c.Batch < 1 || c.Threads < 0 {
 		return cli.Usagef("--pictures, --nearest and --batch must be at least 1, --threads not negative")
 	}
-	ds, split, err := openSplit(c.Dir, c.Split)
+	ds, split, done, err := openSplit(ctx, c.Dir, c.Split)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, split.Close()) }()
+	defer func() { err = errors.Join(err, done()) }()
 	from, err := ds.OpenSplit(c.From)
 	if err != nil {
 		return err

@@ -11,26 +11,28 @@ import (
 	"slices"
 
 	"alexnet/records"
+	"alexnet/tools/stores"
 )
 
 // recordsCommand shows what a data set holds.
 type recordsCommand struct {
-	Dir     string `arg:"" help:"Folder that ingest wrote."`
+	Dir     string `arg:"" help:"Folder that ingest wrote, or its URL (s3://bucket/out)."`
 	Classes bool   `help:"List the classes, with the number of rows of each in each split."`
 	JSON    bool   `name:"json" help:"The manifest as one JSON object."`
 }
 
 // Run prints the summary.
-func (c *recordsCommand) Run(ctx context.Context, out io.Writer) error {
-	ds, err := records.Open(c.Dir)
+func (c *recordsCommand) Run(ctx context.Context, out io.Writer) (err error) {
+	ds, done, err := openRecords(ctx, c.Dir)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, done()) }()
 	m := ds.Manifest
 	if c.JSON {
 		return json.NewEncoder(out).Encode(m)
 	}
-	fmt.Fprintf(out, "%s: records of %dx%dx%d %s, compression %s, seed %d\n", c.Dir, m.Shape.C, m.Shape.H, m.Shape.W, m.Pixels, m.Compression, m.Seed)
+	fmt.Fprintf(out, "%s: records of %dx%dx%d %s, compression %s, seed %d\n", ds.Dir, m.Shape.C, m.Shape.H, m.Shape.W, m.Pixels, m.Compression, m.Seed)
 	fmt.Fprintf(out, "made by decoder %s, filter %s\ndigest  %s\n\n", m.Decoder, m.Filter, m.Digest)
 	names := slices.Sorted(maps.Keys(m.Splits))
 	fmt.Fprintf(out, "%-8s %10s %10s %10s %7s %10s\n", "split", "seen", "written", "rejected", "shards", "bytes")
@@ -54,14 +56,21 @@ func (c *recordsCommand) Run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// openSplit opens a split of a data set.
-func openSplit(dir, name string) (*records.Dataset, *records.Split, error) {
-	ds, err := records.Open(dir)
+// openRecords opens a data set, which is looked at once: without a cache.
+func openRecords(ctx context.Context, where string) (ds *records.Dataset, done func() error, err error) {
+	return stores.Records(ctx, where, stores.Cache{}, false, io.Discard)
+}
+
+// openSplit opens a split of a data set. done closes both.
+func openSplit(ctx context.Context, where, name string) (ds *records.Dataset, split *records.Split, done func() error, err error) {
+	ds, closeStore, err := openRecords(ctx, where)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	split, err := ds.OpenSplit(name)
-	return ds, split, err
+	if split, err = ds.OpenSplit(name); err != nil {
+		return nil, nil, nil, errors.Join(err, closeStore())
+	}
+	return ds, split, func() error { return errors.Join(split.Close(), closeStore()) }, nil
 }
 
 // printMean prints the mean picture's channels and the principal components.

@@ -7,13 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"alexnet/records"
 )
 
 // rowsCommand lists the rows of a split.
 type rowsCommand struct {
-	Dir   string `arg:"" help:"Folder that ingest wrote."`
+	Dir   string `arg:"" help:"Folder that ingest wrote, or its URL (s3://bucket/out)."`
 	Split string `default:"train" help:"Split to list."`
 	JSON  bool   `name:"json" help:"One JSON object a row."`
 }
@@ -31,20 +29,19 @@ type listedRow struct {
 
 // Run prints a line a row, in stored order.
 func (c *rowsCommand) Run(ctx context.Context, stdout io.Writer) (err error) {
-	_, split, err := openSplit(c.Dir, c.Split)
+	_, split, done, err := openSplit(ctx, c.Dir, c.Split)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, split.Close()) }()
+	defer func() { err = errors.Join(err, done()) }()
 	out := bufio.NewWriter(stdout)
 	defer func() { err = errors.Join(err, out.Flush()) }()
 	encode := json.NewEncoder(out)
-	var scratch records.Scratch
 	for i := range split.Len() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		row, err := split.Row(i, &scratch)
+		row, err := split.Head(i)
 		if err != nil {
 			return err
 		}

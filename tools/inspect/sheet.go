@@ -14,7 +14,7 @@ import (
 
 // sheetCommand draws a contact sheet.
 type sheetCommand struct {
-	Dir      string `arg:"" help:"Folder that ingest wrote."`
+	Dir      string `arg:"" help:"Folder that ingest wrote, or its URL (s3://bucket/out)."`
 	PNG      string `name:"png" default:"sheet.png" help:"File to write."`
 	Split    string `default:"train" help:"Split to draw from."`
 	Pictures int    `default:"8" help:"Pictures, one a line."`
@@ -26,12 +26,12 @@ type sheetCommand struct {
 }
 
 // Run writes the PNG.
-func (c *sheetCommand) Run(_ context.Context, out io.Writer) (err error) {
-	ds, split, err := openSplit(c.Dir, c.Split)
+func (c *sheetCommand) Run(ctx context.Context, out io.Writer) (err error) {
+	ds, split, done, err := openSplit(ctx, c.Dir, c.Split)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, split.Close()) }()
+	defer func() { err = errors.Join(err, done()) }()
 	o := sheet.Options{Pictures: c.Pictures, Crops: c.Crops, Crop: c.Crop, Seed: c.Seed, Epoch: c.Epoch}
 	if o.Crop == 0 {
 		o.Crop = min(ds.Manifest.Shape.H, ds.Manifest.Shape.W) * 7 / 8

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image/png"
 	"io"
@@ -11,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	"alexnet/records"
 	"alexnet/records/atomicfile"
 	"alexnet/tools/cli"
 	"alexnet/tools/figure"
@@ -20,7 +20,7 @@ import (
 
 // figure1 makes Figure 1.
 type figure1 struct {
-	Records      string    `required:"" placeholder:"DIR" help:"Records that ingest made, in the paper of CIFAR-10."`
+	Records      string    `required:"" placeholder:"DIR|URL" help:"Records that ingest made, in the paper of CIFAR-10, in a folder or an object store."`
 	Out          string    `default:"runs/figure1" placeholder:"DIR" help:"Folder for the runs, one for each activation and rate, and for figure1.json, .svg and .png (${default})."`
 	Net          string    `default:"cifar-4layer-no-lrn" placeholder:"PRESET" help:"Net, with ReLUs and with tanh (${default})."`
 	Rates        []float64 `default:"0.001,0.002,0.004,0.008,0.016" placeholder:"RATE" help:"Learning rates to choose from (${default}); they stay constant."`
@@ -33,7 +33,8 @@ type figure1 struct {
 }
 
 // Run trains what is missing and draws the figure.
-func (f *figure1) Run(ctx context.Context, out io.Writer, all *flags) error {
+func (f *figure1) Run(ctx context.Context, out io.Writer, all *flags) (err error) {
+	defer func() { err = errors.Join(err, f.close()) }()
 	if f.Batch < 0 || f.Seed == 0 {
 		return cli.Usagef("--batch must not be negative, and --seed not 0")
 	}
@@ -45,8 +46,7 @@ func (f *figure1) Run(ctx context.Context, out io.Writer, all *flags) error {
 	if err := r.Check(); err != nil {
 		return &cli.UsageError{Err: err}
 	}
-	var err error
-	if r.Records, err = records.Open(f.Records); err != nil {
+	if r.Records, err = f.open(ctx, f.Records, all.stderr); err != nil {
 		return err
 	}
 	c := newConsole(all.stderr)

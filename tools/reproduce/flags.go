@@ -1,8 +1,13 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"io"
+
 	"alexnet/records"
 	"alexnet/tools/cli"
+	"alexnet/tools/stores"
 	"alexnet/train/loop"
 	"alexnet/train/reproduce"
 )
@@ -15,6 +20,25 @@ type machine struct {
 	Workers         int    `placeholder:"N" help:"Goroutines that prepare batches (default: one a processor)."`
 	Threads         int    `placeholder:"N" help:"Threads of the CPU engine (default: one a processor)."`
 	JSON            bool   `name:"json" help:"The result as a JSON object; shares are from 0 to 1."`
+
+	Store stores.Cache   `embed:""`
+	done  []func() error // ends the use of the records that open has opened
+}
+
+// open opens records.
+func (f *machine) open(ctx context.Context, where string, tell io.Writer) (*records.Dataset, error) {
+	ds, done, err := stores.Records(ctx, where, f.Store, true, tell)
+	f.done = append(f.done, done)
+	return ds, err
+}
+
+// close closes them.
+func (f *machine) close() error {
+	var errs []error
+	for _, done := range f.done {
+		errs = append(errs, done())
+	}
+	return errors.Join(errs...)
 }
 
 // apply puts the flags into options.
@@ -32,7 +56,7 @@ func (f *machine) apply(o *reproduce.Options) error {
 // common are the flags of all that trains. What is not given is as the recipe of the
 // net has it.
 type common struct {
-	Records string  `required:"" placeholder:"DIR" help:"Records that ingest made."`
+	Records string  `required:"" placeholder:"DIR|URL" help:"Records that ingest made, in a folder or an object store (s3://bucket/out)."`
 	Out     string  `default:"runs/reproduce" placeholder:"DIR" help:"Folder for the runs, one a net, and for the results (${default})."`
 	Net     string  `placeholder:"PRESET" help:"Net, with its recipe (default: alexnet)."`
 	Epochs  int     `placeholder:"N" help:"Passes over the training split; steps of the rate move along (default: the recipe's)."`
@@ -44,7 +68,7 @@ type common struct {
 }
 
 // options returns the flags as options, and the records.
-func (f *common) options() (o reproduce.Options, ds *records.Dataset, err error) {
+func (f *common) options(ctx context.Context, tell io.Writer) (o reproduce.Options, ds *records.Dataset, err error) {
 	if f.Epochs < 0 || f.Batch < 0 || f.LR < 0 || f.Seed == 0 {
 		return o, nil, cli.Usagef("--epochs, --batch and --lr must not be negative, and --seed not 0")
 	}
@@ -52,7 +76,7 @@ func (f *common) options() (o reproduce.Options, ds *records.Dataset, err error)
 	if err := f.machine.apply(&o); err != nil {
 		return o, nil, err
 	}
-	if ds, err = records.Open(f.Records); err != nil {
+	if ds, err = f.open(ctx, f.Records, tell); err != nil {
 		return o, nil, err
 	}
 	if f.Split != loop.ValSplit && ds.Manifest.Splits[f.Split].Written == 0 {
@@ -78,14 +102,14 @@ type star struct {
 }
 
 // options returns the flags as options, and the records of both trainings.
-func (f *star) options() (o reproduce.Options, ds, pretrain *records.Dataset, err error) {
+func (f *star) options(ctx context.Context, tell io.Writer) (o reproduce.Options, ds, pretrain *records.Dataset, err error) {
 	if f.PretrainEpochs < 0 || f.FinetuneEpochs < 0 || f.FinetuneLR < 0 {
 		return o, nil, nil, cli.Usagef("--pretrain-epochs, --finetune-epochs and --finetune-lr must not be negative")
 	}
-	if o, ds, err = f.common.options(); err != nil {
+	if o, ds, err = f.common.options(ctx, tell); err != nil {
 		return o, nil, nil, err
 	}
 	o.StarNet, o.PretrainEpochs, o.FinetuneEpochs, o.FinetuneLR = f.StarNet, f.PretrainEpochs, f.FinetuneEpochs, f.FinetuneLR
-	pretrain, err = records.Open(f.PretrainRecords)
+	pretrain, err = f.open(ctx, f.PretrainRecords, tell)
 	return o, ds, pretrain, err
 }

@@ -40,16 +40,18 @@ func (f *sevenStar) Run(ctx context.Context, out io.Writer, all *flags) error {
 	return f.starred(ctx, out, all, "7cnns-star")
 }
 
-func (f *row) plain(ctx context.Context, out io.Writer, all *flags, system string) error {
-	o, ds, err := f.options()
+func (f *row) plain(ctx context.Context, out io.Writer, all *flags, system string) (err error) {
+	defer func() { err = errors.Join(err, f.close()) }()
+	o, ds, err := f.options(ctx, all.stderr)
 	if err != nil {
 		return err
 	}
 	return f.reproduce(ctx, out, all.stderr, system, ds, nil, o)
 }
 
-func (f *star) starred(ctx context.Context, out io.Writer, all *flags, system string) error {
-	o, ds, pretrain, err := f.options()
+func (f *star) starred(ctx context.Context, out io.Writer, all *flags, system string) (err error) {
+	defer func() { err = errors.Join(err, f.close()) }()
+	o, ds, pretrain, err := f.options(ctx, all.stderr)
 	if err != nil {
 		return err
 	}
@@ -121,11 +123,12 @@ type ablate struct {
 }
 
 // Run compares.
-func (f *ablate) Run(ctx context.Context, out io.Writer, all *flags) error {
+func (f *ablate) Run(ctx context.Context, out io.Writer, all *flags) (err error) {
+	defer func() { err = errors.Join(err, f.close()) }()
 	if f.Seeds < 1 {
 		return cli.Usagef("--seeds must be at least 1")
 	}
-	o, ds, err := f.options()
+	o, ds, err := f.options(ctx, all.stderr)
 	if err != nil {
 		return err
 	}

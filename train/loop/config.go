@@ -173,6 +173,9 @@ type Limits struct {
 	Keep int `json:"keep"`
 	// Workers prepare batches; 0 means one a processor.
 	Workers int `json:"workers,omitempty"`
+	// Requests is how many records are asked for at a time where they lie in an object
+	// store; 0 means pipeline.DefaultRequests.
+	Requests int `json:"requests,omitempty"`
 	// OnCorrupt says what becomes of training records that cannot be read. To skip
 	// them never changes the course of a run that has none. Those of the
 	// validation split always end the run.
@@ -263,7 +266,7 @@ func (s Settings) Check() error {
 
 // Check returns an error that says which limit cannot be.
 func (l Limits) Check() error {
-	for name, n := range map[string]int{"max-steps": l.MaxSteps, "stop-after": l.StopAfter, "checkpoint-every": l.CheckpointEvery, "log-every": l.LogEvery, "workers": l.Workers} {
+	for name, n := range map[string]int{"max-steps": l.MaxSteps, "stop-after": l.StopAfter, "checkpoint-every": l.CheckpointEvery, "log-every": l.LogEvery, "workers": l.Workers, "requests": l.Requests} {
 		if n < 0 {
 			return fmt.Errorf("%s %d: must not be negative", name, n)
 		}

@@ -357,7 +357,7 @@ func (t *trainer) openRun() (err error) {
 		return err
 	}
 	folder := t.ds.Dir
-	if abs, err := filepath.Abs(folder); err == nil { // a run may be resumed from elsewhere
+	if abs, err := filepath.Abs(folder); err == nil && !t.ds.Remote() { // a run may be resumed from elsewhere
 		folder = abs
 	}
 	return report.WriteJSON(filepath.Join(t.cfg.Run, ConfigFile), RunConfig{

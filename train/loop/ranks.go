@@ -121,7 +121,7 @@ func (t *trainer) checkRanks() error {
 // compareStart returns an error if the ranks were not started alike.
 func (t *trainer) compareStart() error {
 	limits, resumed := t.cfg.Limits, -1
-	limits.Workers, limits.Cache = 0, 0 // a machine's own affair
+	limits.Workers, limits.Requests, limits.Cache = 0, 0, 0 // a machine's own affair
 	if t.cfg.Resume != nil {
 		resumed = t.cfg.Resume.Progress.Step
 	}
