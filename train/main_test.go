@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -449,4 +450,30 @@ func recipeRate(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return strconv.FormatFloat(net.Recipe().LearningRate, 'g', -1, 64)
+}
+
+// Records at a URL train the same net, and the run knows where they are.
+func TestTrainFromURL(t *testing.T) {
+	dir := makeRecords(t, small)
+	at := (&url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(filepath.ToSlash(dir), "/")}).String()
+	var lines [2][]report.Line
+	for k, where := range []string{dir, at} {
+		run := filepath.Join(t.TempDir(), "run")
+		status, _, errs := command(t.Context(), base(where, run, "--max-steps", "2", "--requests", "5")...)
+		if status != cli.Done || strings.Contains(errs, "--cache-dir DIR keeps it on a disk") != (k == 1) {
+			t.Fatalf("status %d: %s", status, errs)
+		}
+		lines[k] = metrics(t, run)
+		if c, err := loop.ReadConfig(run); err != nil || c.Limits.Requests != 5 || k == 1 && c.Records != at {
+			t.Errorf("the run's config: %+v, %v", c, err)
+		}
+		if k == 1 { // it goes on from there
+			if status, _, errs := command(t.Context(), "--resume", "--run", run, "--device", "cpu", "--max-steps", "3"); status != cli.Done {
+				t.Errorf("resumed: status %d: %s", status, errs)
+			}
+		}
+	}
+	if got, want := jsonText(t, lines[1]), jsonText(t, lines[0]); got != want {
+		t.Errorf("the metrics are\n%s\nand of the folder\n%s", got, want)
+	}
 }

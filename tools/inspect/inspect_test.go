@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"image/png"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -187,5 +188,40 @@ func TestText(t *testing.T) {
 		if got := size(n); got != want {
 			t.Errorf("size(%d) = %q, want %q", n, got, want)
 		}
+	}
+}
+
+// What looks at records says of those at a URL what it says of those in a folder.
+func TestRecordsAtURL(t *testing.T) {
+	dir := testRecords(t)
+	at := (&url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(filepath.ToSlash(dir), "/")}).String()
+	png := filepath.Join(t.TempDir(), "sheet.png")
+	for _, args := range [][]string{
+		{"records", "--classes"}, {"records", "--json"}, {"rows", "--json"}, {"verify"}, {"sheet", "--png", png, "--pictures", "2"},
+	} {
+		run := func(where string) (int, string, string) {
+			status, out, msg := inspect(t, append([]string{args[0], where}, args[1:]...)...)
+			return status, strings.ReplaceAll(out, where, "HERE"), msg
+		}
+		wantStatus, want, _ := run(dir)
+		status, got, msg := run(at)
+		if status != wantStatus || got != want || status != cli.Done {
+			t.Errorf("%v: status %d, %s%s\nof the folder:\n%s", args, status, got, msg, want)
+		}
+	}
+	name := filepath.Join(dir, "train-00000-of-00001.arrow")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(name, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if status, out, msg := inspect(t, "verify", at); status != cli.Failed || !strings.Contains(out, "BAD  train-00000-of-00001.arrow: ") || !strings.Contains(msg, "1 of 4 files are damaged") {
+		t.Errorf("a damaged object: status %d, %s%s", status, out, msg)
+	}
+	if status, _, msg := inspect(t, "verify", at+"/none"); status != cli.Failed || !strings.Contains(msg, "holds no finished records") {
+		t.Errorf("no data set: status %d, %s", status, msg)
 	}
 }
