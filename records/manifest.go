@@ -1,7 +1,6 @@
 package records
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -160,19 +159,12 @@ func parseManifest(path string, data []byte) (*Manifest, error) {
 // WriteManifest checks m, fills in its Format, Version and Digest, and writes
 // it, atomically. Call it last: a folder without a manifest is no data set.
 func WriteManifest(dir string, m *Manifest) error {
-	m.Format, m.Version, m.Digest = FormatName, FormatVersion, m.ComputeDigest()
-	if err := m.check(); err != nil {
-		return fmt.Errorf("the manifest for %s: %w", dir, err)
-	}
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(m); err != nil {
-		return fmt.Errorf("the manifest for %s: %w", dir, err)
+	data, err := EncodeManifest(m)
+	if err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
 	}
 	return atomicfile.Write(filepath.Join(dir, ManifestName), func(w io.Writer) error {
-		_, err := w.Write(text.Bytes())
+		_, err := w.Write(data)
 		return err
 	})
 }

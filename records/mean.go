@@ -69,25 +69,19 @@ func (m *Mean) check() error {
 // WriteMean writes m to path, atomically: an Arrow file with one row, whose
 // tensors are mean (float32) and baseline (uint8).
 func WriteMean(path string, m *Mean) (FileInfo, error) {
-	if err := checkEncoding(Uint8, None); err != nil {
+	data, info, err := EncodeMean(m)
+	if err != nil {
 		return FileInfo{}, fmt.Errorf("%s: %w", path, err)
 	}
-	if err := m.check(); err != nil {
-		return FileInfo{}, fmt.Errorf("%s: %w", path, err)
-	}
-	var out *hashedWriter
-	err := atomicfile.Write(path, func(w io.Writer) error {
-		out = newHashedWriter(w)
-		defer out.abandon()
-		if err := writeMeanTo(out, m); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		return out.finish()
+	err = atomicfile.Write(path, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
 	})
 	if err != nil {
 		return FileInfo{}, err
 	}
-	return FileInfo{File: filepath.Base(path), SHA256: out.digest()}, nil
+	info.File = filepath.Base(path)
+	return info, nil
 }
 
 // writeMeanTo writes the Arrow file.
