@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -57,7 +56,7 @@ func (c *console) start(source string, cfg *convert.Config) {
 	if hint := decode.Find().Hint(); hint != "" && cfg.Decoder() == decode.Name() {
 		fmt.Fprintf(c.stderr, "         %s\n", hint)
 	}
-	fmt.Fprintf(c.stderr, "records: %s, %v, %s, compression %s\n", f.Out, cfg.Shape(), f.Pixels, f.Compress)
+	fmt.Fprintf(c.stderr, "records: %s, %v, %s, compression %s\n", f.outName(), cfg.Shape(), f.Pixels, f.Compress)
 	if cfg.Task.Count > 0 {
 		fmt.Fprintf(c.stderr, "task:    %v\n", cfg.Task)
 	}
@@ -237,13 +236,13 @@ func newResult(out string, s convert.Summary) result {
 func summaryText(f *flags, s convert.Summary) string {
 	var b strings.Builder
 	if s.Shards > 0 {
-		return fmt.Sprintf("%s is prepared for tasks: %d output shards, baseline: %s\nnext:      ingest … --out %s --shard i/n\n", f.Out, s.Shards, s.Baseline, f.Out)
+		return fmt.Sprintf("%s is prepared for tasks: %d output shards, baseline: %s\nnext:      ingest … --out %s --shard i/n\n", f.outName(), s.Shards, s.Baseline, f.outValue())
 	}
 	if s.Task != nil {
-		fmt.Fprintf(&b, "task %v of %s is done: %d of %d output shards\n", s.Task.Task, f.Out, s.Task.Shards, s.Task.AllShards)
+		fmt.Fprintf(&b, "task %v of %s is done: %d of %d output shards\n", s.Task.Task, f.outName(), s.Task.Shards, s.Task.AllShards)
 	}
 	if s.AlreadyDone {
-		fmt.Fprintf(&b, "%s: complete already, made from the same files with the same options\n", f.Out)
+		fmt.Fprintf(&b, "%s: complete already, made from the same files with the same options\n", f.outName())
 	}
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "split\tseen\twritten\trejected\tshards\tbytes\t")
@@ -254,10 +253,10 @@ func summaryText(f *flags, s convert.Summary) string {
 	}
 	table.Flush()
 	if rejected > 0 && s.Task == nil {
-		fmt.Fprintf(&b, "rejected:  %s says which and why\n", filepath.Join(f.Out, "rejects.jsonl"))
+		fmt.Fprintf(&b, "rejected:  %s says which and why\n", f.outFile("rejects.jsonl"))
 	}
 	if damaged > 0 && s.Task == nil {
-		fmt.Fprintf(&b, "damaged:   %d of the written are of files that end too early; %s says which\n", damaged, filepath.Join(f.Out, "damaged.jsonl"))
+		fmt.Fprintf(&b, "damaged:   %d of the written are of files that end too early; %s says which\n", damaged, f.outFile("damaged.jsonl"))
 	}
 	for _, c := range s.Splits {
 		if c.Published > 0 {
@@ -283,12 +282,11 @@ func summaryText(f *flags, s convert.Summary) string {
 		fmt.Fprintf(&b, "a file:    read %v, decode %v, resize %v, write %v\n",
 			each(s.Read, s.Decoded), each(s.Decode, s.Decoded), each(s.Resize, s.Decoded), each(s.Write, s.Files))
 	}
-	out := strings.TrimRight(f.Out, "/")
 	if s.Task != nil {
-		fmt.Fprintf(&b, "next:      when all %d tasks are done: ingest --merge --out %s/\n", s.Task.Task.Count, out)
+		fmt.Fprintf(&b, "next:      when all %d tasks are done: ingest --merge --out %s\n", s.Task.Task.Count, f.outValue())
 		return b.String()
 	}
-	fmt.Fprintf(&b, "next:      train --records %s/\n", out)
+	fmt.Fprintf(&b, "next:      train --records %s\n", f.outValue())
 	return b.String()
 }
 

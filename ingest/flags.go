@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"runtime"
@@ -11,13 +12,15 @@ import (
 	"alexnet/ingest/resize"
 	"alexnet/ingest/source"
 	"alexnet/records"
+	"alexnet/records/bucket"
 	"alexnet/tools/cli"
 )
 
 // flags are the command's.
 type flags struct {
 	Src           string    `placeholder:"DIR|TAR|URL" help:"Pictures: a folder, a folder with archives, or one archive, here or in a store (s3://bucket/prefix). Needed, but for --merge."`
-	Out           string    `default:"out" placeholder:"DIR" help:"Folder for the records (${default})."`
+	Out           string    `default:"out" placeholder:"DIR|URL" help:"Folder for the records, here or in an object store: s3://bucket/folder, file:///folder (${default})."`
+	Scratch       string    `placeholder:"DIR" help:"Where shards are written before they are sent to an object store: room for two of them for every four --jobs. A folder ingest-* is made there and removed at the end; a killed run leaves its (the system's folder for temporaries)."`
 	Layout        string    `default:"auto" enum:"auto,ilsvrc,kaggle,folder,cifar10,cifar100,mnist" help:"How the source is laid out: ${enum} (${default})."`
 	Classes       string    `placeholder:"FILE" help:"Class list: one WNID or folder name a line."`
 	Pixels        string    `default:"int16" enum:"int16,uint8" help:"Store differences to the mean picture (int16) or raw values (uint8) (${default})."`
@@ -30,26 +33,30 @@ type flags struct {
 	Seed          uint64    `default:"1" help:"Seed of the order of the pictures (${default})."`
 	Limit         int       `placeholder:"N" help:"Take N pictures of each split, drawn with the seed."`
 	ValFraction   float64   `placeholder:"SHARE" help:"Hold out this share of each class for validation, where the source has no val."`
-	Mean          string    `placeholder:"DIR" help:"Take the mean picture from these records, where the source has no train."`
+	Mean          string    `placeholder:"DIR|URL" help:"Take the mean picture from these records, where the source has no train."`
 	KeepTruncated bool      `help:"Take pictures whose files end too early, with what is missing in grey, and list them in damaged.jsonl."`
 	ExifRotate    bool      `help:"Turn pictures as their EXIF orientation says."`
 	CheckMD5      bool      `name:"check-md5" help:"First compare the archives with the MD5 sums that were published for them."`
 	MaxPixels     int       `default:"100000000" help:"Reject larger pictures, in pixels (${default})."`
 	Strict        bool      `help:"Stop at the first file that gives no picture."`
 	MaxRejects    float64   `default:"0.01" placeholder:"SHARE" help:"Stop when more than this share of all files gives no picture (${default}; one is always let pass)."`
-	Restart       bool      `help:"Throw away what is in --out and begin anew."`
+	Restart       bool      `help:"Throw away what is in --out and begin anew. In an object store nothing can be locked: see that no other ingest is at work there."`
 	Shard         string    `placeholder:"I/N" help:"Do task I of N, counted from 0, of a job that N tasks share in one --out; then --merge. auto: take I and N from a Slurm array (SLURM_ARRAY_TASK_ID) or a Kubernetes Indexed Job (JOB_COMPLETION_INDEX, JOB_COMPLETIONS). Without it the job is done whole, also in an array."`
 	Index         bool      `help:"Only do what all tasks would do at their start: index the archives and take the sample for int16."`
 	Merge         bool      `help:"End a job whose tasks are all done: write mean, lists and manifest. Only --out, --max-rejects, --strict and --json count; the rest is known from the tasks."`
 	JSON          bool      `name:"json" help:"Print the summary as one JSON object."`
 
 	stdout, stderr io.Writer
+	store          bucket.Folder // where Out is if that is a URL, else nil
 }
 
 // source is what the source has to know.
-func (f *flags) source(c *console) source.Options {
+func (f *flags) source(ctx context.Context, c *console) source.Options {
 	o := source.Options{Layout: f.Layout, ClassesFile: f.Classes, Limit: f.Limit, Seed: f.Seed, CheckMD5: f.CheckMD5, OnCheck: c.checking}
-	if f.Shard != "" || f.Index {
+	switch shared := f.Shard != "" || f.Index; {
+	case shared && f.store != nil:
+		o.ReadIndex = convert.IndexReader(ctx, f.store)
+	case shared:
 		o.Index = convert.IndexPath(f.Out)
 	}
 	return o
@@ -59,10 +66,10 @@ func (f *flags) source(c *console) source.Options {
 func (f *flags) config(src source.Source, task convert.Task) convert.Config {
 	filter, _ := resize.ParseFilter(f.Filter) // the flag's enum has only those that are known
 	return convert.Config{
-		Source: src, Out: f.Out,
+		Source: src, Out: f.outName(), Folder: f.store, Scratch: f.Scratch,
 		Pixels: records.PixelType(f.Pixels), Compression: records.Compression(f.Compress),
 		Size: f.Size, ShardBytes: int64(f.ShardSize), Seed: f.Seed, ValFraction: f.ValFraction,
-		Limits: decode.Limits{MaxPixels: f.MaxPixels}, MeanFrom: f.Mean,
+		Limits: decode.Limits{MaxPixels: f.MaxPixels}, MeanFrom: f.Mean, OpenMean: openMean,
 		KeepTruncated: f.KeepTruncated, ExifRotate: f.ExifRotate, Resize: resize.Options{Filter: filter, Warp: f.Warp},
 		Jobs: cmp.Or(f.Jobs, runtime.GOMAXPROCS(0)), Strict: f.Strict, MaxRejects: f.MaxRejects, Restart: f.Restart,
 		Task: task, Prepare: f.Index,

@@ -31,6 +31,9 @@ On many machines that share --out, each task does a part; the bytes are the same
   ingest --src ILSVRC2012 --out out/ --shard 3/8    (in an array: --shard auto)
   ingest --merge --out out/
 
+The output, whole or shared, may be a folder of an object store, to the same bytes:
+  ingest --src ILSVRC2012 --out s3://bucket/records --scratch /fast/disk
+
 Run again on an unfinished --out, it goes on where it stopped. Ctrl-C keeps the
 shards that are finished.`
 
@@ -55,12 +58,16 @@ func (f *flags) Run(ctx context.Context) (err error) {
 	if err := f.checkMode(); err != nil {
 		return err
 	}
+	end, err := f.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, end()) }()
 	c := newConsole(f)
 	if f.Merge {
-		s, err := convert.Merge(ctx, convert.MergeConfig{Out: f.Out, Strict: f.Strict, MaxRejects: f.MaxRejects})
-		return c.end(s, err)
+		return c.end(convert.Merge(ctx, convert.MergeConfig{Out: f.outName(), Folder: f.store, Strict: f.Strict, MaxRejects: f.MaxRejects}))
 	}
-	src, closeSource, err := openSource(ctx, f.Src, f.source(c))
+	src, closeSource, err := openSource(ctx, f.Src, f.source(ctx, c))
 	if err != nil {
 		return err
 	}

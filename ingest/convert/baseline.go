@@ -30,8 +30,12 @@ func (j *job) makeBaseline(ctx context.Context) error {
 		j.baseline = lentBaseline(j.lent)
 		return nil
 	}
-	if sums := j.state.readBaseline(shape); sums != nil && sums.N() > 0 {
-		j.baseline = sums.Baseline()
+	kept, err := readBaseline(ctx, j.state.out, shape)
+	if err != nil {
+		return err
+	}
+	if kept != nil && kept.N() > 0 {
+		j.baseline = kept.Baseline()
 		return nil
 	}
 	train := j.plan.split(source.Train)
@@ -53,7 +57,7 @@ func (j *job) makeBaseline(ctx context.Context) error {
 		}
 	}
 	var last *Reject
-	err := j.inOrder(ctx, j.newTasks(), sample, func(t *task) error {
+	err = j.inOrder(ctx, j.newTasks(), sample, func(t *task) error {
 		j.report(func(p *Progress) { p.Done++ })
 		reject, err := t.reject(train.Name)
 		if err != nil {
@@ -75,7 +79,7 @@ func (j *job) makeBaseline(ctx context.Context) error {
 		return noPictureError(len(sample), last)
 	}
 	j.baseline = sums.Baseline()
-	return j.state.writeBaseline(sums)
+	return j.state.writeBaseline(ctx, sums)
 }
 
 // noPictureError says that none of n training files gave a picture.

@@ -28,6 +28,25 @@
 // The order of the last steps is mean.arrow, rejects.jsonl, manifest.json: a
 // folder without a manifest is not a data set yet. Then .ingest is removed.
 //
+// The output may be a folder of an object store (Config.Folder), with objects
+// that have the names and the bytes of the files, and with the same promises. A
+// shard is written to a scratch folder of this machine and sent while the next
+// one is made. Nothing can be locked or renamed there, but an object can be
+// created by one process only, and is seen by all as soon as it is there:
+//   - Whoever creates ingest.json first has the output. Others compare: the same
+//     request may go on, another one is refused.
+//   - Parts and done-markers are created, never overwritten, unless they were
+//     there at the start and do not hold. One that has come meanwhile, or was made
+//     by a request whose answer was lost, has to have the same bytes; if it has
+//     not, the shard that belongs to it is left alone too.
+//   - All that a job writes is a function of its request, so identical jobs may be
+//     at work at once, each paying for its own work. Whoever ends first removes
+//     .ingest; the others find the manifest then, and say that the job is done.
+//   - Only --restart throws away what another process may be at work on. That one
+//     looks for its ingest.json before each shard and each of the last files, and
+//     stops; what it was just then sending can still come late. So it is for the
+//     user to see that nobody is at work.
+//
 // A file that gives no picture is rejected, with a reason class, and counted:
 // seen = written + rejected holds for every split. A file that cannot be read
 // is another matter. That is not the picture's fault and may pass, so it stops
@@ -39,18 +58,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"time"
 
 	"alexnet/ingest/decode"
 	"alexnet/ingest/resize"
 	"alexnet/ingest/source"
 	"alexnet/records"
+	"alexnet/records/bucket"
 )
 
 // DefaultMaxRejects is the share of rejected files above which a job stops.
@@ -62,7 +79,16 @@ const DefaultBaselineSample = 1024
 // Config says what to convert to what.
 type Config struct {
 	Source source.Source // stays the caller's to close
-	Out    string        // folder of the records; made if it is missing
+	// Out is the folder of the records; it is made if it is missing.
+	Out string
+	// Folder, if not nil, is where the records go instead: a folder of an object
+	// store, which stays the caller's to close. Out is only its name for messages
+	// then, Folder.Name() if empty.
+	Folder bucket.Folder
+	// Scratch is where shards are written before they are sent to Folder, two of
+	// them for every four of Jobs; the system's folder for temporaries if empty.
+	// A folder is made in it and removed again; one that is killed leaves its.
+	Scratch string
 
 	Pixels      records.PixelType   // records.Int16 (also "") or records.Uint8
 	Compression records.Compression // records.None (also ""), LZ4 or Zstd
@@ -84,6 +110,8 @@ type Config struct {
 	// MeanFrom is a folder of records whose mean picture, baseline and colour
 	// components are taken. It is for sources without a training split.
 	MeanFrom string
+	// OpenMean opens MeanFrom, records.Open if nil: for what is not a folder.
+	OpenMean func(ctx context.Context, name string) (*records.Dataset, error)
 	// BaselineSample is how many training pictures the baseline of int16 records
 	// is made of, DefaultBaselineSample if 0; all when there are fewer.
 	BaselineSample int
@@ -111,9 +139,12 @@ type Config struct {
 	aheadReads int   // a test's, of a remote source; see readahead.go
 	aheadBytes int64 // a test's
 
-	damage func(*decode.Image) error                                       // what is wrong with a picture that was kept; a test's stand-in too
-	create func(path string, o records.WriterOptions) (shardWriter, error) // a test's stand-in for records.CreateShard
+	damage func(*decode.Image) error // what is wrong with a picture that was kept; a test's stand-in too
+	create createShard               // a test's stand-in for records.CreateShard and CreateForwardShard
 }
+
+// createShard begins a shard at a path of this machine.
+type createShard func(path string, o records.WriterOptions) (shardWriter, error)
 
 // shardWriter is what a [records.ShardWriter] does.
 type shardWriter interface {
@@ -148,45 +179,49 @@ type Progress struct {
 // Once the output is ours, an error is a *[StoppedError], which says how much is
 // kept and wraps the cause: a *[RejectError], a *[TooManyRejectsError], an error
 // of the source or of the disk, or the context's.
-func Run(ctx context.Context, cfg Config) (Summary, error) {
+func Run(ctx context.Context, cfg Config) (s Summary, err error) {
 	start := time.Now()
 	if err := cfg.complete(); err != nil {
 		return Summary{}, err
 	}
-	p, lent, err := planWith(&cfg)
+	p, lent, err := planWith(ctx, &cfg)
 	if err != nil {
 		return Summary{}, err
 	}
-	if m, err := finished(&cfg, p); err != nil {
-		return Summary{}, err
-	} else if m != nil && (!unfinishedIn(cfg.Out) || !cfg.alone()) {
-		return summarize(&cfg, p, m).already(), nil
+	out := newPlace(cfg.Out, cfg.Folder, cfg.Scratch)
+	defer func() { err = errors.Join(err, out.close()) }()
+	if s, err := before(ctx, &cfg, p, out); s != nil || err != nil {
+		return orZero(s), err
 	}
-	st, err := openState(&cfg, p)
+	st, err := openState(ctx, &cfg, p, out)
 	if err != nil {
 		return Summary{}, err
 	}
 	// Another process may have finished the job before we got the lock, or been
 	// killed when only the state was left to remove.
-	if m, err := finished(&cfg, p); err != nil {
+	if m, err := finished(ctx, &cfg, p, out); err != nil {
 		return Summary{}, errors.Join(err, st.close())
 	} else if m != nil {
-		return summarize(&cfg, p, m).already(), st.remove()
+		return summarize(&cfg, p, m).already(), st.remove(ctx)
 	}
-	if err := st.describe(&cfg, lent); err != nil {
+	if err := st.describe(ctx, &cfg, lent); err != nil {
 		return Summary{}, errors.Join(err, st.close())
 	}
 	j := newJob(&cfg, p, st, lent)
-	s, err := j.run(ctx)
+	s, err = j.run(ctx)
+	if m := st.overtaken(ctx, &cfg, err); m != nil {
+		return summarize(&cfg, p, m).already(), st.remove(ctx)
+	}
 	if err != nil {
 		stopped := &StoppedError{Out: cfg.Out, Done: st.done(), Shards: len(p.own), Restarted: cfg.Restart, Err: err}
 		return Summary{}, errors.Join(stopped, st.close())
 	}
-	end := st.remove
-	if !cfg.alone() {
-		end = st.close // the other tasks and the merge go on
+	if cfg.alone() {
+		err = st.remove(ctx)
+	} else {
+		err = st.close() // the other tasks and the merge go on
 	}
-	if err := end(); err != nil {
+	if err != nil {
 		return Summary{}, err
 	}
 	j.addTimes(&s)
@@ -194,30 +229,73 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	return s, nil
 }
 
+// newPlace is where the output lies: in the folder of a store if there is one,
+// else in that of the operating system.
+func newPlace(out string, in bucket.Folder, scratch string) place {
+	if in != nil {
+		return &store{in: in, scratch: scratch}
+	}
+	return osFolder(out)
+}
+
+// before returns the summary of a job that is done, and has nothing left to
+// remove, nil if it is not.
+func before(ctx context.Context, cfg *Config, p *plan, out place) (*Summary, error) {
+	m, err := finished(ctx, cfg, p, out)
+	if m == nil || err != nil {
+		return nil, err
+	}
+	if cfg.alone() {
+		if begun, err := out.begun(ctx); begun || err != nil {
+			return nil, err
+		}
+	}
+	s := summarize(cfg, p, m).already()
+	return &s, nil
+}
+
+// overtaken returns the manifest when another process has ended the job of a run
+// that comes to its end with err, nil if none has. That is only possible where
+// there are no locks: identical jobs may do the same work there at the same time,
+// and the merge end one while a task is repeated. Whoever comes later may miss
+// what the other one has removed, or leave what only the other one knew to remove.
+func (s *state) overtaken(ctx context.Context, cfg *Config, err error) *records.Manifest {
+	if s.lock != nil || err == nil && cfg.alone() {
+		return nil
+	}
+	again := *cfg
+	again.Restart = false // that was done, so it is not what was thrown away
+	m, err := finished(ctx, &again, s.plan, s.out)
+	if err != nil {
+		return nil // what the run itself says is of more use
+	}
+	return m
+}
+
 // IndexPath is where the tasks of a job keep the index of the source's archives:
 // what to give as source.Options.Index. The first task writes it.
-func IndexPath(out string) string { return filepath.Join(out, stateName, indexName) }
+func IndexPath(out string) string { return filepath.Join(out, filepath.FromSlash(indexName)) }
+
+// IndexReader is for source.Options.ReadIndex what IndexPath is for
+// source.Options.Index, where the tasks write to a store.
+func IndexReader(ctx context.Context, in bucket.Folder) func() ([]byte, error) {
+	return func() ([]byte, error) { return (&store{in: in}).read(ctx, indexName) }
+}
 
 // alone says that this process is to do the whole job.
 func (c *Config) alone() bool { return c.Task.whole() && !c.Prepare }
 
 // planWith makes the plan, and opens the records that lend their mean, if any.
-func planWith(cfg *Config) (*plan, *records.Dataset, error) {
+func planWith(ctx context.Context, cfg *Config) (*plan, *records.Dataset, error) {
 	p, err := newPlan(cfg)
 	if err != nil || cfg.MeanFrom == "" {
 		return p, nil, err
 	}
-	lent, err := records.Open(cfg.MeanFrom)
+	lent, err := cfg.OpenMean(ctx, cfg.MeanFrom)
 	if err != nil {
 		return nil, nil, fmt.Errorf("taking the mean picture from %s: %w", cfg.MeanFrom, err)
 	}
 	return p, lent, p.borrow(lent, cfg)
-}
-
-// unfinishedIn says whether out has the state of a job.
-func unfinishedIn(out string) bool {
-	_, err := os.Stat(filepath.Join(out, stateName))
-	return err == nil
 }
 
 // complete fills in the defaults and checks the options.
@@ -245,7 +323,17 @@ func (c *Config) complete() error {
 		c.Jobs = runtime.GOMAXPROCS(0)
 	}
 	if c.create == nil {
-		c.create = func(path string, o records.WriterOptions) (shardWriter, error) { return records.CreateShard(path, o) }
+		create := records.CreateShard
+		if c.Folder != nil {
+			create = records.CreateForwardShard
+		}
+		c.create = func(path string, o records.WriterOptions) (shardWriter, error) { return create(path, o) }
+	}
+	if c.OpenMean == nil {
+		c.OpenMean = func(_ context.Context, dir string) (*records.Dataset, error) { return records.Open(dir) }
+	}
+	if c.Folder != nil && c.Out == "" {
+		c.Out = c.Folder.Name()
 	}
 	if c.damage == nil {
 		c.damage = func(m *decode.Image) error { return m.Damage }
@@ -328,35 +416,33 @@ func (c *Config) manifest(p *plan) *records.Manifest {
 // finished returns the manifest of a job that was the same and is done, nil
 // when there is none or it is to be thrown away. Records of another job are an
 // error.
-func finished(cfg *Config, p *plan) (*records.Manifest, error) {
-	out := cfg.Out
-	_, err := os.Stat(filepath.Join(out, records.ManifestName))
-	if cfg.Restart || errors.Is(err, fs.ErrNotExist) {
+func finished(ctx context.Context, cfg *Config, p *plan, out place) (*records.Manifest, error) {
+	if cfg.Restart {
+		return nil, nil
+	}
+	data, err := out.read(ctx, records.ManifestName)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("looking into the output folder: %w", err)
 	}
-	before, err := readRequest(out)
+	before, err := readRequest(ctx, out)
 	if err != nil {
 		return nil, err
 	}
 	if before == nil {
-		return nil, &ForeignError{Out: out, File: records.ManifestName}
+		return nil, &ForeignError{Out: cfg.Out, File: records.ManifestName}
 	}
 	if d := before.differences(p.request); len(d) > 0 {
-		return nil, &ChangedError{Out: out, Finished: true, Differences: d}
+		return nil, &ChangedError{Out: cfg.Out, Finished: true, Differences: d}
 	}
-	m, err := records.ReadManifest(out)
+	m, err := records.DecodeManifest(out.path(records.ManifestName), data)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(m.Splits)) {
-		for _, shard := range m.Splits[name].Shards {
-			if err := records.CheckShard(out, m, name, shard); err != nil {
-				return nil, fmt.Errorf("%s is marked as finished, but a shard is missing or damaged: %w; use --restart to make it again", out, err)
-			}
-		}
+	if err := checkShards(ctx, out, m); err != nil {
+		return nil, fmt.Errorf("%s is marked as finished, but a shard is missing or damaged: %w; use --restart to make it again", cfg.Out, err)
 	}
 	return m, nil
 }

@@ -57,6 +57,24 @@ func (e *BusyError) Error() string {
 	return e.Out + ": another ingest is working there; wait for it, or use another --out"
 }
 
+// LostError says that an output in a store, where nothing can be locked, was
+// thrown away or taken for another job while this one was at work.
+type LostError struct{ Out string }
+
+// Error names the output and says what to do.
+func (e *LostError) Error() string {
+	return e.Out + ": another ingest has begun anew there (--restart), or somebody removed what it held; this one stops, and what it made is for nothing: use another --out, or the same options when the other one is done"
+}
+
+// DiffersError says that two processes came to different results for the same
+// part of a job, which depends on nothing but the request.
+type DiffersError struct{ File string }
+
+// Error names the file and says what to do.
+func (e *DiffersError) Error() string {
+	return fmt.Sprintf("%s was written meanwhile by another process, for the same part of the job, and says something else: one of the two machines or its libraries fail, or another ingest began anew there; find out which, and begin anew with --restart", e.File)
+}
+
 // TaskCountError says that a job is shared by another number of tasks.
 type TaskCountError struct {
 	Dir  string // where the done-markers are
@@ -67,8 +85,30 @@ type TaskCountError struct {
 // Error names both and says what to do.
 func (e *TaskCountError) Error() string {
 	return fmt.Sprintf("--shard %v does not go with the task that is done already, %s in %s: use n = %d, or remove task-*-of-%05d.done there to share the job anew; shards that are finished are kept",
-		e.Task, e.Done.doneName(), e.Dir, e.Done.Count, e.Done.Count)
+		e.Task, e.Done.doneFile(), e.Dir, e.Done.Count, e.Done.Count)
 }
+
+// ScratchError says that the folder failed where shards are written before they
+// are sent to an object store.
+type ScratchError struct {
+	Dir string
+	Err error
+}
+
+// Error names the folder and says what to do.
+func (e *ScratchError) Error() string {
+	do := "name another folder with --scratch"
+	if isFull(e.Err) {
+		do = "make room there, or name a folder on a larger disk with --scratch"
+	}
+	return fmt.Sprintf("the scratch folder %s, where shards are written before they are sent: %v; %s", e.Dir, e.Err, do)
+}
+
+// Unwrap returns the cause.
+func (e *ScratchError) Unwrap() error { return e.Err }
+
+// isFull says that a disk, or the user's share of it, is full.
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // StoppedError says that a job was begun and not finished. What is done is kept.
 type StoppedError struct {
@@ -88,10 +128,15 @@ func (e *StoppedError) Error() string {
 	}
 	cause := e.Err.Error()
 	var many *TooManyRejectsError
+	var lost *LostError
+	var scratch *ScratchError
 	switch {
+	case errors.As(e.Err, &lost):
+		return cause
+	case errors.As(e.Err, &scratch): // the disk is not where the output is
 	case errors.Is(e.Err, context.Canceled):
 		cause = "interrupted"
-	case errors.Is(e.Err, syscall.ENOSPC), errors.Is(e.Err, syscall.EDQUOT):
+	case isFull(e.Err):
 		again = "make room there and " + again
 	case errors.As(e.Err, &many):
 		again += ", with a larger --max-rejects"

@@ -1,59 +1,90 @@
 package convert
 
 import (
+	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"alexnet/ingest/source"
 	"alexnet/ingest/stats"
 	"alexnet/records"
-	"alexnet/records/atomicfile"
 )
 
 // finish puts the parts of all shards together. It reads them all from the
 // state, whether this run wrote them or an earlier one.
-func (j *job) finish() (*records.Manifest, error) {
+func (j *job) finish(ctx context.Context) (*records.Manifest, error) {
 	j.report(func(p *Progress) { p.Phase = PhaseFinish })
-	e := newEnding(j.cfg.Out, j.state.manifest)
+	e := newEnding(j.state.out, j.state.manifest)
 	e.keepTruncated, e.baseline = j.cfg.KeepTruncated, j.baseline
 	if j.lent != nil {
 		e.lent, e.manifest.PCA = j.lent.Mean.Mean, j.lent.Manifest.PCA
 	}
-	for i := range j.plan.shards {
-		p, err := j.state.readPart(i)
+	err := j.state.eachPart(ctx, allShards(j.plan), func(i int, p *part, err error) error {
 		if err != nil {
-			return nil, fmt.Errorf("putting the shards together: %w", err)
+			return fmt.Errorf("putting the shards together: %w", err)
 		}
 		if err := addSums(e.sums, p.Sums); err != nil {
-			return nil, fmt.Errorf("%s: %w", j.state.partPath(i), err)
+			return fmt.Errorf("%s: %w", j.state.out.path(j.state.partName(i)), err)
 		}
 		e.add(j.plan.shards[i].split, p)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return e.manifest, e.write()
+	if j.state.lock == nil {
+		e.guard(j.state.name, j.state.request)
+	}
+	return e.manifest, e.write(ctx)
+}
+
+// allShards numbers the shards of a plan.
+func allShards(p *plan) []int {
+	all := make([]int, len(p.shards))
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 // ending is the last step of a job: from the parts of all shards, which may have
 // been made by one process or by many, to mean, lists and manifest.
 type ending struct {
-	out           string
+	out           place
 	manifest      *records.Manifest
 	keepTruncated bool
 	baseline      []uint8
 	sums          *stats.Sums // of all training pictures
 	lent          []float32   // the mean picture of other records, nil to compute it; then the manifest has their PCA
+	claim         string      // where there are no locks: the SHA-256 of the ingest.json that has to be there still
+	name          string      // of the output, for the message that it is not
 
 	rejects, damaged []Reject
 }
 
 // newEnding begins with a manifest that lists no shards yet.
-func newEnding(out string, m *records.Manifest) *ending {
+func newEnding(out place, m *records.Manifest) *ending {
 	return &ending{out: out, manifest: m, sums: stats.New(m.Shape.C, m.Shape.H, m.Shape.W)}
+}
+
+// guard has each file written only while the output, which has this name in
+// messages, is for the request with this digest: as far as one can go without
+// locks.
+func (e *ending) guard(name, request string) { e.name, e.claim = name, request }
+
+// put writes one of the files.
+func (e *ending) put(ctx context.Context, name string, data []byte) error {
+	if e.claim != "" {
+		if err := checkClaim(ctx, e.name, e.out, e.claim); err != nil {
+			return err
+		}
+	}
+	return e.out.write(ctx, name, data)
 }
 
 // add takes the next shard of a split, but for its sums.
@@ -69,23 +100,32 @@ func (e *ending) add(split string, p *part) {
 }
 
 // write writes the files, the manifest last.
-func (e *ending) write() error {
-	if err := e.writeMean(); err != nil {
+func (e *ending) write(ctx context.Context) error {
+	if err := e.writeMean(ctx); err != nil {
 		return err
 	}
-	if err := e.writeRejects(rejectsName, e.rejects); err != nil {
+	if err := e.writeRejects(ctx, rejectsName, e.rejects); err != nil {
 		return err
 	}
 	if e.keepTruncated {
-		if err := e.writeRejects(damagedName, e.damaged); err != nil {
+		if err := e.writeRejects(ctx, damagedName, e.damaged); err != nil {
 			return err
 		}
 	}
-	return records.WriteManifest(e.out, e.manifest)
+	data, err := records.EncodeManifest(e.manifest)
+	if err != nil {
+		return err
+	}
+	if e.claim != "" { // that no shard was removed is worth a look, too
+		if err := checkShards(ctx, e.out, e.manifest); err != nil {
+			return err
+		}
+	}
+	return e.put(ctx, records.ManifestName, data)
 }
 
 // writeMean writes the mean picture and fills in what the manifest says of it.
-func (e *ending) writeMean() (err error) {
+func (e *ending) writeMean(ctx context.Context) error {
 	m := e.manifest
 	mean := &records.Mean{Shape: m.Shape, Mean: e.lent, Baseline: e.baseline}
 	if e.lent == nil {
@@ -102,25 +142,28 @@ func (e *ending) writeMean() (err error) {
 		}
 		m.PCA = &records.PCA{MeanRGB: p.MeanRGB, Covariance: p.Covariance, Eigenvalues: p.Values, Eigenvectors: p.Vectors, Pixels: p.Pixels}
 	}
-	m.Mean, err = records.WriteMean(filepath.Join(e.out, records.MeanName), mean)
-	return err
+	data, info, err := records.EncodeMean(mean)
+	if err != nil {
+		return err
+	}
+	m.Mean = info
+	return e.put(ctx, records.MeanName, data)
 }
 
 // writeRejects writes a list of files, sorted by split and key; it may be empty.
-func (e *ending) writeRejects(name string, rejects []Reject) error {
+func (e *ending) writeRejects(ctx context.Context, name string, rejects []Reject) error {
 	slices.SortFunc(rejects, func(a, b Reject) int {
 		return cmp.Or(cmp.Compare(a.Split, b.Split), cmp.Compare(a.Key, b.Key))
 	})
-	return atomicfile.Write(filepath.Join(e.out, name), func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetEscapeHTML(false)
-		for _, r := range rejects {
-			if err := e.Encode(r); err != nil {
-				return err
-			}
+	var lines bytes.Buffer
+	encoder := json.NewEncoder(&lines)
+	encoder.SetEscapeHTML(false)
+	for _, r := range rejects {
+		if err := encoder.Encode(r); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return e.put(ctx, name, lines.Bytes())
 }
 
 // SplitSummary counts the files of a split: Seen = Written + Rejected.

@@ -5,18 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"alexnet/ingest/source"
 	"alexnet/ingest/stats"
 	"alexnet/records"
+	"alexnet/records/bucket"
 )
 
 // MergeConfig says what to merge.
 type MergeConfig struct {
-	Out string // folder that the tasks wrote to
+	// Out is the folder that the tasks wrote to; Folder, if not nil, that of an
+	// object store, as in Config.
+	Out    string
+	Folder bucket.Folder
 	// Strict and MaxRejects are as in Config, for the files of all tasks together.
 	Strict     bool
 	MaxRejects float64
@@ -30,37 +32,41 @@ type MergeConfig struct {
 // names each; nothing is written then. Other errors that concern the request are
 // a *[NothingToMergeError], a *[BusyError], a *[ConfigError], or about rejects as
 // those of Run.
-func Merge(ctx context.Context, cfg MergeConfig) (Summary, error) {
+func Merge(ctx context.Context, cfg MergeConfig) (s Summary, err error) {
 	if cfg.MaxRejects < 0 || cfg.MaxRejects > 1 {
 		return Summary{}, &ConfigError{Option: "max-rejects", What: fmt.Sprintf("is %v; it is a share from 0 to 1", cfg.MaxRejects)}
 	}
-	m := &merger{cfg: cfg, dir: filepath.Join(cfg.Out, stateName)}
-	if !unfinishedIn(cfg.Out) {
-		s, err := m.before()
+	if cfg.Folder != nil && cfg.Out == "" {
+		cfg.Out = cfg.Folder.Name()
+	}
+	m := &merger{cfg: cfg, out: newPlace(cfg.Out, cfg.Folder, "")}
+	begun, err := m.out.begun(ctx)
+	if err != nil {
+		return Summary{}, err
+	}
+	if !begun {
+		s, err := m.before(ctx)
 		if s == nil && err == nil {
 			return Summary{}, &NothingToMergeError{Out: cfg.Out}
 		}
 		return orZero(s), err
 	}
-	held, err := lock(filepath.Join(m.dir, lockName), false)
+	held, err := m.out.lock(false)
 	if errors.Is(err, errLocked) {
 		return Summary{}, &BusyError{Out: cfg.Out}
 	}
 	if err != nil {
-		return Summary{}, fmt.Errorf("locking the output folder: %w", err)
+		return Summary{}, err
 	}
-	st := &state{out: cfg.Out, dir: m.dir, lock: held}
-	s, err := m.before() // another merge, or one that was killed when it had only to remove
-	if s == nil && err == nil {
-		s, err = m.merge(ctx)
-	}
+	st := &state{out: m.out, lock: held}
+	done, err := m.end(ctx, held != nil)
 	if err == nil {
-		err = removeTemps(cfg.Out)
+		err = m.out.removeTemps("")
 	}
 	if err != nil {
 		return Summary{}, errors.Join(err, st.close())
 	}
-	return *s, st.remove()
+	return *done, st.remove(ctx)
 }
 
 // orZero is what s points to.
@@ -74,23 +80,44 @@ func orZero(s *Summary) Summary {
 // merger is a merge that is under way.
 type merger struct {
 	cfg     MergeConfig
-	dir     string // the state
+	out     place
 	outline outline
 	digest  string // of the outline
 	tasks   []*taskPart
 	faults  []PartError
 }
 
+// end merges, unless another merge was faster, or one was killed when it had
+// only to remove.
+func (m *merger) end(ctx context.Context, locked bool) (*Summary, error) {
+	if s, err := m.before(ctx); s != nil || err != nil {
+		return s, err
+	}
+	s, err := m.merge(ctx, locked)
+	if err != nil && !locked { // it may come from what another merge has removed
+		if s, err := m.before(ctx); s != nil && err == nil {
+			return s, nil
+		}
+	}
+	return s, err
+}
+
 // before returns the summary of records that are there already, nil if there
-// are none or there is something left to remove.
-func (m *merger) before() (*Summary, error) {
-	out := m.cfg.Out
-	mf, err := records.ReadManifest(out)
+// are none.
+func (m *merger) before(ctx context.Context) (*Summary, error) {
+	data, err := m.out.read(ctx, records.ManifestName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
+		return nil, fmt.Errorf("reading the manifest: %w", err)
+	}
+	mf, err := records.DecodeManifest(m.out.path(records.ManifestName), data)
+	if err != nil {
 		return nil, err
+	}
+	if err := checkShards(ctx, m.out, mf); err != nil {
+		return nil, fmt.Errorf("%s is merged already, but a shard is missing or damaged: %w", m.cfg.Out, err)
 	}
 	var splits []string
 	for _, name := range []string{source.Train, source.Val, source.Test} {
@@ -98,45 +125,29 @@ func (m *merger) before() (*Summary, error) {
 			splits = append(splits, name)
 		}
 	}
-	for _, name := range splits {
-		for _, shard := range mf.Splits[name].Shards {
-			if err := records.CheckShard(out, mf, name, shard); err != nil {
-				return nil, fmt.Errorf("%s is merged already, but a shard is missing or damaged: %w", out, err)
-			}
-		}
-	}
 	s := describeManifest(mf, splits, "as it was merged", nil).already()
 	return &s, nil
 }
 
-// merge does the work in a locked folder.
-func (m *merger) merge(ctx context.Context) (*Summary, error) {
-	if err := m.readOutline(); err != nil {
+// merge does the work, in a folder that is locked where there are locks.
+func (m *merger) merge(ctx context.Context, locked bool) (*Summary, error) {
+	if err := m.readOutline(ctx); err != nil {
 		return nil, err
 	}
-	count, err := m.count()
+	count, err := m.count(ctx)
 	if err != nil {
 		return nil, err
 	}
-	e := newEnding(m.cfg.Out, m.outline.Manifest)
+	e := newEnding(m.out, m.outline.Manifest)
 	e.keepTruncated = m.outline.KeepTruncated
-	shards := make([]*part, len(m.outline.Shards))
-	for i := range count {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		t := Task{i, count}
-		tp, err := m.readTask(t, shards, e.sums)
-		if err != nil {
-			m.faults = append(m.faults, PartError{File: filepath.Join(m.dir, t.doneName()), Task: t, Err: err})
-			continue
-		}
-		m.tasks = append(m.tasks, tp)
+	shards, err := m.readTasks(ctx, count, e.sums)
+	if err != nil {
+		return nil, err
 	}
 	if len(m.faults) > 0 {
 		return nil, &MergeError{Out: m.cfg.Out, Count: count, Parts: m.faults}
 	}
-	if err := m.baseline(e); err != nil {
+	if err := m.baseline(ctx, e); err != nil {
 		return nil, err
 	}
 	for i, s := range m.outline.Shards {
@@ -145,7 +156,10 @@ func (m *merger) merge(ctx context.Context) (*Summary, error) {
 	if err := m.checkRejects(e.rejects); err != nil {
 		return nil, err
 	}
-	if err := e.write(); err != nil {
+	if !locked {
+		e.guard(m.cfg.Out, m.outline.Request)
+	}
+	if err := e.write(ctx); err != nil {
 		return nil, err
 	}
 	s := describeManifest(e.manifest, m.outline.splits(), m.outline.Baseline, m.outline.Published)
@@ -154,20 +168,24 @@ func (m *merger) merge(ctx context.Context) (*Summary, error) {
 
 // readOutline reads what the tasks say of the job, and compares it with the
 // request that the folder is for.
-func (m *merger) readOutline() error {
-	path := filepath.Join(m.dir, outlineName)
-	digest, err := readSealed(path, &m.outline)
+func (m *merger) readOutline(ctx context.Context) error {
+	path := m.out.path(outlineName)
+	data, err := m.out.read(ctx, outlineName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &NothingToMergeError{Out: m.cfg.Out}
 	}
+	if err != nil {
+		return fmt.Errorf("reading what the tasks say of the job: %w", err)
+	}
 	o := &m.outline
+	digest, err := unseal(data, o)
 	if err == nil && (o.Format != outlineFormat || o.Version != outlineVersion || o.Manifest == nil) {
 		err = fmt.Errorf("it is %q of version %d, and this program knows %q of version %d", o.Format, o.Version, outlineFormat, outlineVersion)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w; run a task of the job again, which writes it anew", path, err)
 	}
-	request, err := os.ReadFile(filepath.Join(m.cfg.Out, requestName))
+	request, err := m.out.read(ctx, requestName)
 	if err != nil {
 		return fmt.Errorf("reading what the output is for: %w", err)
 	}
@@ -179,28 +197,56 @@ func (m *merger) readOutline() error {
 }
 
 // count is how many tasks share the job, as their done-markers say.
-func (m *merger) count() (int, error) {
-	tasks, err := doneTasks(m.dir)
+func (m *merger) count(ctx context.Context) (int, error) {
+	tasks, err := doneTasks(ctx, m.out)
 	if err != nil {
 		return 0, err
 	}
 	if len(tasks) == 0 {
-		return 0, fmt.Errorf("%w: %s has no task-*.done: wait for the tasks, or run them with --shard i/n", ErrNoTaskDone, m.dir)
+		return 0, fmt.Errorf("%w: %s has no task-*.done: wait for the tasks, or run them with --shard i/n", ErrNoTaskDone, m.out.path(stateName))
 	}
 	for _, t := range tasks {
 		if t.Count != tasks[0].Count {
 			return 0, fmt.Errorf("%s holds %s and %s, of tasks that shared the job differently; remove those of one number, and run what is missing of the other",
-				m.dir, tasks[0].doneName(), t.doneName())
+				m.out.path(stateName), tasks[0].doneFile(), t.doneFile())
 		}
 	}
 	return tasks[0].Count, nil
 }
 
-// readTask reads and checks what a task left, puts its shards into their places
-// and adds its sums.
-func (m *merger) readTask(t Task, shards []*part, sums *stats.Sums) (*taskPart, error) {
+// readTasks reads and checks what the tasks left. It returns the parts of all
+// shards, adds up the sums and notes the faults.
+func (m *merger) readTasks(ctx context.Context, count int, sums *stats.Sums) ([]*part, error) {
+	check, err := m.out.checker(ctx, m.outline.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	shards := make([]*part, len(m.outline.Shards))
+	read := func(i int) ([]byte, error) { return m.out.read(ctx, Task{i, count}.doneName()) }
+	return shards, inTurn(ctx, count, read, func(i int, data []byte, err error) error {
+		t := Task{i, count}
+		missing := err != nil
+		if _, ok := errors.AsType[*bucket.Error](err); ok && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		var tp *taskPart
+		if err == nil {
+			tp, err = m.takeTask(t, data, shards, sums, check)
+		}
+		if err != nil {
+			m.faults = append(m.faults, PartError{File: m.out.path(t.doneName()), Task: t, Err: err, missing: missing && errors.Is(err, fs.ErrNotExist)})
+			return nil
+		}
+		m.tasks = append(m.tasks, tp)
+		return nil
+	})
+}
+
+// takeTask checks what a task left, puts its shards into their places and adds
+// its sums.
+func (m *merger) takeTask(t Task, data []byte, shards []*part, sums *stats.Sums, check func(string, records.ShardInfo) error) (*taskPart, error) {
 	tp := new(taskPart)
-	if _, err := readSealed(filepath.Join(m.dir, t.doneName()), tp); err != nil {
+	if _, err := unseal(data, tp); err != nil {
 		return nil, err
 	}
 	switch {
@@ -219,7 +265,7 @@ func (m *merger) readTask(t Task, shards []*part, sums *stats.Sums) (*taskPart, 
 			return nil, fmt.Errorf("it does not list %s with %d files", want.Name, want.Files)
 		}
 		p := &tp.Shards[next]
-		if err := records.CheckShard(m.cfg.Out, m.outline.Manifest, want.Split, p.Shard); err != nil {
+		if err := check(want.Split, p.Shard); err != nil {
 			return nil, err
 		}
 		shards[i] = p
@@ -232,20 +278,27 @@ func (m *merger) readTask(t Task, shards []*part, sums *stats.Sums) (*taskPart, 
 }
 
 // baseline takes what all tasks subtracted, and makes sure that it was the same.
-func (m *merger) baseline(e *ending) error {
+func (m *merger) baseline(ctx context.Context, e *ending) error {
 	mf := m.outline.Manifest
 	e.baseline = make([]uint8, mf.Shape.Size())
-	path := filepath.Join(m.dir, baselineName)
+	path := m.out.path(baselineName)
 	switch {
 	case m.outline.Borrowed:
-		path = filepath.Join(m.dir, records.MeanName)
-		mean, err := records.ReadMean(path)
+		path = m.out.path(lentName)
+		data, err := m.out.read(ctx, lentName)
+		if err != nil {
+			return fmt.Errorf("reading the mean picture: %w; run a task of the job again, which writes it anew", err)
+		}
+		mean, err := records.DecodeMean(path, data)
 		if err != nil {
 			return fmt.Errorf("%w; run a task of the job again, which writes it anew", err)
 		}
 		e.lent, e.baseline = mean.Mean, mean.Baseline
 	case mf.Pixels == records.Int16:
-		sample := (&state{dir: m.dir}).readBaseline(mf.Shape)
+		sample, err := readBaseline(ctx, m.out, mf.Shape)
+		if err != nil {
+			return err
+		}
 		if sample == nil {
 			return fmt.Errorf("%s is missing or damaged; run a task of the job again, which writes it anew", path)
 		}
@@ -254,7 +307,7 @@ func (m *merger) baseline(e *ending) error {
 	digest := sha256Of(e.baseline)
 	for _, tp := range m.tasks {
 		if tp.Baseline != digest {
-			m.faults = append(m.faults, PartError{File: filepath.Join(m.dir, tp.Task.doneName()), Task: tp.Task,
+			m.faults = append(m.faults, PartError{File: m.out.path(tp.Task.doneName()), Task: tp.Task,
 				Err: fmt.Errorf("its records are differences from another baseline than that of %s", path)})
 		}
 	}
@@ -305,15 +358,17 @@ type PartError struct {
 	File string // the done-marker
 	Task Task
 	Err  error
+
+	missing bool // it is not there
 }
 
 // Error names the part, the cause and what to do.
 func (e *PartError) Error() string {
 	cause := e.Err.Error()
-	if p, ok := errors.AsType[*fs.PathError](e.Err); ok && errors.Is(p.Err, fs.ErrNotExist) && p.Path == e.File {
+	if e.missing {
 		cause = "missing"
 	}
-	return fmt.Sprintf("%s: %s: run --shard %v again", filepath.Base(e.File), cause, e.Task)
+	return fmt.Sprintf("%s: %s: run --shard %v again", e.Task.doneFile(), cause, e.Task)
 }
 
 // Unwrap returns the cause.

@@ -298,7 +298,7 @@ func TestDamagedState(t *testing.T) {
 	if err := os.Truncate(shard, 100); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(cfg.Out, stateName, baselineName), []byte("nonsense"), 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(cfg.Out, baselineName), []byte("nonsense"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	s := convert(t, cfg)

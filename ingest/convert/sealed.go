@@ -7,10 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-
-	"alexnet/records/atomicfile"
 )
 
 // A sealed file is JSON that ends with a line "sha256 HEX", the digest of what
@@ -30,25 +26,9 @@ func sealed(v any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// writeSealed writes v to a sealed file.
-func writeSealed(path string, v any) error {
-	data, err := sealed(v)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(path, func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	})
-}
-
-// readSealed reads a sealed file into v and returns the digest of its bytes.
-// One that is not as it was written wraps errSeal.
-func readSealed(path string, v any) (string, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
+// unseal takes the content of a sealed file into v and returns the digest of its
+// bytes. One that is not as it was written wraps errSeal.
+func unseal(data []byte, v any) (string, error) {
 	const tail = len(sealMark) + 2*sha256.Size + 1
 	if len(data) < tail {
 		return "", errSeal

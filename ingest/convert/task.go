@@ -1,8 +1,10 @@
 package convert
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"path/filepath"
+	"io/fs"
 	"regexp"
 	"strconv"
 
@@ -44,11 +46,14 @@ func (t Task) check() error {
 func (t Task) owns(i int) bool { return t.whole() || i%t.Count == t.Index }
 
 // doneName is the name of the task's done-marker.
-func (t Task) doneName() string { return fmt.Sprintf("task-%05d-of-%05d.done", t.Index, t.Count) }
+func (t Task) doneName() string { return stateName + "/" + t.doneFile() }
+
+// doneFile is the last element of that.
+func (t Task) doneFile() string { return fmt.Sprintf("task-%05d-of-%05d.done", t.Index, t.Count) }
 
 var doneNameTable = regexp.MustCompile(`^task-([0-9]{5})-of-([0-9]{5})\.done$`)
 
-// taskOfName is the task whose done-marker has this name; ok says whether it is one.
+// taskOfName is the task whose done-marker has this last element; ok says whether it is one.
 func taskOfName(name string) (t Task, ok bool) {
 	m := doneNameTable.FindStringSubmatch(name)
 	if m == nil {
@@ -70,26 +75,52 @@ type taskPart struct {
 }
 
 // writeTask writes the task's part, as the last thing that a task does.
-func (j *job) writeTask() error {
-	shape := j.cfg.Shape()
+func (j *job) writeTask(ctx context.Context) (*taskPart, error) {
+	shape, st := j.cfg.Shape(), j.state
 	sums := stats.New(shape.C, shape.H, shape.W)
-	tp := &taskPart{Task: j.cfg.Task, Outline: j.state.outline, Baseline: sha256Of(j.baseline), Shards: []part{}}
-	for _, i := range j.plan.own {
-		p, err := j.state.readPart(i)
+	tp := &taskPart{Task: j.cfg.Task, Outline: st.outline, Baseline: sha256Of(j.baseline), Shards: []part{}}
+	err := st.eachPart(ctx, j.plan.own, func(i int, p *part, err error) error {
 		if err != nil {
 			return fmt.Errorf("ending the task: %w", err)
 		}
 		if err := addSums(sums, p.Sums); err != nil {
-			return fmt.Errorf("%s: %w", j.state.partPath(i), err)
+			return fmt.Errorf("%s: %w", st.out.path(st.partName(i)), err)
 		}
 		p.Sums = nil
 		tp.Shards = append(tp.Shards, *p)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	if tp.Sums, err = sums.MarshalBinary(); err != nil {
-		return err
+		return nil, err
 	}
-	return writeSealed(filepath.Join(j.state.dir, j.cfg.Task.doneName()), tp)
+	data, err := sealed(tp)
+	if err != nil {
+		return nil, err
+	}
+	if err := st.stillOurs(ctx); err != nil {
+		return nil, err
+	}
+	return tp, st.markTask(ctx, data)
+}
+
+// markTask writes the done-marker. One of an earlier run holds if it is whole, of
+// this job, and no shard had to be made again.
+func (s *state) markTask(ctx context.Context, data []byte) error {
+	name := s.task.doneName()
+	if s.stale[name] && s.fresh.Load() == 0 {
+		was, err := s.out.read(ctx, name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		var before taskPart
+		if _, err := unseal(was, &before); err == nil && before.Outline == s.outline {
+			delete(s.stale, name)
+		}
+	}
+	return s.mark(ctx, name, data)
 }
 
 // addSums adds encoded sums, if there are any.
@@ -112,7 +143,7 @@ type TaskSummary struct {
 }
 
 // summarizeTask describes what the task's shards hold.
-func summarizeTask(cfg *Config, p *plan, st *state) (Summary, error) {
+func summarizeTask(cfg *Config, p *plan, tp *taskPart) Summary {
 	s := Summary{
 		Classes: len(p.classes), Decoder: cfg.Decoder(), Filter: cfg.Resize.Name(), Baseline: describeBaseline(cfg, p),
 		Task: &TaskSummary{Task: cfg.Task, Shards: len(p.own), AllShards: len(p.shards)},
@@ -124,15 +155,11 @@ func summarizeTask(cfg *Config, p *plan, st *state) (Summary, error) {
 	for i := range s.Splits {
 		bySplit[s.Splits[i].Name] = &s.Splits[i]
 	}
-	for _, i := range p.own {
-		part, err := st.readPart(i)
-		if err != nil {
-			return Summary{}, err
-		}
-		bySplit[p.shards[i].split].add(part)
-		s.Bytes += part.Shard.Bytes
+	for k, i := range p.own {
+		bySplit[p.shards[i].split].add(&tp.Shards[k])
+		s.Bytes += tp.Shards[k].Shard.Bytes
 	}
-	return s, nil
+	return s
 }
 
 // add counts the files of a shard.
@@ -168,7 +195,7 @@ type outlineShard struct {
 }
 
 const (
-	outlineName    = "outline.json"
+	outlineName    = stateName + "/outline.json"
 	outlineFormat  = "alexnet-ingest-outline"
 	outlineVersion = 1
 )

@@ -268,7 +268,7 @@ func TestTaskLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	var changed *ChangedError
-	if err := (&state{out: out, plan: p}).claim(nil); !errors.As(err, &changed) {
+	if err := (&state{out: osFolder(out), plan: p}).claim(t.Context(), nil); !errors.As(err, &changed) {
 		t.Errorf("claiming what another job has claimed: %v", err)
 	}
 }
@@ -284,7 +284,7 @@ func TestTasksKilled(t *testing.T) {
 		t.Setenv(childTask, fmt.Sprint(i))
 		kill(t, drawnOnce.dir, cfg.Out, "shards 2")
 		kill(t, drawnOnce.dir, cfg.Out, "shards 5")
-		if _, err := os.Stat(filepath.Join(cfg.Out, stateName, Task{i, 2}.doneName())); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(cfg.Out, Task{i, 2}.doneName())); !errors.Is(err, fs.ErrNotExist) {
 			t.Fatalf("a killed task has a done-marker (%v)", err)
 		}
 	}
@@ -356,7 +356,7 @@ func TestMergeTwice(t *testing.T) {
 // TestMergeRefuses has parts that are missing, damaged, or of something else.
 func TestMergeRefuses(t *testing.T) {
 	src := smallSource(t)
-	done := func(out string, i, n int) string { return filepath.Join(out, stateName, Task{i, n}.doneName()) }
+	done := func(out string, i, n int) string { return filepath.Join(out, Task{i, n}.doneName()) }
 	remove := func(name string) func(*testing.T, string) {
 		return func(t *testing.T, out string) {
 			if err := os.Remove(filepath.Join(out, name)); err != nil {
@@ -377,7 +377,7 @@ func TestMergeRefuses(t *testing.T) {
 	}
 	half := func(b []byte) []byte { return b[:len(b)/2] }
 	flip := func(b []byte) []byte { b[len(b)/3] ^= 1; return b }
-	marker := filepath.Join(stateName, Task{1, 3}.doneName())
+	marker := Task{1, 3}.doneName()
 	for _, test := range []struct {
 		name string
 		harm func(*testing.T, string)
@@ -387,7 +387,7 @@ func TestMergeRefuses(t *testing.T) {
 		{"missing", remove(marker), []string{"for 1 of 3 parts: task-00001-of-00003.done: missing: run --shard 1/3 again"}, fs.ErrNotExist},
 		{"two missing", func(t *testing.T, out string) {
 			remove(marker)(t, out)
-			remove(filepath.Join(stateName, Task{2, 3}.doneName()))(t, out)
+			remove(Task{2, 3}.doneName())(t, out)
 		}, []string{"2 of 3 parts", "task-00001-of-00003.done: missing", "task-00002-of-00003.done: missing: run --shard 2/3"}, fs.ErrNotExist},
 		{"cut off", change(marker, half), []string{"task-00001-of-00003.done: it is damaged", "run --shard 1/3 again"}, ErrDamagedPart},
 		{"empty", change(marker, func([]byte) []byte { return nil }), []string{"task-00001-of-00003.done: it is damaged"}, ErrDamagedPart},
@@ -421,13 +421,13 @@ func TestMergeRefuses(t *testing.T) {
 		}, []string{"holds task-00000-of-00003.done and task-00002-of-00004.done, of tasks that shared the job differently"}, nil},
 		{"no task done", func(t *testing.T, out string) {
 			for i := range 3 {
-				remove(filepath.Join(stateName, Task{i, 3}.doneName()))(t, out)
+				remove(Task{i, 3}.doneName())(t, out)
 			}
 		}, []string{"no task is done yet"}, ErrNoTaskDone},
 		{"short shard", change("train-00001-of-00004.arrow", half), []string{"task-00001-of-00003.done: ", "train-00001-of-00004.arrow", "run --shard 1/3 again"}, nil},
 		{"missing shard", remove("train-00001-of-00004.arrow"), []string{"task-00001-of-00003.done: ", "train-00001-of-00004.arrow", "run --shard 1/3 again"}, fs.ErrNotExist},
-		{"no baseline", remove(filepath.Join(stateName, baselineName)), []string{"baseline is missing or damaged; run a task of the job again"}, nil},
-		{"outline", change(filepath.Join(stateName, outlineName), flip), []string{"outline.json: it is damaged", "run a task of the job again"}, nil},
+		{"no baseline", remove(baselineName), []string{"baseline is missing or damaged; run a task of the job again"}, nil},
+		{"outline", change(outlineName, flip), []string{"outline.json: it is damaged", "run a task of the job again"}, nil},
 		{"request", change(requestName, func(b []byte) []byte { return append(b, ' ') }), []string{"outline.json: it belongs to a job with other options or files than ingest.json"}, ErrForeignPart},
 		{"no state", func(t *testing.T, out string) {
 			if err := os.RemoveAll(filepath.Join(out, stateName)); err != nil {
@@ -462,7 +462,7 @@ func TestMergeAfterHarm(t *testing.T) {
 	convert(t, one)
 	cfg := config(src, filepath.Join(t.TempDir(), "out"))
 	share(t, cfg, 3)
-	for _, name := range []string{filepath.Join(stateName, Task{1, 3}.doneName()), filepath.Join(stateName, outlineName), filepath.Join(stateName, baselineName), "train-00001-of-00004.arrow"} {
+	for _, name := range []string{Task{1, 3}.doneName(), outlineName, baselineName, "train-00001-of-00004.arrow"} {
 		if err := os.WriteFile(filepath.Join(cfg.Out, name), []byte("damaged"), 0o666); err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,16 +89,17 @@ func (j *job) run(ctx context.Context) (Summary, error) {
 		return Summary{Classes: len(j.plan.classes), Shards: len(j.plan.shards), Decoder: j.cfg.Decoder(), Filter: j.cfg.Resize.Name(), Baseline: describeBaseline(j.cfg, j.plan)}, nil
 	}
 	if j.cfg.Task.whole() {
-		m, err := j.finish()
+		m, err := j.finish(ctx)
 		if err != nil {
 			return Summary{}, err
 		}
 		return summarize(j.cfg, j.plan, m), nil
 	}
-	if err := j.writeTask(); err != nil {
+	tp, err := j.writeTask(ctx)
+	if err != nil {
 		return Summary{}, err
 	}
-	return summarizeTask(j.cfg, j.plan, j.state)
+	return summarizeTask(j.cfg, j.plan, tp), nil
 }
 
 // worker does tasks until there are no more.
@@ -153,11 +153,33 @@ func (j *job) makeShards(ctx context.Context) error {
 		return err
 	}
 	close(todo)
+	ends, cancel := outlast(ctx, grace)
+	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
 	for range min(j.lanes, len(todo)) {
-		g.Go(func() error { return j.lane(ctx, todo) })
+		g.Go(func() error { return j.lane(ctx, ends, todo) })
 	}
 	return g.Wait()
+}
+
+// grace is how long a shard that is ready may still be sent to a store after the
+// job was interrupted: schedulers kill half a minute after they ask.
+const grace = 20 * time.Second
+
+// outlast returns a context that ends some time after ctx does.
+func outlast(ctx context.Context, more time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(more):
+			cancel()
+		case <-longer.Done():
+		}
+	})
+	return longer, func() {
+		stop()
+		cancel()
+	}
 }
 
 // resume accounts for the shards that earlier runs finished, and lists the others.
@@ -167,13 +189,10 @@ func (j *job) resume(todo chan<- int) error {
 		j.progress.Total += len(j.plan.shards[i].items)
 	}
 	for _, i := range j.plan.own {
-		if !j.state.earlier[i] {
+		p := j.state.earlier[i]
+		if p == nil {
 			todo <- i
 			continue
-		}
-		p, err := j.state.readPart(i)
-		if err != nil {
-			return err
 		}
 		j.progress.Done += p.Seen
 		j.progress.Shards++
@@ -189,8 +208,9 @@ func (j *job) resume(todo chan<- int) error {
 }
 
 // lane makes one shard after another. The end of a shard, which waits for the
-// disk, is done beside the next one.
-func (j *job) lane(ctx context.Context, todo <-chan int) (err error) {
+// disk or for the store, is done beside the next one, and not cut short by the
+// failure of another lane.
+func (j *job) lane(ctx, ends context.Context, todo <-chan int) (err error) {
 	tasks := j.newTasks()
 	ending := make(chan error, 1)
 	ending <- nil
@@ -204,7 +224,7 @@ func (j *job) lane(ctx context.Context, todo <-chan int) (err error) {
 			ending <- nil
 			return errors.Join(err, w.Abort())
 		}
-		go func() { ending <- j.endShard(i, w, p) }()
+		go func() { ending <- j.endShard(ends, i, w, p) }()
 	}
 	return nil
 }
@@ -215,7 +235,7 @@ func (j *job) makeShard(ctx context.Context, tasks []*task, plan *shardPlan) (sh
 	if j.cfg.Pixels == records.Int16 {
 		opts.Baseline = j.baseline
 	}
-	w, err := j.cfg.create(filepath.Join(j.cfg.Out, plan.name), opts)
+	w, err := j.state.out.shard(j.cfg.create, plan.name, opts)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -269,7 +289,7 @@ func (j *job) write(w shardWriter, t *task, sums *stats.Sums) error {
 }
 
 // endShard makes a shard appear and then marks it as done.
-func (j *job) endShard(i int, w shardWriter, p *part) error {
+func (j *job) endShard(ctx context.Context, i int, w shardWriter, p *part) error {
 	start := time.Now()
 	defer func() { j.times.write.Add(int64(time.Since(start))) }()
 	info, err := w.Commit()
@@ -277,7 +297,7 @@ func (j *job) endShard(i int, w shardWriter, p *part) error {
 		return err
 	}
 	p.Shard = info
-	if err := j.state.writePart(i, p); err != nil {
+	if err := j.state.finishShard(ctx, i, p); err != nil {
 		return err
 	}
 	j.report(func(p *Progress) { p.Shards++ })
