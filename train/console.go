@@ -113,3 +113,18 @@ func summaryText(s loop.Summary) string {
 	fmt.Fprintf(&b, "last checkpoint: %s\n", s.Checkpoint)
 	return b.String()
 }
+
+// finish prints the results.
+func (c *console) finish(s loop.Summary) error {
+	if c.ranks.Rank() > 0 {
+		return nil
+	}
+	if c.json {
+		return json.NewEncoder(c.stdout).Encode(struct {
+			Event string `json:"event"`
+			loop.Summary
+		}{"summary", s})
+	}
+	_, err := fmt.Fprint(c.stdout, summaryText(s))
+	return err
+}

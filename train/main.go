@@ -3,9 +3,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 
 	"alexnet/tools/cli"
@@ -63,19 +61,4 @@ func (f *flags) train(ctx context.Context, group collective.Group) (err error) {
 		return &interruptedError{p.config.Run, s}
 	}
 	return out.finish(s)
-}
-
-// finish prints the results.
-func (c *console) finish(s loop.Summary) error {
-	if c.ranks.Rank() > 0 {
-		return nil
-	}
-	if c.json {
-		return json.NewEncoder(c.stdout).Encode(struct {
-			Event string `json:"event"`
-			loop.Summary
-		}{"summary", s})
-	}
-	_, err := fmt.Fprint(c.stdout, summaryText(s))
-	return err
 }

@@ -13,9 +13,8 @@ import (
 
 const description = `Checks the GPU trainer on the machine that it runs on, and measures it.
 
-It carries what it needs, PyTorch's goldens too: a driver, cuDNN 9 and cuBLAS are
-all that the machine must have (pip's torch or nvidia-* packages bring the
-libraries). Build it with the tag gpu.
+The machine must have a driver, cuDNN 9 and cuBLAS (pip's torch or nvidia-* packages
+bring the libraries); all else is in the program. Build it with the tag gpu.
 
 Examples:
   gpucheck                               everything, in under eight minutes
