@@ -122,6 +122,7 @@ func near(t *testing.T, what string, got, want [][]float32) {
 // Slices of a batch have the dropout of the whole, also when the step is a graph and the
 // slice is another one each time: their gradients add up to that of the whole.
 func TestSlices(t *testing.T) {
+	long(t)
 	const batch, step = 7, 1<<33 + 1
 	for _, stored := range []bool{false, true} {
 		net := lenet()
@@ -200,7 +201,7 @@ type drinker struct{ device.Convolver }
 
 func (v drinker) Workspace() int { return 2*v.Convolver.Workspace() + 1<<16 }
 
-// rank trains as one of several, and returns the state and what was queued.
+// ranked is what comes of a rank's training.
 type ranked struct {
 	state  model.State
 	queued [][]int
@@ -215,7 +216,7 @@ func trainRanks(t *testing.T, net *model.Net, groups []collective.Group, images 
 	out := make([]ranked, len(groups))
 	var wg sync.WaitGroup
 	for i, g := range groups {
-		m, d := machine(t, soft.Options{Policy: soft.Random, Seed: uint64(i)})
+		m, d := machine(t, soft.Options{Policy: soft.Random, Seed: uint64(i), NoRaces: testing.Short()})
 		m.Library = thirsty{m.Library}
 		c := &counting{Reducer: soft.NewReducer(g)}
 		most := (len(labels[0]) + len(groups) - 1) / len(groups)
@@ -264,6 +265,9 @@ func TestRanks(t *testing.T) {
 		world  int
 		stored bool
 	}{{lenet(), 2, false}, {paperNet(), 3, true}} {
+		if testing.Short() && test.world > 2 {
+			continue
+		}
 		images, labels := lessonOf(test.net, steps, batch)
 		labels[2] = labels[2][:2]
 		m, _ := machine(t, soft.Options{Policy: soft.Late, NoRaces: true})

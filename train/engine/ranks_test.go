@@ -62,6 +62,9 @@ func onRanks(t *testing.T, world int, connected bool, ds *records.Dataset, cfg l
 
 // GPUs of several ranks that have no way to each other train as one does.
 func TestRanksOnGPUs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("executes PTX for a second, and ten times as long with the race detector")
+	}
 	ds := dataset(t)
 	run := func(name string, world int, connected bool) []float64 {
 		cfg := config(filepath.Join(t.TempDir(), name), 8)
