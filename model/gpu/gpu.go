@@ -16,7 +16,9 @@
 // PTX, on package soft's device, which needs no GPU.
 //
 // With the same device, libraries, batch and precision all results are the same bits in
-// each run, unless Options.AnyOrder allows algorithms that add in no fixed order.
+// each run, unless Options.AnyOrder allows algorithms that add in no fixed order. Sums over
+// several GPUs are the same bits on each of them, and in each run as far as what sums them
+// keeps to an order.
 package gpu
 
 import (

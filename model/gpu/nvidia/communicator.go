@@ -51,6 +51,9 @@ func joinAt(p places, ranks Ranks, o RanksOptions) (*Communicator, error) {
 	if o.Patience == 0 {
 		o.Patience = patience
 	}
+	if o.farewell == 0 {
+		o.farewell = farewell
+	}
 	c := &Communicator{ranks: ranks, options: o}
 	own := cardOf(&o)
 	err := c.open(p, &own)
@@ -254,15 +257,20 @@ func (c *Communicator) abort(why error) {
 
 // Close leaves the others without waiting for them (ncclCommAbort, since ncclCommDestroy
 // waits): all sums must be done on all ranks, which they are when the ranks have met after
-// Wait. Graphs that hold sums must be gone, or it does not return. It may be called more
-// than once.
+// Wait. Graphs that hold sums must be gone: else NCCL does not end, which is an error after
+// half a minute. It may be called more than once.
 func (c *Communicator) Close() error {
 	c.abort(ErrClosed)
 	c.mu.Lock()
 	aborted := c.aborted
 	c.mu.Unlock()
-	if aborted != nil {
-		<-aborted
+	if aborted == nil {
+		return nil
 	}
-	return nil
+	select {
+	case <-aborted:
+		return nil
+	case <-time.After(c.options.farewell):
+		return fmt.Errorf("nvidia: NCCL has not ended in %v", c.options.farewell)
+	}
 }

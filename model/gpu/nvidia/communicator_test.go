@@ -293,6 +293,24 @@ func TestNCCLHeader(t *testing.T) {
 	}
 }
 
+// TestCloseWithGraphs: NCCL does not end while graphs hold its sums; that is said.
+func TestCloseWithGraphs(t *testing.T) {
+	lib := buildNCCL(t, "close/libnccl.so.2")
+	f := control(t, lib)
+	comms, errs := joinAll([]string{lib}, func(_ int, o *RanksOptions) { o.farewell = time.Millisecond })
+	if errs[0] != nil {
+		t.Fatal(errs[0])
+	}
+	f.hold(1)
+	if err := comms[0].Close(); err == nil || !strings.Contains(err.Error(), "NCCL has not ended in 1ms") {
+		t.Errorf("%v", err)
+	}
+	f.hold(0)
+	for f.live() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // TestFindNCCL: it is found where pip puts it.
 func TestFindNCCL(t *testing.T) {
 	venv := t.TempDir()

@@ -38,10 +38,14 @@ type RanksOptions struct {
 	// the first step may load code meanwhile.
 	Patience time.Duration
 
-	host string // in place of this machine's, in tests
+	host     string        // in place of this machine's, in tests
+	farewell time.Duration // how long Close waits for NCCL to end
 }
 
-const patience = 5 * time.Minute
+const (
+	patience = 5 * time.Minute
+	farewell = 30 * time.Second
+)
 
 // SameGPUError says that two ranks have the same GPU, which NCCL cannot do.
 type SameGPUError struct {
