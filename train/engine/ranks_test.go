@@ -60,7 +60,8 @@ func onRanks(t *testing.T, world int, connected bool, ds *records.Dataset, cfg l
 	return losses(t, cfg.Run)
 }
 
-// GPUs of several ranks that have no way to each other train as one does.
+// GPUs of several ranks train as one does, whether they sum themselves, while they compute,
+// or have no way to each other.
 func TestRanksOnGPUs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("executes PTX for a second, and ten times as long with the race detector")
@@ -71,13 +72,16 @@ func TestRanksOnGPUs(t *testing.T) {
 		cfg.Limits.Epochs = 1
 		return onRanks(t, world, connected, ds, cfg)
 	}
-	want, got := run("one", 1, false), run("several", 2, false)
-	if len(got) != len(want) || len(want) < 3 {
-		t.Fatalf("%d losses, want %d", len(got), len(want))
-	}
-	for i := range want {
-		if d := math.Abs(got[i]-want[i]) / want[i]; !(d <= 1e-5) {
-			t.Errorf("loss %d is %g, want %g", i, got[i], want[i])
+	want := run("one", 1, false)
+	for _, connected := range []bool{false, true} {
+		got := run("several", 2, connected)
+		if len(got) != len(want) || len(want) < 3 {
+			t.Fatalf("%d losses, want %d", len(got), len(want))
+		}
+		for i := range want {
+			if d := math.Abs(got[i]-want[i]) / want[i]; !(d <= 1e-5) {
+				t.Errorf("connected %v: loss %d is %g, want %g", connected, i, got[i], want[i])
+			}
 		}
 	}
 }
