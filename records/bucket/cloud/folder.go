@@ -219,7 +219,11 @@ func (f *folder) Remove(ctx context.Context, name string) error {
 	if name == "" {
 		return f.invalid("remove", name)
 	}
-	err := f.try(ctx, "remove", name, func(a *attempt) error { return f.store.bucket.Delete(a.ctx, f.prefix+name) })
+	remove := f.store.remove
+	if remove == nil {
+		remove = f.store.bucket.Delete
+	}
+	err := f.try(ctx, "remove", name, func(a *attempt) error { return remove(a.ctx, f.prefix+name) })
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

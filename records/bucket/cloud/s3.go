@@ -74,7 +74,7 @@ func openS3(ctx context.Context, u *url.URL) (*store, string, error) {
 	}
 	up := &s3Upload{client: client, bucket: u.Host, encryption: types.ServerSideEncryption(encryption), key: key,
 		md5: settings.RequestChecksumCalculation == aws.RequestChecksumCalculationWhenRequired}
-	return &store{bucket: b, ask: askS3, answer: answerS3, stated: statedS3, listed: listedS3, reply: replyS3, put: up.put, idle: idle}, "", nil
+	return &store{bucket: b, ask: askS3, answer: answerS3, stated: statedS3, listed: listedS3, reply: replyS3, put: up.put, remove: up.remove, idle: idle}, "", nil
 }
 
 // pooled is the SDK's HTTP client, which knows of certificates and proxies, with

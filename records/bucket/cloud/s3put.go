@@ -58,6 +58,13 @@ func (u *s3Upload) put(ctx context.Context, f *folder, name string, data io.Read
 	return err
 }
 
+// remove implements store.remove: gocloud.dev's asks first whether the object is
+// there, which S3 does not care about.
+func (u *s3Upload) remove(ctx context.Context, key string) error {
+	_, err := u.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &u.bucket, Key: &key})
+	return err
+}
+
 // s3Put is one Put.
 type s3Put struct {
 	*s3Upload

@@ -27,6 +27,8 @@ type store struct {
 	within func(ctx context.Context) context.Context
 	// idle, if not nil, closes connections that nobody uses.
 	idle func()
+	// remove removes an object in one request; if it is nil, blob's way does.
+	remove func(ctx context.Context, key string) error
 	// put, if not nil, puts an object in a way of its own instead of blob's writer.
 	put func(ctx context.Context, f *folder, name string, data io.ReaderAt, size int64, create bool) error
 }
