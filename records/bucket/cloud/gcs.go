@@ -49,8 +49,11 @@ func openGS(ctx context.Context, u *url.URL) (*store, string, error) {
 func askGS(version string, _ bool) func(func(any) bool) error {
 	return func(as func(any) bool) error {
 		generation, err := strconv.ParseInt(version, 10, 64)
-		if err != nil {
-			return nil // any, or one that no object has: the answer's is compared
+		if err != nil { // any, or one that no object has: the answer's is compared
+			generation = 0
+		}
+		if generation == 0 {
+			return nil
 		}
 		var object **storage.ObjectHandle
 		if !as(&object) {
