@@ -345,3 +345,45 @@ func TestStoreIsTheLimit(t *testing.T) {
 		t.Errorf("%+v", diff)
 	}
 }
+
+// BenchmarkStore measures a stream from a store that takes 20 ms to answer, as one
+// that is not far away does, and has no limit besides: records of the paper's size, with
+// as many asked for at a time.
+func BenchmarkStore(b *testing.B) {
+	for _, compression := range []records.Compression{records.None, records.Zstd} {
+		for _, requests := range []int{1, 16, 64} {
+			b.Run(fmt.Sprintf("%s/requests=%d", compression, requests), func(b *testing.B) {
+				r := recipe{shape: records.Shape{C: 3, H: 256, W: 256}, rows: 256, shards: 2, pixels: records.Int16, compression: compression}
+				s := upload(b, r.write(b))
+				s.Before = func(op, _ string) error {
+					if op == "read" {
+						time.Sleep(20 * time.Millisecond)
+					}
+					return nil
+				}
+				p, err := openStore(b, s, Options{Batch: 64, Crop: 224, Seed: 1, Train: true, Cache: -1, Requests: requests, Epochs: 1 << 30})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer p.Close()
+				next := func() int {
+					batch, ok := p.Next(b.Context())
+					if !ok {
+						b.Fatal(p.Err())
+					}
+					defer batch.Release()
+					return batch.N
+				}
+				for range 4 + p.Stats().Depth { // the first epoch reads heads, too; then the ring is as it stays
+					next()
+				}
+				b.SetBytes(int64(p.rowBytes))
+				b.ResetTimer()
+				for done := 0; done < b.N; {
+					done += next()
+				}
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+			})
+		}
+	}
+}

@@ -2,10 +2,12 @@ package stores
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
 	"alexnet/records"
+	"alexnet/records/bucket/cache"
 	"alexnet/tools/cli"
 )
 
@@ -32,24 +34,60 @@ func (s *Size) UnmarshalText(text []byte) error {
 // the cache has done. A URL without a cache is remarked upon, too, for those who read
 // records more than once, if often is set.
 func Records(ctx context.Context, where string, c Cache, often bool, tell io.Writer) (ds *records.Dataset, done func() error, err error) {
-	done = func() error { return nil }
 	if !IsURL(where) {
 		if c.CacheDir != "" {
-			return nil, done, cli.Usagef("--cache-dir %s is for records at a URL, and %s is a folder of this machine", c.CacheDir, where)
+			return nil, none, cli.Usagef("--cache-dir %s is for records at a URL, and %s is a folder of this machine", c.CacheDir, where)
 		}
 		ds, err = records.Open(where)
-		return ds, done, err
+		return ds, none, err
 	}
 	f, err := Open(ctx, where)
 	if err != nil {
-		return nil, done, err
+		return nil, none, err
 	}
 	if c.CacheDir == "" && often {
 		fmt.Fprintf(tell, "%s: every epoch reads all of it again but for what memory holds; --cache-dir DIR keeps it on a disk\n", f.Name())
 	}
-	if ds, err = records.OpenFolder(ctx, f); err != nil {
-		_ = f.Close() // after a failure
-		return nil, done, err
+	done = f.Close
+	if c.CacheDir != "" {
+		cached, err := cache.New(f, cache.Options{Dir: c.CacheDir, Bytes: int64(c.CacheSize)})
+		if err != nil {
+			return nil, none, errors.Join(fmt.Errorf("--cache-dir %s: %w", c.CacheDir, err), f.Close())
+		}
+		f, done = cached, func() error {
+			err := cached.Close()
+			fmt.Fprintf(tell, "cache:   %s, %s\n", c.CacheDir, told(cached.Stats()))
+			return err
+		}
 	}
-	return ds, f.Close, nil
+	if ds, err = records.OpenFolder(ctx, f); err != nil {
+		return nil, none, errors.Join(err, f.Close())
+	}
+	return ds, done, nil
+}
+
+// none ends the use of nothing.
+func none() error { return nil }
+
+// told says what a cache has done.
+func told(s cache.Stats) string {
+	text := fmt.Sprintf("%.1f GB kept; ", float64(s.Kept)/1e9)
+	if reads := s.Hits + s.Misses; reads == 0 {
+		text += "nothing was read"
+	} else {
+		text += fmt.Sprintf("%.1f %% of %d reads were there, %.1f GB were fetched", 100*float64(s.Hits)/float64(reads), reads, float64(s.Fetched)/1e9)
+	}
+	for _, part := range []struct {
+		blocks int64
+		what   string
+	}{
+		{s.Evictions, "made room: --cache-size is less than what is read"},
+		{s.Damaged, "were damaged and fetched again"},
+		{s.Failures, "could not be kept: the disk is full, or fails"},
+	} {
+		if part.blocks > 0 {
+			text += fmt.Sprintf("; %d blocks %s", part.blocks, part.what)
+		}
+	}
+	return text
 }

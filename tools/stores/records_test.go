@@ -50,6 +50,31 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// What the cache has kept serves the next who opens the records, and it says so.
+func TestRecordsThroughCache(t *testing.T) {
+	dir, c := t.TempDir(), stores.Cache{CacheDir: filepath.Join(t.TempDir(), "cache"), CacheSize: 1e8}
+	if err := (traintest.Data{Classes: 2, Size: 8, Train: 5, Val: 3}).Make(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"80.0 % of 5 reads were there", "100.0 % of 5 reads were there"} {
+		var tell bytes.Buffer
+		ds, done, err := stores.Records(t.Context(), fileURL(dir), c, true, &tell)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if keys := keysOf(t, ds); len(keys) != 5 {
+			t.Errorf("keys %v", keys)
+		}
+		if err := done(); err != nil || strings.Contains(tell.String(), "--cache-dir") || !strings.HasPrefix(tell.String(), "cache:   "+c.CacheDir+", 0.0 GB kept; ") || !strings.Contains(tell.String(), want) {
+			t.Errorf("%v, %q lacks %q", err, tell.String(), want)
+		}
+	}
+	c.CacheSize = 1
+	if _, _, err := stores.Records(t.Context(), fileURL(dir), c, true, nil); err == nil || !strings.Contains(err.Error(), "--cache-dir "+c.CacheDir) {
+		t.Errorf("a cache of a byte: %v", err)
+	}
+}
+
 // keysOf reads all rows of the training split.
 func keysOf(t *testing.T, ds *records.Dataset) (keys []string) {
 	t.Helper()
