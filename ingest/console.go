@@ -73,7 +73,7 @@ func (c *console) checking(file string, done, size int64) {
 	}
 	if now.Sub(c.last) >= lineEvery {
 		c.last = now
-		c.note(fmt.Sprintf("%s: %s of %s read for its MD5", file, bytesText(done), bytesText(size)))
+		c.note(fmt.Sprintf("%s: %s of %s read for its MD5", file, cli.FormatBytes(done), cli.FormatBytes(size)))
 	}
 }
 
@@ -248,7 +248,7 @@ func summaryText(f *flags, s convert.Summary) string {
 	fmt.Fprintln(table, "split\tseen\twritten\trejected\tshards\tbytes\t")
 	rejected, damaged := 0, 0
 	for _, c := range s.Splits {
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%s\t\n", c.Name, c.Seen, c.Written, c.Rejected, c.Shards, bytesText(c.Bytes))
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%s\t\n", c.Name, c.Seen, c.Written, c.Rejected, c.Shards, cli.FormatBytes(c.Bytes))
 		rejected, damaged = rejected+c.Rejected, damaged+c.Damaged
 	}
 	table.Flush()
@@ -309,19 +309,4 @@ func digits(n int) string {
 		s = s[:at] + "," + s[at:]
 	}
 	return s
-}
-
-// bytesText gives "256.0 MB".
-func bytesText(n int64) string {
-	v, unit := float64(n), "B"
-	for _, u := range []string{"kB", "MB", "GB", "TB"} {
-		if v < 1000 {
-			break
-		}
-		v, unit = v/1000, u
-	}
-	if unit == "B" {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", v, unit)
 }

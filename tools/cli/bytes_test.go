@@ -7,7 +7,7 @@ import (
 
 func TestParseBytes(t *testing.T) {
 	for text, want := range map[string]int64{
-		"0": 0, "17": 17, "0.5KB": 500, "256MB": 256e6, " 1 gib ": 1 << 30, "1.5GiB": 3 << 29, "2k": 2000,
+		"0": 0, "17": 17, "0.5KB": 500, "256MB": 256e6, " 1 gib ": 1 << 30, "1.5GiB": 3 << 29, "2k": 2000, "2TB": 2e12, "1TiB": 1 << 40,
 		"": -1, "MB": -1, "-1": -1, "-0.1MB": -1, "1XB": -1, "1e30": -1, "NaN": -1, "Inf": -1, "1 2": -1,
 	} {
 		got, err := ParseBytes(text)
@@ -19,6 +19,14 @@ func TestParseBytes(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%q is %d bytes, want %d", text, got, want)
+		}
+	}
+}
+
+func TestFormatBytes(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 180522442: "180.5 MB", 503316480000: "503.3 GB"} {
+		if got := FormatBytes(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
 		}
 	}
 }

@@ -71,11 +71,11 @@ func none() error { return nil }
 
 // told says what a cache has done.
 func told(s cache.Stats) string {
-	text := fmt.Sprintf("%.1f GB kept; ", float64(s.Kept)/1e9)
+	text := cli.FormatBytes(s.Kept) + " kept; "
 	if reads := s.Hits + s.Misses; reads == 0 {
 		text += "nothing was read"
 	} else {
-		text += fmt.Sprintf("%.1f %% of %d reads were there, %.1f GB were fetched", 100*float64(s.Hits)/float64(reads), reads, float64(s.Fetched)/1e9)
+		text += fmt.Sprintf("%.1f %% of %d reads were there, %s were fetched", 100*float64(s.Hits)/float64(reads), reads, cli.FormatBytes(s.Fetched))
 	}
 	for _, part := range []struct {
 		blocks int64

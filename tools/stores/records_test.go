@@ -65,7 +65,7 @@ func TestRecordsThroughCache(t *testing.T) {
 		if keys := keysOf(t, ds); len(keys) != 5 {
 			t.Errorf("keys %v", keys)
 		}
-		if err := done(); err != nil || strings.Contains(tell.String(), "--cache-dir") || !strings.HasPrefix(tell.String(), "cache:   "+c.CacheDir+", 0.0 GB kept; ") || !strings.Contains(tell.String(), want) {
+		if err := done(); err != nil || strings.Contains(tell.String(), "--cache-dir") || !strings.HasPrefix(tell.String(), "cache:   "+c.CacheDir+", ") || !strings.Contains(tell.String(), " kB kept; ") || !strings.Contains(tell.String(), want) {
 			t.Errorf("%v, %q lacks %q", err, tell.String(), want)
 		}
 	}
