@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"alexnet/augment"
 	"alexnet/records"
 	"alexnet/records/bucket"
 	"alexnet/records/bucket/buckettest"
@@ -361,7 +362,7 @@ func BenchmarkStore(b *testing.B) {
 					}
 					return nil
 				}
-				p, err := openStore(b, s, Options{Batch: 64, Crop: 224, Seed: 1, Train: true, Cache: -1, Requests: requests, Epochs: 1 << 30})
+				p, err := openStore(b, s, Options{Batch: 64, Crop: 224, Type: augment.Stored, Seed: 1, Train: true, Cache: -1, Requests: requests, Epochs: 1 << 30})
 				if err != nil {
 					b.Fatal(err)
 				}
