@@ -38,7 +38,8 @@
 //   - Parts and done-markers are created, never overwritten, unless they were
 //     there at the start and do not hold. One that has come meanwhile, or was made
 //     by a request whose answer was lost, has to have the same bytes; if it has
-//     not, the shard that belongs to it is left alone too.
+//     not, the shard that belongs to it is left alone too, or, where both were
+//     sent at once, made again by the next run.
 //   - All that a job writes is a function of its request, so identical jobs may be
 //     at work at once, each paying for its own work. Whoever ends first removes
 //     .ingest; the others find the manifest then, and say that the job is done.

@@ -204,12 +204,13 @@ func (s *state) takeStock(ctx context.Context) error {
 	return nil
 }
 
-// mark makes a file of the state that says what is done, which nobody changes
-// from then on. One that was there at the start, and does not hold, is replaced;
-// one that has come since is a twin's, or was made by this very call when its
-// answer was lost, and has to say the same.
+// mark makes a file of the state that says what is done. In a store it is created
+// and nobody changes it from then on: one that was there at the start, and does not
+// hold, is replaced; one that has come since is a twin's, or was made by this very
+// call when its answer was lost, and has to say the same. In a folder a shard is in
+// its place before one can compare, so that its part has to follow.
 func (s *state) mark(ctx context.Context, name string, data []byte) error {
-	if s.stale[name] {
+	if s.replaces(name) {
 		return s.out.write(ctx, name, data)
 	}
 	err := s.out.create(ctx, name, data)
@@ -219,9 +220,13 @@ func (s *state) mark(ctx context.Context, name string, data []byte) error {
 	return err
 }
 
-// agree returns an error when a file is there that does not say the same.
+// replaces says whether a mark takes the place of one that is there.
+func (s *state) replaces(name string) bool { return s.lock != nil || s.stale[name] }
+
+// agree returns an error when a mark is there that says something else, and may
+// not be replaced.
 func (s *state) agree(ctx context.Context, name string, data []byte) error {
-	if s.stale[name] {
+	if s.replaces(name) {
 		return nil
 	}
 	was, err := s.out.read(ctx, name)
@@ -445,7 +450,12 @@ func (s *state) finishShard(ctx context.Context, i int, p *part) error {
 	if err := s.out.publish(ctx, p.Shard.File); err != nil {
 		return err
 	}
-	if err := s.mark(ctx, s.partName(i), data.Bytes()); err != nil {
+	err := s.mark(ctx, s.partName(i), data.Bytes())
+	if _, ok := errors.AsType[*DiffersError](err); ok {
+		// Both were sent at once, and nobody knows which is there: it is made again.
+		return errors.Join(err, s.out.remove(ctx, s.partName(i)))
+	}
+	if err != nil {
 		return err
 	}
 	s.fresh.Add(1)

@@ -632,6 +632,26 @@ func TestStoreDiffers(t *testing.T) {
 			t.Error("the shard was sent all the same")
 		}
 	}
+
+	// Where both are sent at once it is not known which is there.
+	convert(t, one)
+	w := newStore(t)
+	cfg := inStore(t, one, w)
+	part := stateName + "/train-00002-of-00004.arrow.part"
+	w.before = func(op, asked string) error {
+		if asked == part && op == "put" {
+			w.set(part, []byte("another's"))
+		}
+		return nil
+	}
+	_, err := Run(context.Background(), cfg)
+	var differs *DiffersError
+	if !errors.As(err, &differs) || w.get(part) != nil {
+		t.Errorf("sent at once: error %v, part %q", err, w.get(part))
+	}
+	w.before = nil
+	convert(t, cfg)
+	sameObjects(t, "sent at once", w, one.Out)
 }
 
 // TestStoreInterrupt finishes the shards that are ready when it is told to stop.
