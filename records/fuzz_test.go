@@ -3,8 +3,11 @@ package records
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"unsafe"
+
+	"alexnet/records/bucket/buckettest"
 )
 
 // aligned returns a copy of data at an address that is a multiple of 8, as
@@ -68,6 +71,57 @@ func FuzzOpenShard(f *testing.F) {
 				t.Fatalf("row %d has %d values, its shape is %v", i, n, s.spec.shape)
 			}
 			_ = append([]byte(row.Key), byte(len(row.U8)+len(row.I16)))
+		}
+	})
+}
+
+// FuzzOpenObject reads anything as a shard in an object store: rows that can be read
+// are those of such a file, errors are of the package's types.
+func FuzzOpenObject(f *testing.F) {
+	shape := Shape{C: 3, H: 2, W: 3}
+	for _, c := range []Compression{None, LZ4, Zstd} {
+		path := filepath.Join(f.TempDir(), "s.arrow")
+		writeShard(f, path, testOptions(Int16, c, shape), testRecords(3, shape))
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data, 3)
+		f.Add(data[:len(data)/2], 3)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, rows int) {
+		if rows < 0 || rows > 50 {
+			return
+		}
+		var folder buckettest.Memory
+		put(t, &folder, "s.arrow", data)
+		m := &Manifest{Shape: shape, Pixels: Int16, Compression: None}
+		s, err := homeOf(&folder).openObject(t.Context(), m, ShardInfo{File: "s.arrow", Rows: rows, Bytes: int64(len(data))})
+		if err != nil {
+			wantTyped(t, err)
+			return
+		}
+		if s.spec.shape.Size() > 1<<16 {
+			return // real, but slow to fuzz
+		}
+		s.remote.ctx = t.Context()
+		file, lost := parseShard("s.arrow", aligned(data))
+		var sc, other Scratch
+		for i := range s.rows {
+			_, herr := s.head(i)
+			got, err := s.row(i, &sc)
+			for _, err := range []error{herr, err} {
+				if err != nil {
+					wantTyped(t, err)
+				}
+			}
+			if lost != nil || file.rows != rows {
+				continue
+			}
+			want, werr := file.row(i, &other)
+			if (err == nil) != (werr == nil) || !reflect.DeepEqual(got, want) {
+				t.Fatalf("row %d is %+v, %v; of a file %+v, %v", i, got, err, want, werr)
+			}
 		}
 	})
 }

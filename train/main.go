@@ -17,6 +17,7 @@ Examples:
   train --records out/
   train --records out/ --net alexnet-small --epochs 10 --lr 0.01
   train --records out/ --shuffle block           # records larger than memory
+  train --records s3://bucket/out --cache-dir DIR  # in an object store, kept in DIR once read
   train --resume --run runs/alexnet-small
   train --resume --run runs/alexnet-small --on-corrupt skip
   mpirun -n 2 train --records out/               # two ranks share each batch
