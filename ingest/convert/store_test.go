@@ -426,6 +426,21 @@ func TestStoreDiffer(t *testing.T) {
 		ones[i].Seed = uint64(i)
 		convert(t, ones[i])
 	}
+	// One is about to say what the output is for when the other one does.
+	w := newStore(t)
+	w.before = func(op, name string) error {
+		if op == "put" && name == requestName {
+			w.before = nil
+			convert(t, inStore(t, ones[1], w))
+		}
+		return nil
+	}
+	var changed *ChangedError
+	if _, err := Run(context.Background(), inStore(t, ones[0], w)); !errors.As(err, &changed) {
+		t.Errorf("error %v, want that the output is another job's", err)
+	}
+	sameObjects(t, "the later one", w, ones[1].Out)
+
 	for _, task := range []Task{{}, {0, 1}} {
 		for range 2 {
 			w := newStore(t)
@@ -439,7 +454,6 @@ func TestStoreDiffer(t *testing.T) {
 				})
 			}
 			group.Wait()
-			var changed *ChangedError
 			winner := 0
 			if errs[0] != nil {
 				winner = 1
@@ -500,6 +514,32 @@ func TestStoreOvertaken(t *testing.T) {
 		}
 		if s := convert(t, cfg); !s.AlreadyDone || !merged {
 			t.Errorf("a task, merged at %s: %+v", at, s)
+		}
+		sameObjects(t, "merged at "+at, w, one.Out)
+	}
+}
+
+// TestStoreMergesAtOnce has a merge end when another one begins to read, and when
+// that one writes.
+func TestStoreMergesAtOnce(t *testing.T) {
+	one := config(smallSource(t), filepath.Join(t.TempDir(), "one"))
+	convert(t, one)
+	for at, already := range map[string]bool{"open " + outlineName: true, "open " + (Task{1, 2}).doneName(): true, "put " + records.MeanName: false} {
+		w := newStore(t)
+		cfg := inStore(t, one, w)
+		for i := range 2 {
+			cfg.Task = Task{i, 2}
+			convert(t, cfg)
+		}
+		var merged atomic.Bool
+		w.before = func(op, name string) error {
+			if op+" "+name == at && merged.CompareAndSwap(false, true) {
+				mergeStore(t, w)
+			}
+			return nil
+		}
+		if s := mergeStore(t, w); s.AlreadyDone != already || !merged.Load() {
+			t.Errorf("merged at %s: %+v", at, s)
 		}
 		sameObjects(t, "merged at "+at, w, one.Out)
 	}
@@ -713,8 +753,19 @@ func TestScratch(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	emptyScratch(t, cfg)
+	most := 0
+	w.before = func(op, name string) error {
+		if op == "put" && strings.HasSuffix(name, ".arrow") {
+			files, _ := filepath.Glob(filepath.Join(cfg.Scratch, "*", "*"))
+			most = max(most, len(files))
+		}
+		return nil
+	}
 	if s := convert(t, cfg); s.Files == 33 {
 		t.Error("nothing was kept")
+	}
+	if most < 1 || most > 2 {
+		t.Errorf("%d shards lay in the scratch folder at the same time, want one that is sent and one that is made", most)
 	}
 	emptyScratch(t, cfg)
 	sameObjects(t, "after a full scratch folder", w, one.Out)
