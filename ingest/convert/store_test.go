@@ -565,6 +565,11 @@ func TestStoreRestarted(t *testing.T) {
 		if at == "shard" {
 			cfg.create = func(path string, o records.WriterOptions) (shardWriter, error) {
 				if strings.Contains(path, "train-00002") {
+					// The shard before is sent beside this one: where it comes while the other
+					// job is at work, neither could tell whose it is.
+					for w.get(stateName+"/train-00001-of-00004.arrow.part") == nil {
+						time.Sleep(time.Millisecond)
+					}
 					restart()
 				}
 				return records.CreateForwardShard(path, o)
