@@ -20,12 +20,14 @@ import (
 	"time"
 
 	"alexnet/records"
+	"alexnet/records/atomicfile"
 	"alexnet/tools/drawn"
 )
 
 // killer runs ingest and kills it.
 type killer struct {
 	flags  *flags
+	dir    string // to work in
 	out    io.Writer
 	random *rand.Rand
 	bin    string
@@ -39,12 +41,12 @@ type killer struct {
 	rounds, hits, late int            // jobs compared; kills that hit a running process, and that came too late
 	withShards         int            // hits that found finished shards
 	at                 map[string]int // hits by moment
-	twins              int            // tasks that were done twice at once
+	twins              int            // tasks, or jobs in a store, that were done twice at once
 }
 
 // newKiller makes what is to be ingested and how it should come out.
 func newKiller(ctx context.Context, f *flags, dir string, out io.Writer) (*killer, error) {
-	k := &killer{flags: f, out: out, random: rand.New(rand.NewPCG(f.Seed, 0)), bin: f.Ingest, src: f.Src, at: map[string]int{}}
+	k := &killer{flags: f, dir: dir, out: out, random: rand.New(rand.NewPCG(f.Seed, 0)), bin: f.Ingest, src: f.Src, at: map[string]int{}}
 	if k.bin == "" {
 		k.bin = filepath.Join(dir, "ingest")
 		if runtime.GOOS == "windows" {
@@ -91,9 +93,30 @@ func spoil(src string) error {
 // command is an ingest into a folder, or a part of one.
 func (k *killer) command(ctx context.Context, out string, more ...string) *exec.Cmd {
 	f := k.flags
-	args := append([]string{"--src", k.src, "--out", out, "--size", strconv.Itoa(f.Size),
-		"--shard-size", f.ShardSize, "--jobs", strconv.Itoa(f.Jobs), "--max-rejects", "1"}, more...)
-	return exec.CommandContext(ctx, k.bin, args...)
+	args := append(k.outFlags(out), "--src", k.src, "--size", strconv.Itoa(f.Size),
+		"--shard-size", f.ShardSize, "--jobs", strconv.Itoa(f.Jobs), "--max-rejects", "1")
+	if k.inStore(out) {
+		args = append(args, "--scratch", k.dir)
+	}
+	return exec.CommandContext(ctx, k.bin, append(args, more...)...)
+}
+
+// inStore says whether a folder holds the objects of a store.
+func (k *killer) inStore(out string) bool {
+	return k.flags.OutURL != "" && filepath.Dir(filepath.Dir(out)) == filepath.Clean(k.flags.OutFiles)
+}
+
+// outFlags has ingest write to a folder, by its URL where that is of a store.
+func (k *killer) outFlags(out string) []string {
+	if !k.inStore(out) {
+		return []string{"--out", out}
+	}
+	address, parameters, found := strings.Cut(k.flags.OutURL, "?")
+	address = strings.TrimRight(address, "/") + "/" + filepath.Base(filepath.Dir(out)) + "/" + filepath.Base(out)
+	if found {
+		address += "?" + parameters
+	}
+	return []string{"--out", address}
 }
 
 // finish runs an ingest to its end.
@@ -109,11 +132,35 @@ func end(cmd *exec.Cmd) error {
 
 // round kills a job a few times, lets it run to its end and compares.
 func (k *killer) round(ctx context.Context, out string) error {
+	command := func() *exec.Cmd { return k.command(ctx, out) }
 	last := []string{records.MeanName, "rejects.jsonl", records.ManifestName}
-	if err := k.killAndGoOn(func() *exec.Cmd { return k.command(ctx, out) }, out, last); err != nil {
+	// A folder is locked for one process, a store is not.
+	if err := k.besideTwin(k.inStore(out) && k.random.IntN(2) == 0, command, func() error { return k.killAndGoOn(command, out, last) }); err != nil {
 		return err
 	}
 	return k.compare(out)
+}
+
+// besideTwin does some work, while a twin runs a command if there is to be one,
+// which must end well.
+func (k *killer) besideTwin(wanted bool, command func() *exec.Cmd, work func() error) error {
+	if !wanted {
+		return work()
+	}
+	cmd := command()
+	var text bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &text, &text
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	err := work()
+	if twin := cmd.Wait(); twin != nil && err == nil {
+		err = fmt.Errorf("the twin: %w: %s", twin, bytes.TrimSpace(text.Bytes()))
+	}
+	if err == nil {
+		k.twins++
+	}
+	return err
 }
 
 // killAndGoOn kills a command a few times, and lets it run to its end. last are
@@ -142,6 +189,9 @@ func (k *killer) compare(out string) error {
 	digest, got, err := content(out)
 	if err != nil {
 		return err
+	}
+	if k.inStore(out) { // what a killed writer to file:// left is no object, and never listed
+		maps.DeleteFunc(got, func(name, _ string) bool { return atomicfile.IsTemp(name) })
 	}
 	if err := differences(k.want, got); err != nil {
 		return err
@@ -259,8 +309,11 @@ func (k *killer) summary() {
 	for _, name := range slices.Sorted(maps.Keys(k.at)) {
 		fmt.Fprintf(k.out, "  %-20s %d\n", name, k.at[name])
 	}
-	if k.flags.Tasks > 0 {
+	switch {
+	case k.flags.Tasks > 0:
 		fmt.Fprintf(k.out, "each job was shared by %d tasks; %d tasks were done by two processes at once\n", k.flags.Tasks, k.twins)
+	case k.flags.OutURL != "":
+		fmt.Fprintf(k.out, "%d jobs were done by two processes at once\n", k.twins)
 	}
 	fmt.Fprintf(k.out, "%d jobs went on to their end, and every file was as undisturbed\n", k.rounds)
 }

@@ -18,14 +18,14 @@ func run(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	return status, out.String(), err.String()
 }
 
-// TestKills kills the real command ten times.
+// TestKills kills the real command eight times.
 func TestKills(t *testing.T) {
 	if os.Getenv("ALEXNET_SLOW") == "" {
 		t.Skip("builds and runs ingest: .ci/run does it, with ALEXNET_SLOW=1")
 	}
 	work := t.TempDir()
-	status, stdout, stderr := run(t, "--kills", "10", "--per-job", "3", "--work", work)
-	if status != cli.Done || !strings.Contains(stdout, "10 kills hit a running ingest") || !strings.Contains(stdout, "every file was as undisturbed") {
+	status, stdout, stderr := run(t, "--kills", "8", "--per-job", "3", "--work", work)
+	if status != cli.Done || !strings.Contains(stdout, "8 kills hit a running ingest") || !strings.Contains(stdout, "every file was as undisturbed") {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)
 	}
 	if left, err := os.ReadDir(work); err != nil || len(left) > 0 {
@@ -41,6 +41,24 @@ func TestTasksKilled(t *testing.T) {
 	status, stdout, stderr := run(t, "--kills", "6", "--tasks", "3", "--per-job", "2", "--work", t.TempDir())
 	if status != cli.Done || !strings.Contains(stdout, "6 kills hit a running ingest") || !strings.Contains(stdout, "each job was shared by 3 tasks; ") || !strings.Contains(stdout, "every file was as undisturbed") {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)
+	}
+}
+
+// TestStoreKilled kills jobs that write to a store.
+func TestStoreKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and runs ingest")
+	}
+	files := t.TempDir()
+	status, stdout, stderr := run(t, "--kills", "2", "--work", t.TempDir(), "--out-url", "file://"+filepath.ToSlash(files), "--out-files", files)
+	if status != cli.Done || !strings.Contains(stdout, "2 kills hit a running ingest") || !strings.Contains(stdout, "every file was as undisturbed") {
+		t.Errorf("status %d\n%s%s", status, stdout, stderr)
+	}
+	if left, err := os.ReadDir(files); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+	if status, _, stderr := run(t, "--out-url", "file:///x"); status != cli.Usage || !strings.Contains(stderr, "--out-url and --out-files belong together") {
+		t.Errorf("half of it: status %d, %s", status, stderr)
 	}
 }
 

@@ -26,9 +26,14 @@ With --tasks N the job is shared by N tasks (ingest --shard): each is killed, ha
 them while a twin does the same task at the same time, and then the merge is killed
 too, when it writes its files. What comes out is compared with one process's work.
 
+With --out-url the jobs write to an object store that keeps its objects as files, so
+that one can look on: versitygw serving a folder, or file://. There half of the whole
+jobs have a twin, too. What comes out is compared with a folder's files.
+
 Examples:
   go run ./tools/killtest
   go run ./tools/killtest --tasks 3
+  go run ./tools/killtest --out-url file:///tmp/store --out-files /tmp/store
   go run ./tools/killtest --src ILSVRC2012 --kills 20
 
 Exit status 1 says that a file was different, or that a run went wrong.`
@@ -44,6 +49,8 @@ type flags struct {
 	ShardSize string `default:"200kB" help:"Pixel bytes a shard (${default}): small, so that there are many shards."`
 	Jobs      int    `default:"2" help:"Pictures decoded at the same time (${default})."`
 	Ingest    string `placeholder:"FILE" help:"The ingest to kill; none: build it from ./ingest."`
+	OutURL    string `name:"out-url" placeholder:"URL" help:"Have the jobs write below this folder of an object store; none: to folders of this machine."`
+	OutFiles  string `placeholder:"DIR" help:"Where the objects of --out-url lie as files."`
 	Work      string `placeholder:"DIR" help:"Folder to work in, which is removed afterwards; none: a temporary one."`
 }
 
@@ -52,11 +59,19 @@ func (f *flags) Run(ctx context.Context, out io.Writer) (err error) {
 	if f.Kills < 1 || f.PerJob < 1 || f.Tasks < 0 || f.Tasks > 1000 {
 		return cli.Usagef("--kills %d, --per-job %d: must be at least 1; --tasks %d: 0 to 1000 are possible", f.Kills, f.PerJob, f.Tasks)
 	}
+	if (f.OutURL == "") != (f.OutFiles == "") {
+		return cli.Usagef("--out-url and --out-files belong together")
+	}
 	dir, err := os.MkdirTemp(f.Work, "killtest-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	outs := dir
+	if f.OutURL != "" {
+		outs = filepath.Join(f.OutFiles, filepath.Base(dir))
+		defer func() { err = errors.Join(err, os.RemoveAll(outs)) }()
+	}
 	k, err := newKiller(ctx, f, dir, out)
 	if err != nil {
 		return err
@@ -66,7 +81,7 @@ func (f *flags) Run(ctx context.Context, out io.Writer) (err error) {
 		if f.Tasks > 0 {
 			round = k.sharedRound
 		}
-		if err := round(ctx, filepath.Join(dir, fmt.Sprint("out-", n))); err != nil {
+		if err := round(ctx, filepath.Join(outs, fmt.Sprint("out-", n))); err != nil {
 			k.summary()
 			return fmt.Errorf("round %d of --seed %d: %w", n+1, f.Seed, err)
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os/exec"
@@ -24,7 +23,7 @@ func (k *killer) sharedRound(ctx context.Context, out string) error {
 		}
 	}
 	command := func() *exec.Cmd {
-		return exec.CommandContext(ctx, k.bin, "--merge", "--out", out, "--max-rejects", "1")
+		return exec.CommandContext(ctx, k.bin, append(k.outFlags(out), "--merge", "--max-rejects", "1")...)
 	}
 	if err := k.killAndGoOn(command, out, []string{records.MeanName, "rejects.jsonl", records.ManifestName}); err != nil {
 		return fmt.Errorf("merging: %w", err)
@@ -36,26 +35,7 @@ func (k *killer) sharedRound(ctx context.Context, out string) error {
 func (k *killer) task(ctx context.Context, out string, i int) error {
 	shard := fmt.Sprintf("%d/%d", i, k.flags.Tasks)
 	command := func() *exec.Cmd { return k.command(ctx, out, "--shard", shard) }
-	twin := func() error { return nil }
-	if k.random.IntN(2) == 0 {
-		cmd := command()
-		var text bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &text, &text
-		if err := cmd.Start(); err != nil {
-			return err
-		}
-		twin = func() error {
-			if err := cmd.Wait(); err != nil {
-				return fmt.Errorf("the twin: %w: %s", err, bytes.TrimSpace(text.Bytes()))
-			}
-			k.twins++
-			return nil
-		}
-	}
 	marker := filepath.Join(".ingest", fmt.Sprintf("task-%05d-of-%05d.done", i, k.flags.Tasks))
-	err := k.killAndGoOn(command, out, []string{marker, filepath.Join(".ingest", "baseline"), filepath.Join(".ingest", "outline.json")})
-	if twinErr := twin(); err == nil {
-		err = twinErr
-	}
-	return err
+	last := []string{marker, filepath.Join(".ingest", "baseline"), filepath.Join(".ingest", "outline.json")}
+	return k.besideTwin(k.random.IntN(2) == 0, command, func() error { return k.killAndGoOn(command, out, last) })
 }
