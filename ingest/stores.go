@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"path/filepath"
 	"strings"
 
@@ -28,15 +29,8 @@ func (f *flags) openStore(ctx context.Context) (end func() error, err error) {
 
 // openMean opens the records that lend their mean picture, which it reads at once.
 func openMean(ctx context.Context, name string) (*records.Dataset, error) {
-	if !stores.IsURL(name) {
-		return records.Open(name)
-	}
-	folder, err := stores.Open(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	ds, err := records.OpenFolder(ctx, folder)
-	return ds, errors.Join(err, folder.Close())
+	ds, done, err := stores.Records(ctx, name, stores.Cache{}, false, io.Discard)
+	return ds, errors.Join(err, done())
 }
 
 // outName is the output in messages.

@@ -129,10 +129,11 @@ func (e *StoppedError) Error() string {
 	cause := e.Err.Error()
 	var many *TooManyRejectsError
 	var lost *LostError
+	var differs *DiffersError
 	var scratch *ScratchError
 	switch {
-	case errors.As(e.Err, &lost):
-		return cause
+	case errors.As(e.Err, &lost), errors.As(e.Err, &differs):
+		return cause // which says what to do instead
 	case errors.As(e.Err, &scratch): // the disk is not where the output is
 	case errors.Is(e.Err, context.Canceled):
 		cause = "interrupted"

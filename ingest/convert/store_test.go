@@ -650,6 +650,65 @@ func TestStoreDamaged(t *testing.T) {
 	sameObjects(t, "begun anew", w, one.Out)
 }
 
+// TestStoreMerge merges what is missing, damaged, or cannot be read, and then does
+// what the messages say.
+func TestStoreMerge(t *testing.T) {
+	one := config(smallSource(t), filepath.Join(t.TempDir(), "one"))
+	convert(t, one)
+	w := newStore(t)
+	cfg := inStore(t, one, w)
+	task := func(i int) {
+		t.Helper()
+		cfg.Task = Task{i, 3}
+		convert(t, cfg)
+	}
+	for i := range 3 {
+		task(i)
+	}
+	first := w.get(Task{0, 3}.doneName())
+	task(0)
+	if !bytes.Equal(w.get(Task{0, 3}.doneName()), first) {
+		t.Error("a task that was done already wrote another done-marker")
+	}
+	w.before = func(op, name string) error {
+		if name == (Task{1, 3}).doneName() {
+			return errDown
+		}
+		return nil
+	}
+	var many *MergeError
+	if _, err := Merge(context.Background(), MergeConfig{Folder: w}); !errors.Is(err, errDown) || errors.As(err, &many) {
+		t.Errorf("a done-marker that cannot be read: %v", err)
+	}
+	w.before = nil
+	for _, name := range []string{Task{0, 3}.doneName(), "train-00001-of-00004.arrow"} {
+		if err := w.m.Remove(context.Background(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.set(Task{2, 3}.doneName(), first)
+	_, err := Merge(context.Background(), MergeConfig{Folder: w})
+	if !errors.As(err, &many) || many.Out != "mem://test/records" || !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("error %v", err)
+	}
+	for _, want := range []string{
+		"mem://test/records cannot be merged, for 3 of 3 parts: task-00000-of-00003.done: missing: run --shard 0/3 again; ",
+		"task-00001-of-00003.done: mem://test/records/train-00001-of-00004.arrow is not there: ",
+		"task-00002-of-00003.done: it is that of task 0/3 under another name: run --shard 2/3 again",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q lacks %q", err, want)
+		}
+	}
+	w.set(outlineName, []byte("damaged"))
+	w.set(baselineName, nil)
+	for i := range 3 {
+		task(i)
+	}
+	mergeStore(t, w)
+	sameObjects(t, "merged after harm", w, one.Out)
+}
+
 // TestStoreDiffers has another process come to another result for a shard, and
 // for a task, which must not be overwritten.
 func TestStoreDiffers(t *testing.T) {

@@ -116,7 +116,7 @@ func (s *state) markTask(ctx context.Context, data []byte) error {
 			return err
 		}
 		var before taskPart
-		if _, err := unseal(was, &before); err == nil && before.Outline == s.outline {
+		if _, err := unseal(was, &before); err == nil && before.Outline == s.outline && before.Task == s.task {
 			delete(s.stale, name)
 		}
 	}
