@@ -37,19 +37,6 @@ func ReadFolderManifest(ctx context.Context, f bucket.Folder) (*Manifest, error)
 	return readManifest(ctx, homeOf(f))
 }
 
-// ReadFolderMean is ReadMean for an object.
-func ReadFolderMean(ctx context.Context, f bucket.Folder, file string) (*Mean, error) {
-	m, _, err := readMean(ctx, homeOf(f), file)
-	return m, err
-}
-
-// CheckFolderShard is CheckShard for an object, with two requests: size, end,
-// schema and number of batches are as they should be.
-func CheckFolderShard(ctx context.Context, f bucket.Folder, m *Manifest, split string, info ShardInfo) error {
-	_, err := homeOf(f).openListed(ctx, m, split, info)
-	return err
-}
-
 // home is where the files of a data set lie.
 type home struct {
 	dir    string        // or address
