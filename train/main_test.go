@@ -455,7 +455,7 @@ func recipeRate(t *testing.T) string {
 // Records at a URL train the same net, and the run knows where they are.
 func TestTrainFromURL(t *testing.T) {
 	dir := makeRecords(t, small)
-	at := (&url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(filepath.ToSlash(dir), "/")}).String()
+	at := (&url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(filepath.ToSlash(dir), "/"), RawQuery: "region=here"}).String()
 	var lines [2][]report.Line
 	for k, where := range []string{dir, at} {
 		run := filepath.Join(t.TempDir(), "run")

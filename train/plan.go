@@ -42,7 +42,7 @@ func (f *flags) plan(ctx context.Context, tell io.Writer) (_ *plan, err error) {
 		return f.planResumed(ctx, p, tell)
 	}
 	p.config = loop.Config{Run: f.run(), Init: f.Init, InitWeights: checkpoint.Weights(value(f.InitWeights, "")), InitExcept: f.InitExcept}
-	if p.records, p.done, err = stores.Records(ctx, f.Records, f.Store, true, tell); err != nil {
+	if err := p.open(ctx, f.Records, f.Store, tell); err != nil {
 		return nil, err
 	}
 	if p.net, err = model.Preset(f.name(), len(p.records.Manifest.Classes)); err != nil {
@@ -65,6 +65,15 @@ func (f *flags) plan(ctx context.Context, tell io.Writer) (_ *plan, err error) {
 	return p, nil
 }
 
+// open opens the records.
+func (p *plan) open(ctx context.Context, where string, c stores.Cache, tell io.Writer) (err error) {
+	if stores.IsURL(where) {
+		p.config.Address = where // a URL holds no secrets
+	}
+	p.records, p.done, err = stores.Records(ctx, where, c, true, tell)
+	return err
+}
+
 // planResumed plans to go on with a run, which has its own idea of everything.
 func (f *flags) planResumed(ctx context.Context, p *plan, tell io.Writer) (*plan, error) {
 	p.config = loop.Config{Run: f.run()}
@@ -72,7 +81,7 @@ func (f *flags) planResumed(ctx context.Context, p *plan, tell io.Writer) (*plan
 	if err != nil {
 		return nil, err
 	}
-	if p.records, p.done, err = stores.Records(ctx, or(f.Records, own.Records), f.Store, true, tell); err != nil {
+	if err := p.open(ctx, or(f.Records, own.Records), f.Store, tell); err != nil {
 		return nil, err
 	}
 	p.net = own.Net

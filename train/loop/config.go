@@ -187,7 +187,7 @@ type Limits struct {
 
 // RunConfig is config.json: all that a run was started with.
 type RunConfig struct {
-	// Records is the absolute path of the records, and Digest their manifest's.
+	// Records is the absolute path of the records, or their URL, and Digest their manifest's.
 	Records string `json:"records"`
 	Digest  string `json:"digest"`
 	// Init is the file that the first weights came from, if any, and InitWeights says

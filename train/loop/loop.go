@@ -38,6 +38,9 @@ type Config struct {
 	Run      string
 	Settings Settings
 	Limits   Limits
+	// Address is where the records are found again, if that is more than their Dir: a
+	// URL with its parameters. It is only noted.
+	Address string
 	// Init is the file that the engine's weights came from, InitWeights which weights of
 	// it, and InitExcept the layers that have others; they are only noted.
 	Init        string
@@ -357,7 +360,10 @@ func (t *trainer) openRun() (err error) {
 		return err
 	}
 	folder := t.ds.Dir
-	if abs, err := filepath.Abs(folder); err == nil && !t.ds.Remote() { // a run may be resumed from elsewhere
+	switch abs, err := filepath.Abs(folder); {
+	case t.cfg.Address != "":
+		folder = t.cfg.Address
+	case err == nil && !t.ds.Remote(): // a run may be resumed from elsewhere
 		folder = abs
 	}
 	return report.WriteJSON(filepath.Join(t.cfg.Run, ConfigFile), RunConfig{
