@@ -36,6 +36,22 @@ type watched struct {
 	// after, if not nil, is called after each Put that took effect; an error of it
 	// is what the caller is told instead of that.
 	after func(name string, how bucket.PutMode) error
+
+	mu sync.Mutex // guards both while a job runs
+}
+
+// quiet has neither be called any more, also in the middle of a job.
+func (w *watched) quiet() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.before, w.after = nil, nil
+}
+
+// asked gives both as they are now.
+func (w *watched) asked() (before func(op, name string) error, after func(string, bucket.PutMode) error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.before, w.after
 }
 
 func newStore(t testing.TB) *watched { return &watched{t: t} }
@@ -44,10 +60,11 @@ func (w *watched) Name() string { return "mem://test/records" }
 func (w *watched) Close() error { return nil }
 
 func (w *watched) ask(op, name string) error {
-	if w.before == nil {
+	before, _ := w.asked()
+	if before == nil {
 		return nil
 	}
-	if err := w.before(op, name); err != nil {
+	if err := before(op, name); err != nil {
 		return &bucket.Error{Op: op, Object: w.Name() + "/" + name, Attempts: 3, Err: err}
 	}
 	return nil
@@ -84,8 +101,8 @@ func (w *watched) Put(ctx context.Context, name string, data io.ReaderAt, size i
 	}
 	err := w.m.Put(ctx, name, data, size, how)
 	w.look(name)
-	if err == nil && w.after != nil {
-		err = w.after(name, how)
+	if _, after := w.asked(); err == nil && after != nil {
+		err = after(name, how)
 	}
 	return err
 }
@@ -430,7 +447,7 @@ func TestStoreDiffer(t *testing.T) {
 	w := newStore(t)
 	w.before = func(op, name string) error {
 		if op == "put" && name == requestName {
-			w.before = nil
+			w.quiet()
 			convert(t, inStore(t, ones[1], w))
 		}
 		return nil
@@ -480,7 +497,7 @@ func TestStoreOvertaken(t *testing.T) {
 		slow, other := inStore(t, one, w), inStore(t, one, w)
 		w.before = func(op, name string) error {
 			if op == "put" && name == at {
-				w.before = nil
+				w.quiet()
 				convert(t, other)
 			}
 			return nil
@@ -506,7 +523,7 @@ func TestStoreOvertaken(t *testing.T) {
 		w.before = func(op, name string) error {
 			if op == "put" && name == at && !merged {
 				merged = true
-				w.before = nil
+				w.quiet()
 				convert(t, cfg)
 				mergeStore(t, w)
 			}
@@ -558,7 +575,7 @@ func TestStoreRestarted(t *testing.T) {
 		w := newStore(t)
 		cfg := inStore(t, one, w)
 		restart := func() error {
-			w.before, w.after = nil, nil
+			w.quiet()
 			convert(t, inStore(t, other, w))
 			return nil
 		}
