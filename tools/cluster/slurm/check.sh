@@ -4,7 +4,7 @@
 # back and goes on; then one of the nodes is killed in the middle of it and of an array of
 # ingest. In the end the records must be those of one process and the weights those of an
 # undisturbed training. Needs root, for namespaces, and Debian's slurmctld, slurmd,
-# slurm-client, munge, openmpi-bin and libpmix-dev. It takes a minute, most of which Slurm
+# slurm-client, munge, openmpi-bin and libpmix-dev. It takes a minute, half of which Slurm
 # waits until it is sure that the node is dead.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
@@ -82,6 +82,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
 SlurmdTimeout=8
+SchedulerParameters=sched_interval=1,bf_interval=1
 ReturnToService=2
 NodeName=n[1-2] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[26818-26819] CPUs=12 RealMemory=8000
 PartitionName=all Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP
@@ -101,7 +102,7 @@ export GOMAXPROCS=1 SRC=$work/pictures OUT=$work/out TASKS=3 INGEST=$work/ingest
 export RECORDS=$work/one TRAIN=$work/train
 
 # A training of two ranks, small enough for one processor.
-training=(--net alexnet-small --batch 8 --epochs 4 --log-every 1)
+training=(--net alexnet-small --batch 8 --epochs 20 --log-every 1)
 export OMPI_MCA_mpi_yield_when_idle=1 # there may be more ranks than processors
 fit() { sbatch --parsable --mem=1G --cpus-per-task=1 "$@" "$recipes/train.sbatch" "${training[@]}"; }
 steps() { local n; n=$(grep -c '"step",' "$1/metrics.jsonl" 2>/dev/null) || n=0; echo "$n"; }
@@ -110,14 +111,21 @@ restarted() { scontrol show job "$1" | grep -q "Restarts=$2 "; }
 is() { scontrol show job "$1" | grep -qE "JobState=($2)"; }
 again() {
   await 300 restarted "$1" "$2"
+  await 60 gone "$1"
   await 60 goes_on "$1"
 }
-# Slurm itself would wait two minutes; in the same second nodes would refuse it.
+# Slurm itself would wait two minutes. Sooner than the last step is gone from all nodes they
+# would take the new one, of the same name, for that and end it.
+gone() { ! compgen -G "$work/spool-*/*pmix.$1.*"; }
 goes_on() {
   is "$1" 'RUNNING|COMPLETED' && return
   scontrol update JobId="$1" StartTime=now+2
-  sleep 4
-  is "$1" 'RUNNING|COMPLETED'
+  local try
+  for try in {1..40}; do
+    sleep 0.2
+    is "$1" 'RUNNING|COMPLETED' && return
+  done
+  return 1
 }
 
 fitted=$(RUN=$work/run fit)
