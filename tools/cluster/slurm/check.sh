@@ -82,6 +82,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
 SlurmdTimeout=8
+KillWait=3
 SchedulerParameters=sched_interval=1,bf_interval=1
 ReturnToService=2
 NodeName=n[1-2] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[26818-26819] CPUs=12 RealMemory=8000
