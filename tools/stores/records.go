@@ -72,21 +72,22 @@ func none() error { return nil }
 // told says what a cache has done.
 func told(s cache.Stats) string {
 	text := cli.FormatBytes(s.Kept) + " kept; "
-	if reads := s.Hits + s.Misses; reads == 0 {
+	if reads := s.Hits + s.Misses + s.Passed; reads == 0 {
 		text += "nothing was read"
 	} else {
 		text += fmt.Sprintf("%.1f %% of %d reads were there, %s were fetched", 100*float64(s.Hits)/float64(reads), reads, cli.FormatBytes(s.Fetched))
 	}
 	for _, part := range []struct {
-		blocks int64
-		what   string
+		count int64
+		what  string
 	}{
-		{s.Evictions, "made room: --cache-size is less than what is read"},
-		{s.Damaged, "were damaged and fetched again"},
-		{s.Failures, "could not be kept: the disk is full, or fails"},
+		{s.Passed, "reads went past it, for it is full"},
+		{s.Evictions, "blocks of other records made room"},
+		{s.Damaged, "blocks were damaged and fetched again"},
+		{s.Failures, "blocks could not be kept: the disk is full, or fails"},
 	} {
-		if part.blocks > 0 {
-			text += fmt.Sprintf("; %d blocks %s", part.blocks, part.what)
+		if part.count > 0 {
+			text += fmt.Sprintf("; %d %s", part.count, part.what)
 		}
 	}
 	return text

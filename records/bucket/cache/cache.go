@@ -6,6 +6,14 @@
 // one version of one object, so nothing in the cache is ever out of date: a new
 // version has other blocks, and the old ones are evicted in time.
 //
+// What is evicted is what was not used for longest, but never a block of an object
+// that this process reads. Training reads each row once an epoch, in a new order: to
+// keep what was used last would throw most blocks away just before they are wanted,
+// and fetch megabytes for each row. So blocks are taken in until the folder is full,
+// and from then on what is not there is read past the cache, as if there were none: of
+// every epoch but the first, the share that costs no request is that of the folder in
+// the data.
+//
 // Nothing here is trusted or needed. A block that is damaged, cut, or of something
 // else fails its checksum, is thrown away and fetched again; one that another
 // process has evicted is a miss; a disk that is full keeps nothing more. Processes
@@ -27,9 +35,8 @@ import (
 // blockSize is how much is fetched and kept at once. A request to a store takes
 // some 20 to 100 ms before its first byte, and a connection brings some 50 MB/s:
 // 4 MiB take about as long to bring as to ask for. Smaller blocks would wait more
-// than they read; larger ones bring more that nobody asked for (a row has 200 kB)
-// where the folder is too small for the data and blocks go before their other rows
-// are read.
+// than they read; larger ones bring more that nobody asks for (a row has 200 kB)
+// where a run does not come to the end of its first epoch.
 const blockSize = 4 << 20
 
 // pauseAfterFailure is how long nothing is kept after a write that failed, as on a
@@ -50,7 +57,8 @@ type Options struct {
 // Stats counts what a Folder has done.
 type Stats struct {
 	Hits, Misses int64 // reads of blocks that were there, and that were fetched
-	Fetched      int64 // bytes that came from the store for blocks
+	Passed       int64 // reads past the cache, because it is full
+	Fetched      int64 // bytes that came from the store
 	Kept         int64 // bytes in the folder, as far as is known: of all processes, as of the last look
 	Evictions    int64 // blocks removed to make room
 	Damaged      int64 // blocks thrown away because they failed their checksum
@@ -71,6 +79,7 @@ type Folder struct {
 	mu      sync.Mutex
 	flights map[key]*flight
 	sizes   map[string]known // by object
+	held    map[string]known // objects whose blocks do not go
 	stats   Stats
 	mute    time.Time // nothing is kept before
 }
@@ -96,7 +105,7 @@ func New(f bucket.Folder, options Options) (*Folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Folder{Folder: f, block: int64(options.block), disk: disk, flights: map[key]*flight{}, sizes: map[string]known{}}
+	c := &Folder{Folder: f, block: int64(options.block), disk: disk, flights: map[key]*flight{}, sizes: map[string]known{}, held: map[string]known{}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.pool.New = func() any {
 		b := make([]byte, 0, options.block+footerSize)
@@ -121,11 +130,12 @@ func (c *Folder) Close() error {
 	return c.Folder.Close()
 }
 
-// Stat implements bucket.Folder.
+// Stat implements bucket.Folder. Who asks is taken for somebody who is about to read.
 func (c *Folder) Stat(ctx context.Context, name string) (bucket.Info, error) {
 	info, err := c.Folder.Stat(ctx, name)
 	if err == nil {
 		c.learn(info)
+		c.hold(name, info.Version)
 	}
 	return info, err
 }
@@ -197,6 +207,7 @@ func (c *Folder) ReadAt(ctx context.Context, name, version string, p []byte, off
 	if version == "" || off < 0 {
 		return c.Folder.ReadAt(ctx, name, version, p, off)
 	}
+	c.hold(name, version)
 	for len(p) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -213,6 +224,38 @@ func (c *Folder) ReadAt(ctx context.Context, name, version string, p []byte, off
 	return nil
 }
 
+// hold has the blocks of an object that is read stay, if its length is known, and those
+// of another version of it go.
+func (c *Folder) hold(name, version string) {
+	c.mu.Lock()
+	before, now := c.held[name], c.sizes[name]
+	if version == "" || before.version == version || now.version != version {
+		c.mu.Unlock()
+		return
+	}
+	c.held[name] = now
+	c.mu.Unlock()
+	c.disk.hold(c.blocks(name, before), false)
+	c.disk.hold(c.blocks(name, now), true)
+}
+
+// blocks are the file names of an object's blocks.
+func (c *Folder) blocks(name string, k known) []string {
+	names := make([]string, (k.size+c.block-1)/c.block)
+	for i := range names {
+		_, names[i] = makeKey(c.Name(), name, k.version, c.block, int64(i)).file()
+	}
+	return names
+}
+
+// full says that a block could not be kept now, and that nobody is fetching it.
+func (c *Folder) full(k key) bool {
+	c.mu.Lock()
+	alone, muted := c.flights[k] == nil, time.Now().Before(c.mute)
+	c.mu.Unlock()
+	return alone && (muted || !c.disk.room(c.block+int64(footerSize)))
+}
+
 // read fills p with the bytes of a block from at on.
 func (c *Folder) read(ctx context.Context, k key, name, version string, index int64, p []byte, at int64) error {
 	err := c.local(k, p, at)
@@ -224,6 +267,10 @@ func (c *Folder) read(ctx context.Context, k key, name, version string, index in
 		c.count(func(s *Stats) { s.Damaged++ })
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return c.fail(name, fmt.Errorf("that is beyond the object's end: %w", err))
+	}
+	if c.full(k) {
+		c.count(func(s *Stats) { s.Passed++; s.Fetched += int64(len(p)) })
+		return c.Folder.ReadAt(ctx, name, version, p, index*c.block+at)
 	}
 	f := c.join(k, func(ctx context.Context, b []byte) ([]byte, error) { return c.fetch(ctx, k, name, version, index, b) })
 	defer c.leave(k, f)
@@ -255,6 +302,7 @@ func (c *Folder) fetch(ctx context.Context, k key, name, version string, index i
 	if err != nil {
 		return nil, err
 	}
+	c.hold(name, version) // the length may not have been known
 	off := index * c.block
 	if off >= size {
 		return nil, nil // beyond the end, as the reader finds
@@ -266,12 +314,8 @@ func (c *Folder) fetch(ctx context.Context, k key, name, version string, index i
 	c.mu.Lock()
 	c.stats.Misses++
 	c.stats.Fetched += int64(len(b))
-	muted := time.Now().Before(c.mute)
 	c.mu.Unlock()
-	if muted {
-		return b, nil
-	}
-	if err := c.disk.write(k, b); err != nil {
+	if err := c.disk.write(k, b); err != nil && !errors.Is(err, errNoRoom) {
 		c.mu.Lock()
 		c.stats.Failures++
 		c.mute = time.Now().Add(pauseAfterFailure)

@@ -41,8 +41,11 @@ type store struct {
 
 	mu        sync.Mutex
 	entries   map[string]*list.Element // by file name
-	order     list.List                // of *entry, the least recently used first
+	held      map[string]bool          // file names of the objects that this process reads
+	own       list.List                // of *entry, those of held files, the least recently used first
+	others    list.List                // the same of all other files, which may go
 	kept      int64                    // bytes of the entries
+	spare     int64                    // bytes of others
 	coming    int64                    // bytes of files that are being written
 	written   int64                    // since the last look
 	evictions int64
@@ -61,14 +64,56 @@ func openStore(dir string, limit int64) (*store, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("making the cache's folder: %w", err)
 	}
-	s := &store{dir: dir, bytes: limit, put: putFile, entries: map[string]*list.Element{}}
+	s := &store{dir: dir, bytes: limit, put: putFile, entries: map[string]*list.Element{}, held: map[string]bool{}}
 	if err := s.look(); err != nil {
 		return nil, fmt.Errorf("looking through the cache's folder: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.evict()
+	s.shrink()
 	return s, nil
+}
+
+// errNoRoom says that all blocks that are kept are of objects that are being read.
+var errNoRoom = errors.New("the cache is full")
+
+// hold says that blocks are of an object that this process reads, or is not any more:
+// then they may go.
+func (s *store) hold(names []string, held bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		element := s.entries[name]
+		if element != nil {
+			s.drop(name)
+		}
+		if held {
+			s.held[name] = true
+		} else {
+			delete(s.held, name)
+		}
+		if element != nil {
+			s.add(element.Value.(*entry))
+		}
+	}
+}
+
+// add puts an entry behind those that were used before it.
+func (s *store) add(e *entry) {
+	s.kept += e.size
+	if s.held[e.name] {
+		s.entries[e.name] = s.own.PushBack(e)
+		return
+	}
+	s.entries[e.name] = s.others.PushBack(e)
+	s.spare += e.size
+}
+
+// room says whether so many bytes more can be kept.
+func (s *store) room(size int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept-s.spare+s.coming+size <= s.bytes
 }
 
 // path is where a file lies.
@@ -91,14 +136,14 @@ func (s *store) look() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.entries
-	s.entries, s.kept, s.written = map[string]*list.Element{}, 0, 0
-	s.order.Init()
+	s.entries, s.kept, s.spare, s.written = map[string]*list.Element{}, 0, 0, 0
+	s.own.Init()
+	s.others.Init()
 	for _, e := range found {
 		if before := old[e.name]; before != nil {
 			e.verified = before.Value.(*entry).verified
 		}
-		s.entries[e.name] = s.order.PushBack(e)
-		s.kept += e.size
+		s.add(e)
 	}
 	return nil
 }
@@ -189,11 +234,11 @@ func (s *store) use(name string, info fs.FileInfo) bool {
 	defer s.mu.Unlock()
 	element := s.entries[name]
 	if element == nil { // another process's
-		element = s.order.PushBack(&entry{name: name, size: info.Size(), used: info.ModTime()})
-		s.entries[name] = element
-		s.kept += info.Size()
+		s.add(&entry{name: name, size: info.Size(), used: info.ModTime()})
+		element = s.entries[name]
 	}
-	s.order.MoveToBack(element)
+	s.own.MoveToBack(element) // whichever it is in
+	s.others.MoveToBack(element)
 	e := element.Value.(*entry)
 	if now := time.Now(); now.Sub(e.used) > touchAfter {
 		e.used = now
@@ -208,8 +253,9 @@ func (s *store) trust(name string, size int64) {
 	defer s.mu.Unlock()
 	if element := s.entries[name]; element != nil {
 		e := element.Value.(*entry)
-		s.kept += size - e.size
+		s.drop(name)
 		e.size, e.verified = size, true
+		s.add(e)
 	}
 }
 
@@ -223,8 +269,13 @@ func (s *store) forget(name string) {
 // drop is forget for one who holds the lock.
 func (s *store) drop(name string) {
 	if element := s.entries[name]; element != nil {
-		s.kept -= element.Value.(*entry).size
-		s.order.Remove(element)
+		size := element.Value.(*entry).size
+		s.kept -= size
+		if !s.held[name] {
+			s.spare -= size
+		}
+		s.own.Remove(element) // whichever it is in
+		s.others.Remove(element)
 		delete(s.entries, name)
 	}
 }
@@ -236,7 +287,7 @@ func (s *store) discard(name string) error {
 	return errDamaged
 }
 
-// write keeps a block. b must have room for the footer.
+// write keeps a block, or returns errNoRoom. b must have room for the footer.
 func (s *store) write(k key, b []byte) error {
 	folder, name := k.file()
 	if err := os.MkdirAll(filepath.Join(s.dir, folder), 0o777); err != nil {
@@ -246,7 +297,12 @@ func (s *store) write(k key, b []byte) error {
 	size := int64(len(file))
 	s.mu.Lock()
 	s.coming += size // room is made first, so that the bound holds at any moment
-	s.evict()
+	s.evict(&s.others)
+	if s.kept+s.coming > s.bytes {
+		s.coming -= size
+		s.mu.Unlock()
+		return errNoRoom
+	}
 	s.mu.Unlock()
 	err := s.put(s.path(name), file)
 	s.mu.Lock()
@@ -256,8 +312,7 @@ func (s *store) write(k key, b []byte) error {
 		return err
 	}
 	s.drop(name)
-	s.entries[name] = s.order.PushBack(&entry{name: name, size: size, used: time.Now(), verified: true})
-	s.kept += size
+	s.add(&entry{name: name, size: size, used: time.Now(), verified: true})
 	s.written += size
 	look := s.written > s.bytes/looks
 	s.mu.Unlock()
@@ -269,15 +324,22 @@ func (s *store) write(k key, b []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.evict()
+	s.shrink()
 	return nil
 }
 
-// evict removes the files that were not used for longest until the rest is within
-// the bound.
-func (s *store) evict() {
-	for s.kept+s.coming > s.bytes && s.order.Len() > 0 {
-		name := s.order.Front().Value.(*entry).name
+// shrink brings the folder within the bound, by blocks that are read where there are no
+// others: processes that share it have each kept some.
+func (s *store) shrink() {
+	s.evict(&s.others)
+	s.evict(&s.own)
+}
+
+// evict removes the files of a list that were not used for longest until the rest of
+// all is within the bound.
+func (s *store) evict(from *list.List) {
+	for s.kept+s.coming > s.bytes && from.Len() > 0 {
+		name := from.Front().Value.(*entry).name
 		s.drop(name)
 		if err := os.Remove(s.path(name)); err == nil {
 			s.evictions++
