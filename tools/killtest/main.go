@@ -33,7 +33,7 @@ jobs have a twin, too. What comes out is compared with a folder's files.
 Examples:
   go run ./tools/killtest
   go run ./tools/killtest --tasks 3
-  go run ./tools/killtest --out-url file:///tmp/store --out-files /tmp/store
+  go run ./tools/killtest --out-url file:///srv/store --out-files /srv/store
   go run ./tools/killtest --src ILSVRC2012 --kills 20
 
 Exit status 1 says that a file was different, or that a run went wrong.`
