@@ -16,7 +16,7 @@ type machine struct {
 // known are the machines of the tables: ours is measured, the others are not.
 func known() []machine {
 	return []machine{
-		{"two cores of a Xeon, bfloat16 (measured, README)", 206},
+		{"two cores of a Xeon, bfloat16 (measured: tools/bench)", 206},
 		{"an A100, float16 (published, synthetic images; not ours)", 16487},
 		{"an H200, bfloat16 (limit by arithmetic; not measured)", 135000},
 	}
