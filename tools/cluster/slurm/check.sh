@@ -5,15 +5,17 @@
 # ingest. In the end the records must be those of one process and the weights those of an
 # undisturbed training. Needs root, for namespaces, and Debian's slurmctld, slurmd,
 # slurm-client, munge, openmpi-bin and libpmix-dev. It takes a minute, half of which Slurm
-# waits until it is sure that the node is dead.
+# waits until it is sure that the node is dead. Status 75 says that Slurm itself did not start.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
 work=$(mktemp -d -p /var/tmp) # the nodes have a /tmp of their own
 chmod 755 "$work"
 daemons=()
+up=yes # empty while Slurm is being started
 finish() {
   local status=$?
+  ((status == 0)) || [[ -n $up ]] || status=75
   if ((status)); then for log in "$work"/*.log; do echo "-- $log"; tail -n 20 "$log"; done; fi
   ((${#daemons[@]} == 0)) || kill -9 "${daemons[@]}" 2>/dev/null || true
   wait 2>/dev/null || true
@@ -56,6 +58,7 @@ CGO_ENABLED=0 go build -o "$work/" ./ingest ./train
 go run ./tools/mkilsvrc --out "$work/pictures" --classes 6 --per-class 150 >/dev/null
 flags=(--size 128 --shard-size 1MB --pixels int16)
 "$work/ingest" --src "$work/pictures" --out "$work/one" "${flags[@]}" >/dev/null 2>&1
+up=
 
 head -c 1024 /dev/urandom >"$work/munge.key"
 chmod 600 "$work/munge.key"
@@ -96,6 +99,7 @@ start_node n2
 n2=${daemons[-1]}
 nodes_idle() { [[ $(sinfo --noheader --format=%D --states=idle) == 2 ]]; }
 await 60 nodes_idle
+up=yes
 
 recipes=$PWD/tools/cluster/slurm
 cd "$work" # the jobs' logs go here
