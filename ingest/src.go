@@ -23,7 +23,7 @@ func openSource(ctx context.Context, src string, o source.Options) (source.Sourc
 		return openPath(ctx, src, o)
 	}
 	u, err := url.Parse(src)
-	if err == nil && strings.EqualFold(u.Scheme, "file") && (u.Host == "" || u.Host == "localhost") && u.Path != "" {
+	if err == nil && strings.EqualFold(u.Scheme, "file") && (u.Host == "" || u.Host == "localhost") && u.Path != "" && !strings.ContainsAny(src, "?#") {
 		return openPath(ctx, pathOf(u), o)
 	}
 	bucket, name := src, ""

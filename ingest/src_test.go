@@ -87,6 +87,9 @@ func TestSourceURL(t *testing.T) {
 		server.URL("nowhere"):     "s3://bucket/nowhere: no object has this name, or begins with it and a slash: file does not exist; give the folder",
 		"ftp://host/x":            `no store has the scheme "ftp"`,
 		"file://host/x":           "another machine (host)",
+		file + "?x":               "a file URL has no parameters",
+		"s3:/bucket/x":            "the bucket's name is missing behind two slashes",
+		"s3://b/x#2?endpoint=h":   "write %23",
 		"s3://b/x?endpoint=h:900": "does not begin with http:// or https://",
 	} {
 		if status, _, stderr := ingest(t, "--src", src, "--out", t.TempDir()); status != 1 || !strings.Contains(stderr, want) {

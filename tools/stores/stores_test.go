@@ -15,8 +15,8 @@ import (
 func TestIsURL(t *testing.T) {
 	for s, want := range map[string]bool{
 		"s3://bucket/prefix?endpoint=http://localhost:9000": true,
-		"file:///folder": true, "gs://b": true, "S3://b": true, "http://x": true,
-		"out": false, "/folder/s3://x": false, `C:\out`: false, "c://out": false, "s3:/bucket": false, "": false, "./s3://x": false,
+		"file:///folder": true, "gs://b": true, "S3://b": true, "http://x": true, "s3:/bucket": true, "s3:bucket": true,
+		"out": false, "/folder/s3://x": false, `C:\out`: false, "c://out": false, "s3/bucket": false, "as3:/bucket": false, "": false, "./s3://x": false,
 	} {
 		if got := stores.IsURL(s); got != want {
 			t.Errorf("IsURL(%q) is %t", s, got)
@@ -50,7 +50,17 @@ func TestOpenRefuses(t *testing.T) {
 	for address, want := range map[string]string{
 		"folder":                    "is a path and no URL",
 		"ftp://host/x":              `no store has the scheme "ftp"`,
-		"s3:///prefix":              "the bucket's name is missing",
+		"s3:///prefix":              "s3:/prefix: the bucket's name is missing",
+		"s3:/b/x?endpoint=http://h": "s3:/b/x: the bucket's name is missing behind two slashes: s3://bucket/prefix",
+		"S3:b/x":                    "s3:b/x: the bucket's name is missing behind two slashes",
+		"s3:key:secret@b/x":         "no place for credentials",
+		"s3://b/x#2?region=x":       "s3://b/x#…: write %23",
+		"s3://b/x/../y":             "open s3://b/x/../y: invalid argument; a prefix has no empty",
+		"s3://b/x//y":               "a prefix has no empty",
+		"s3://127.0.0.1:90/b/x":     "s3://bucket/prefix?endpoint=http://127.0.0.1:90",
+		"file:///folder?x":          "file:///folder?…: a file URL has no parameters",
+		"file:///folder?":           "write %3F",
+		"file:folder":               "the folder's path is missing: file:///folder",
 		"file://host/folder":        "another machine (host)",
 		"s3://key:secret@bucket/x":  "no place for credentials",
 		"s3://b/x?endpoint=host:90": "does not begin with http:// or https://",

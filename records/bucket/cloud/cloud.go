@@ -22,6 +22,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -65,10 +66,12 @@ func (o Options) defaults() Options {
 	return o
 }
 
-// urlStart is a scheme of two letters or more: a drive of Windows has one.
-var urlStartTable = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]+://`)
+// urlStartTable is a scheme of two letters or more (a drive of Windows has one) before
+// two slashes, or one of ours: by s3:/bucket nobody means a folder of this machine.
+var urlStartTable = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]+://|(?i:s3|gs|azblob|file):)`)
 
-// IsURL says whether s is meant as a URL, of whatever scheme, and not as a path.
+// IsURL says whether s is meant as a URL, of whatever scheme and perhaps malformed, and
+// not as a path.
 func IsURL(s string) bool { return urlStartTable.MatchString(s) }
 
 // Open opens a folder of a store:
@@ -96,6 +99,9 @@ func Open(ctx context.Context, address string, options Options) (bucket.Folder, 
 	name := u.Scheme + "://" + u.Host
 	if prefix != "" {
 		name += "/" + prefix
+		if !validName(prefix) {
+			return nil, &bucket.Error{Op: "open", Object: name, Attempts: 1, Err: fs.ErrInvalid, Hint: "a prefix has " + nameRule}
+		}
 		prefix += "/"
 	}
 	s, hint, err := openStore(ctx, u)
@@ -122,10 +128,16 @@ func parse(address string) (*url.URL, error) {
 	}
 	u.Scheme = strings.ToLower(u.Scheme)
 	switch {
-	case u.User != nil:
+	case u.User != nil || strings.Contains(u.Opaque, "@"):
 		return nil, fmt.Errorf("%s://%s: a URL is no place for credentials; they belong into the environment or a file (AWS_ACCESS_KEY_ID, AWS_PROFILE)", u.Scheme, u.Host)
-	case u.Scheme != "file" && u.Host == "":
-		return nil, fmt.Errorf("%s://%s: the bucket's name is missing: %s://bucket/prefix", u.Scheme, u.Path, u.Scheme)
+	case strings.Contains(address, "#"):
+		return nil, fmt.Errorf("%s://%s%s#…: write %%23 for a # in a URL, which would end there", u.Scheme, u.Host, u.Path)
+	case u.Scheme == "file":
+		return u, nil
+	case u.Host == "":
+		return nil, fmt.Errorf("%s:%s%s: the bucket's name is missing behind two slashes: %s://bucket/prefix", u.Scheme, u.Opaque, u.Path, u.Scheme)
+	case u.Port() != "":
+		return nil, fmt.Errorf("%s://%s%s: no bucket's name has a port; a store that is not Amazon's is named so: s3://bucket/prefix?endpoint=http://%s", u.Scheme, u.Host, u.Path, u.Host)
 	}
 	return u, nil
 }
@@ -147,6 +159,9 @@ func openStore(ctx context.Context, u *url.URL) (s *store, hint string, err erro
 func openDisk(u *url.URL) (bucket.Folder, error) {
 	if u.Host != "" && u.Host != "localhost" {
 		return nil, fmt.Errorf("file://%s%s: the folder of another machine (%s); this machine's have three slashes, file:///folder", u.Host, u.Path, u.Host)
+	}
+	if u.RawQuery != "" || u.ForceQuery {
+		return nil, fmt.Errorf("file://%s?…: a file URL has no parameters; write %%3F for a ? in a path", u.Path)
 	}
 	path := u.Path
 	if runtime.GOOS == "windows" {

@@ -179,7 +179,7 @@ func (f *folder) listed(o *blob.ListObject) (bucket.Info, bool) {
 
 // Put implements bucket.Folder.
 func (f *folder) Put(ctx context.Context, name string, data io.ReaderAt, size int64, how bucket.PutMode) error {
-	if !fs.ValidPath(name) || name == "." || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }) {
+	if !validName(name) {
 		return f.invalid("put", name)
 	}
 	create := how == bucket.Create

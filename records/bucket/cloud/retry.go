@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"alexnet/records/bucket"
@@ -138,5 +139,13 @@ func (f *folder) fail(op, name string, attempts int, v verdict) error {
 
 // invalid is the error about a name that no object may have.
 func (f *folder) invalid(op, name string) error {
-	return f.fail(op, name, 1, verdict{err: fs.ErrInvalid, hint: "an object's name has no empty, \".\" or \"..\" parts and no control characters"})
+	return f.fail(op, name, 1, verdict{err: fs.ErrInvalid, hint: "an object's name has " + nameRule})
+}
+
+// nameRule says what validName wants.
+const nameRule = "no empty, \".\" or \"..\" parts, and is UTF-8 without control characters"
+
+// validName says whether an object may have a name, or a folder.
+func validName(name string) bool {
+	return fs.ValidPath(name) && name != "." && !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' })
 }

@@ -57,7 +57,7 @@ func openS3(ctx context.Context, u *url.URL) (*store, string, error) {
 		return nil, "", err
 	}
 	if settings.Region == "" {
-		return nil, "set AWS_REGION, or region=… in the URL", errors.New("the bucket's region is not known")
+		return nil, "set AWS_REGION, or region=… in the URL, or endpoint=… for a store that is not Amazon's", errors.New("the bucket's region is not known")
 	}
 	if hint, err := findCredentials(ctx, settings.Credentials); err != nil {
 		return nil, hint, err
