@@ -21,6 +21,9 @@ func (f *flags) openStore(ctx context.Context) (end func() error, err error) {
 		}
 		return func() error { return nil }, nil
 	}
+	if err := stores.Local("--scratch", f.Scratch); err != nil {
+		return nil, err
+	}
 	if f.store, err = stores.Open(ctx, f.Out); err != nil {
 		return nil, err
 	}

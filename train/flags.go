@@ -158,7 +158,7 @@ func (f *flags) check() error {
 	case f.Threads < 0:
 		return cli.Usagef("--threads %d: must not be negative", f.Threads)
 	}
-	return nil
+	return stores.Local("--run", f.RunDir)
 }
 
 // apply puts the flags that were given over the settings and limits.

@@ -72,6 +72,9 @@ func (f *common) options(ctx context.Context, tell io.Writer) (o reproduce.Optio
 	if f.Epochs < 0 || f.Batch < 0 || f.LR < 0 || f.Seed == 0 {
 		return o, nil, cli.Usagef("--epochs, --batch and --lr must not be negative, and --seed not 0")
 	}
+	if err := stores.Local("--out", f.Out); err != nil {
+		return o, nil, err
+	}
 	o = reproduce.Options{Net: f.Net, Seed: f.Seed, Epochs: f.Epochs, Batch: f.Batch, LR: f.LR}
 	if err := f.machine.apply(&o); err != nil {
 		return o, nil, err

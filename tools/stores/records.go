@@ -41,6 +41,9 @@ func Records(ctx context.Context, where string, c Cache, often bool, tell io.Wri
 		ds, err = records.Open(where)
 		return ds, none, err
 	}
+	if err := Local("--cache-dir", c.CacheDir); err != nil {
+		return nil, none, err
+	}
 	f, err := Open(ctx, where)
 	if err != nil {
 		return nil, none, err

@@ -105,6 +105,9 @@ func TestRecordsRefuses(t *testing.T) {
 	if _, _, err := stores.Records(t.Context(), dir, stores.Cache{CacheDir: "c"}, false, nil); !errors.As(err, &usage) {
 		t.Errorf("a cache for a folder of this machine: %v", err)
 	}
+	if _, _, err := stores.Records(t.Context(), fileURL(dir), stores.Cache{CacheDir: "s3://b/c"}, false, nil); !errors.As(err, &usage) || !strings.Contains(err.Error(), "--cache-dir s3://b/c") {
+		t.Errorf("a cache at a URL: %v", err)
+	}
 }
 
 func TestSize(t *testing.T) {
