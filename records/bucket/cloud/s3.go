@@ -27,6 +27,9 @@ const (
 	// readers at once, and then some, need no new ones.
 	connections = 128
 
+	// redirects is how many of them are followed, one after another.
+	redirects = 5
+
 	// credentialsTime bounds the search for credentials: a machine that is none of
 	// Amazon's waits for the metadata service that it does not have.
 	credentialsTime = 15 * time.Second
@@ -87,8 +90,9 @@ func pooled(sdk s3.HTTPClient) (s3.HTTPClient, func()) {
 	transport := buildable.GetTransport()
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost, transport.MaxConnsPerHost = 0, connections, 0
 	transport.DisableCompression = true // lengths are those of the objects
-	client := &http.Client{Transport: transport, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
-		if status := r.Response.StatusCode; status == http.StatusTemporaryRedirect || status == http.StatusPermanentRedirect {
+	client := &http.Client{Transport: transport, CheckRedirect: func(r *http.Request, before []*http.Request) error {
+		status := r.Response.StatusCode
+		if (status == http.StatusTemporaryRedirect || status == http.StatusPermanentRedirect) && len(before) < redirects {
 			return nil // a young bucket's, for some minutes
 		}
 		return http.ErrUseLastResponse

@@ -85,7 +85,7 @@ func unanswered(err error) verdict {
 		return verdict{err: err, hint: "no machine has that name: check the endpoint, the region, and whether the store wants use_path_style=true"}
 	case errors.As(err, &certificate), errors.As(err, &authority):
 		return verdict{err: err, hint: "the store's certificate is not trusted here: AWS_CA_BUNDLE or SSL_CERT_FILE names one that is"}
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return verdict{err: err, hint: "the endpoint does not speak TLS: should it begin with http://?"}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return verdict{err: err, passes: true, hint: "nothing listens at that endpoint"}
@@ -137,6 +137,13 @@ func (f *folder) judgeReply(op string, err error, r reply) verdict {
 	return v
 }
 
+// absentTable are the codes of answers of status 404 that speak of the object. Others speak
+// of an upload, a user, a setting: who took those for its absence would begin anew.
+var absentTable = map[string]bool{
+	"": true, "NotFound": true, // of an answer without a body
+	"NoSuchKey": true, "NoSuchVersion": true, "notFound": true, "BlobNotFound": true,
+}
+
 // explain says what to do about an answer that is final, and its kind.
 func (f *folder) explain(r reply) (hint string, kind error) {
 	switch r.code {
@@ -145,7 +152,8 @@ func (f *folder) explain(r reply) (hint string, kind error) {
 		return fmt.Sprintf("there is no bucket %q there: make it, or check its name and the endpoint", f.bucketName), nil
 	case "InvalidBucketName":
 		return fmt.Sprintf("%q cannot be a bucket's name", f.bucketName), nil
-	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "TokenRefreshRequired", "AuthenticationFailed":
+	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "TokenRefreshRequired", "AuthenticationFailed",
+		"XAdminUserNotFound": // versitygw's
 		return "the store does not take these credentials: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE", fs.ErrPermission
 	case "RequestTimeTooSkewed":
 		return "this machine's clock is wrong", fs.ErrPermission
@@ -162,10 +170,9 @@ func (f *folder) explain(r reply) (hint string, kind error) {
 			return "the store gives no reason: check the region and the credentials", nil
 		}
 	case http.StatusNotFound:
-		if r.code == "NoSuchUpload" { // no word on an object of that name
-			return "", nil
+		if absentTable[r.code] {
+			return "", fs.ErrNotExist
 		}
-		return "", fs.ErrNotExist
 	}
 	return "", nil
 }

@@ -1,0 +1,83 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"alexnet/records/bucket"
+)
+
+// answering opens a folder of a server that answers every request in its way.
+func answering(t *testing.T, server *httptest.Server) (bucket.Folder, *pauses) {
+	t.Helper()
+	t.Cleanup(server.Close)
+	p := &pauses{}
+	f, err := Open(context.Background(), "s3://b/p?anonymous=true&endpoint="+server.URL, Options{Attempts: 3, Pause: p.pause})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f, p
+}
+
+// TestAbsent has answers of a status that objects which are not there have, too: only
+// those that speak of an object say that there is none.
+func TestAbsent(t *testing.T) {
+	for code, want := range map[string]struct {
+		absent bool
+		hint   string
+	}{
+		"NoSuchKey":           {true, ""},
+		"NoSuchVersion":       {true, ""},
+		"XAdminUserNotFound":  {false, "AWS_ACCESS_KEY_ID"}, // versitygw's, of a key that it does not know
+		"NoSuchBucket":        {false, `there is no bucket "b"`},
+		"NoSuchUpload":        {false, ""},
+		"NoSuchConfiguration": {false, ""},
+	} {
+		f, _ := answering(t, httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/xml")
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprintf(w, "<Error><Code>%s</Code><Message>so it is</Message></Error>", code)
+		})))
+		_, _, err := f.Open(context.Background(), "x")
+		if errors.Is(err, fs.ErrNotExist) != want.absent || !strings.Contains(fmt.Sprint(err), code) || !strings.Contains(fmt.Sprint(err), want.hint) {
+			t.Errorf("%s: %v", code, err)
+		}
+	}
+}
+
+// TestNoTLS speaks TLS to a server that does not: that does not pass.
+func TestNoTLS(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	f, err := Open(context.Background(), "s3://b/p?anonymous=true&endpoint="+strings.Replace(server.URL, "http", "https", 1), Options{Pause: new(pauses).pause})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var own *bucket.Error
+	if _, _, err := f.Open(context.Background(), "x"); !errors.As(err, &own) || own.Attempts != 1 || !strings.Contains(own.Hint, "begin with http://") {
+		t.Error(err)
+	}
+}
+
+// TestRedirects has a store send its clients round and round.
+func TestRedirects(t *testing.T) {
+	requests := 0
+	f, _ := answering(t, httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests++; requests > 100 {
+			w.WriteHeader(http.StatusForbidden) // and so ends a test that has failed
+			return
+		}
+		http.Redirect(w, r, r.URL.String(), http.StatusTemporaryRedirect)
+	})))
+	if _, _, err := f.Open(context.Background(), "x"); err == nil || requests > 20 || !strings.Contains(err.Error(), "another region") {
+		t.Errorf("after %d requests: %v", requests, err)
+	}
+}
