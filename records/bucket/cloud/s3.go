@@ -90,6 +90,13 @@ func pooled(sdk s3.HTTPClient) (s3.HTTPClient, func()) {
 	transport := buildable.GetTransport()
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost, transport.MaxConnsPerHost = 0, connections, 0
 	transport.DisableCompression = true // lengths are those of the objects
+	// HTTP/2 has one connection for all: as fast as one is, and one that is dead stays
+	// every attempt's.
+	transport.Protocols = new(http.Protocols)
+	transport.Protocols.SetHTTP1(true)
+	if transport.TLSClientConfig != nil {
+		transport.TLSClientConfig.NextProtos = nil // it offers HTTP/2 as it comes
+	}
 	client := &http.Client{Transport: transport, CheckRedirect: func(r *http.Request, before []*http.Request) error {
 		status := r.Response.StatusCode
 		if (status == http.StatusTemporaryRedirect || status == http.StatusPermanentRedirect) && len(before) < redirects {

@@ -2,12 +2,16 @@ package cloud
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"alexnet/records/bucket"
@@ -79,5 +83,26 @@ func TestRedirects(t *testing.T) {
 	})))
 	if _, _, err := f.Open(context.Background(), "x"); err == nil || requests > 20 || !strings.Contains(err.Error(), "another region") {
 		t.Errorf("after %d requests: %v", requests, err)
+	}
+}
+
+// TestConnectionEach has a store that speaks HTTP/2 asked over HTTP/1.1: there a request
+// that stalls is given up with its connection, instead of leaving it to the next attempt.
+func TestConnectionEach(t *testing.T) {
+	var protocol atomic.Value
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		protocol.Store(r.Proto)
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	bundle := filepath.Join(t.TempDir(), "bundle.pem")
+	if err := os.WriteFile(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_CA_BUNDLE", bundle)
+	f, _ := answering(t, server)
+	if _, err := f.Stat(context.Background(), "x"); !errors.Is(err, fs.ErrNotExist) || protocol.Load() != "HTTP/1.1" {
+		t.Errorf("%v, asked over %v", err, protocol.Load())
 	}
 }
