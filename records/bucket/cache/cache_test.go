@@ -462,3 +462,28 @@ func TestTooSmall(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestBoundOfMany has many fetch at once while the folder is looked through: no block that
+// was written meanwhile goes uncounted.
+func TestBoundOfMany(t *testing.T) {
+	m := &buckettest.Memory{}
+	const room, readers = 40, 16
+	data, version := object(t, m, "a", 3*room*testBlock)
+	dir := t.TempDir()
+	c := opened(t, m, dir, room)
+	var all sync.WaitGroup
+	for r := range readers {
+		all.Go(func() {
+			for i := r; i < 3*room; i += readers {
+				p := make([]byte, 1)
+				if err := c.ReadAt(context.Background(), "a", version, p, int64(i*testBlock)); err != nil || p[0] != data[i*testBlock] {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if s, n := c.Stats(), total(files(t, dir)); s.Kept != n || n > int64(room)*int64(testBlock+footerSize) {
+		t.Errorf("%d bytes are there: %+v", n, s)
+	}
+}

@@ -48,6 +48,7 @@ type store struct {
 	spare     int64                    // bytes of others
 	coming    int64                    // bytes of files that are being written
 	written   int64                    // since the last look
+	changed   map[string]bool          // file names since a look began; nil when there is none
 	evictions int64
 }
 
@@ -68,9 +69,6 @@ func openStore(dir string, limit int64) (*store, error) {
 	if err := s.look(); err != nil {
 		return nil, fmt.Errorf("looking through the cache's folder: %w", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.shrink()
 	return s, nil
 }
 
@@ -100,6 +98,7 @@ func (s *store) hold(names []string, held bool) {
 
 // add puts an entry behind those that were used before it.
 func (s *store) add(e *entry) {
+	s.change(e.name)
 	s.kept += e.size
 	if s.held[e.name] {
 		s.entries[e.name] = s.own.PushBack(e)
@@ -107,6 +106,13 @@ func (s *store) add(e *entry) {
 	}
 	s.entries[e.name] = s.others.PushBack(e)
 	s.spare += e.size
+}
+
+// change notes that a look knows a file as it was.
+func (s *store) change(name string) {
+	if s.changed != nil {
+		s.changed[name] = true
+	}
 }
 
 // room says whether so many bytes more can be kept.
@@ -126,25 +132,45 @@ func isBlock(folder, name string) bool {
 	return ok && len(digits) == 32 && strings.Trim(digits, "0123456789abcdef") == "" && digits[:2] == folder
 }
 
-// look reads the folder: who other processes have put there or evicted, counts.
+// look reads the folder: who other processes have put there or evicted, counts. What this
+// one does meanwhile, it knows better. Where another look is under way, it does nothing.
 func (s *store) look() error {
-	found, err := s.files()
-	if err != nil {
-		return err
+	s.mu.Lock()
+	under := s.changed != nil
+	if !under {
+		s.changed, s.written = map[string]bool{}, 0
 	}
+	s.mu.Unlock()
+	if under {
+		return nil
+	}
+	found, err := s.files()
 	slices.SortFunc(found, func(a, b *entry) int { return cmp.Or(a.used.Compare(b.used), strings.Compare(a.name, b.name)) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old := s.entries
-	s.entries, s.kept, s.spare, s.written = map[string]*list.Element{}, 0, 0, 0
+	changed, old := s.changed, s.entries
+	s.changed = nil
+	if err != nil {
+		return err
+	}
+	s.entries, s.kept, s.spare = map[string]*list.Element{}, 0, 0
 	s.own.Init()
 	s.others.Init()
 	for _, e := range found {
+		if changed[e.name] {
+			continue
+		}
 		if before := old[e.name]; before != nil {
 			e.verified = before.Value.(*entry).verified
 		}
 		s.add(e)
 	}
+	for name := range changed {
+		if element := old[name]; element != nil {
+			s.add(element.Value.(*entry))
+		}
+	}
+	s.shrink()
 	return nil
 }
 
@@ -268,6 +294,7 @@ func (s *store) forget(name string) {
 
 // drop is forget for one who holds the lock.
 func (s *store) drop(name string) {
+	s.change(name)
 	if element := s.entries[name]; element != nil {
 		size := element.Value.(*entry).size
 		s.kept -= size
@@ -316,15 +343,9 @@ func (s *store) write(k key, b []byte) error {
 	s.written += size
 	look := s.written > s.bytes/looks
 	s.mu.Unlock()
-	if !look {
-		return nil
+	if look {
+		return s.look()
 	}
-	if err := s.look(); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.shrink()
 	return nil
 }
 
