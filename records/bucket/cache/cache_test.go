@@ -273,6 +273,28 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// TestCutMeanwhile has a block cut that this process has seen whole, and the folder looked
+// through after that.
+func TestCutMeanwhile(t *testing.T) {
+	m := &buckettest.Memory{}
+	data, version := object(t, m, "a", testBlock)
+	dir := t.TempDir()
+	c := opened(t, m, dir, 10)
+	want(t, c, "a", version, data, 0, testBlock)
+	for path, size := range files(t, dir) {
+		if err := os.Truncate(path, size/2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.disk.look(); err != nil {
+		t.Fatal(err)
+	}
+	want(t, c, "a", version, data, 0, testBlock)
+	if s := c.Stats(); s.Damaged != 1 || s.Misses != 2 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func FuzzBlock(f *testing.F) {
 	k := makeKey("s3://b", "a", "v", testBlock, 3)
 	f.Add(seal(k, []byte("some bytes")))

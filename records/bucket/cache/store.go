@@ -161,7 +161,8 @@ func (s *store) look() error {
 			continue
 		}
 		if before := old[e.name]; before != nil {
-			e.verified = before.Value.(*entry).verified
+			was := before.Value.(*entry)
+			e.verified = was.verified && was.size == e.size
 		}
 		s.add(e)
 	}
