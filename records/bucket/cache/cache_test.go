@@ -210,6 +210,30 @@ func TestBound(t *testing.T) {
 	}
 }
 
+// TestOtherUsers may read the blocks, as far as the user's mask lets them.
+func TestOtherUsers(t *testing.T) {
+	m := &buckettest.Memory{}
+	data, version := object(t, m, "a", testBlock)
+	dir := t.TempDir()
+	want(t, opened(t, m, dir, 10), "a", version, data, 0, 1)
+	for path := range files(t, dir) {
+		usual := filepath.Join(t.TempDir(), "usual")
+		if err := os.WriteFile(usual, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		mode := func(path string) fs.FileMode {
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return info.Mode()
+		}
+		if got, want := mode(path), mode(usual); got != want {
+			t.Errorf("a block has the mode %v, and should have %v", got, want)
+		}
+	}
+}
+
 // TestTwoProcesses have one folder and evict for each other.
 func TestTwoProcesses(t *testing.T) {
 	m := &buckettest.Memory{}

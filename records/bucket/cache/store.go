@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -372,7 +373,9 @@ func (s *store) evict(from *list.List) {
 // putFile writes a file under a temporary name and renames it. It is not flushed
 // to the disk: after a power cut its checksum decides.
 func putFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp-*")
+	// Not by os.CreateTemp, whose files are for one user: a cache may serve several.
+	temp := fmt.Sprintf("%s.tmp-%d-%d", path, os.Getpid(), rand.Uint64())
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}
