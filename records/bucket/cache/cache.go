@@ -258,7 +258,7 @@ func (c *Folder) full(k key) bool {
 
 // read fills p with the bytes of a block from at on.
 func (c *Folder) read(ctx context.Context, k key, name, version string, index int64, p []byte, at int64) error {
-	err := c.local(k, p, at)
+	err := c.disk.read(k, p, at, c.block+int64(footerSize), &c.pool)
 	switch {
 	case err == nil:
 		c.count(func(s *Stats) { s.Hits++ })
@@ -287,13 +287,6 @@ func (c *Folder) read(ctx context.Context, k key, name, version string, index in
 	}
 	copy(p, f.data[at:])
 	return nil
-}
-
-// local reads a piece of a block that is on the disk.
-func (c *Folder) local(k key, p []byte, at int64) error {
-	buffer := c.pool.Get().(*[]byte)
-	defer c.pool.Put(buffer)
-	return c.disk.read(k, p, at, *buffer)
 }
 
 // fetch brings a block, whose bytes it appends to b, and keeps it.

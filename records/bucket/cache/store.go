@@ -212,10 +212,11 @@ func (s *store) counts() (kept, evictions int64) {
 	return s.kept, s.evictions
 }
 
-// read fills p with a block's bytes from at on. buffer has room for a file. The
+// read fills p with a block's bytes from at on. No file has more than most bytes, for
+// which memory of the pool has room: it is taken only where a file must be verified. The
 // error wraps fs.ErrNotExist or errDamaged where the block must be fetched, and
 // io.ErrUnexpectedEOF where it is shorter than that; others are a miss, too.
-func (s *store) read(k key, p []byte, at int64, buffer []byte) error {
+func (s *store) read(k key, p []byte, at, most int64, pool *sync.Pool) error {
 	_, name := k.file()
 	f, err := os.Open(s.path(name))
 	if err != nil {
@@ -229,7 +230,7 @@ func (s *store) read(k key, p []byte, at int64, buffer []byte) error {
 	if err != nil {
 		return err
 	}
-	if info.Size() > int64(cap(buffer)) {
+	if info.Size() > most {
 		return s.discard(name)
 	}
 	if s.use(name, info) {
@@ -239,7 +240,9 @@ func (s *store) read(k key, p []byte, at int64, buffer []byte) error {
 		_, err := f.ReadAt(p, at)
 		return err
 	}
-	file := buffer[:info.Size()]
+	buffer := pool.Get().(*[]byte)
+	defer pool.Put(buffer)
+	file := (*buffer)[:info.Size()]
 	if _, err := io.ReadFull(f, file); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return err
 	}
