@@ -32,7 +32,7 @@ func openAzure(ctx context.Context, u *url.URL) (*store, string, error) {
 	}, "", nil
 }
 
-func askAzure(version string, _ bool) func(func(any) bool) error {
+func askAzure(_, version string, _ bool) func(func(any) bool) error {
 	return func(as func(any) bool) error {
 		if version == "" {
 			return nil
@@ -57,12 +57,12 @@ func answerAzure(r *blob.Reader) (string, int64) {
 
 func statedAzure(a *blob.Attributes) string { return unquoted(a.ETag) }
 
-func listedAzure(o *blob.ListObject) string {
+func listedAzure(o *blob.ListObject) (key, version string) {
 	var item container.BlobItem
 	if !o.As(&item) || item.Properties == nil || item.Properties.ETag == nil {
-		return ""
+		return o.Key, ""
 	}
-	return unquoted(string(*item.Properties.ETag))
+	return o.Key, unquoted(string(*item.Properties.ETag))
 }
 
 func replyAzure(err error) reply {

@@ -479,6 +479,39 @@ func TestManyObjects(t *testing.T) {
 	}
 }
 
+// TestKeysAsTheyAre reads objects of other programs, whatever their names.
+func TestKeysAsTheyAre(t *testing.T) {
+	s, f, _ := started(t, Options{})
+	want := []string{"__0x2f__/x", "a../b", "tab\tnew\nline"}
+	for _, name := range want {
+		if err := s.Store("some/folder/"+name, []byte(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx := context.Background()
+	var names []string
+	for info, err := range f.List(ctx, "", true) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, info.Name)
+		if got, err := read(ctx, f, info.Name); err != nil || string(got) != info.Name {
+			t.Errorf("%q reads as %q, %v", info.Name, got, err)
+		}
+		if stat, err := f.Stat(ctx, info.Name); err != nil || stat.Version != info.Version || stat.Size != info.Size {
+			t.Errorf("%+v, %v; listed as %+v", stat, err, info)
+		}
+	}
+	if !slices.Equal(names, want) {
+		t.Errorf("listed as %q", names)
+	}
+	for info, err := range f.List(ctx, "__0x2f__", false) {
+		if err != nil || info.Name != "__0x2f__/x" {
+			t.Errorf("%+v, %v", info, err)
+		}
+	}
+}
+
 // TestConnections has 64 readers at once, twice: the second time they find the
 // connections of the first.
 func TestConnections(t *testing.T) {

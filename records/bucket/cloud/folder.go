@@ -53,23 +53,33 @@ func (f *folder) Stat(ctx context.Context, name string) (bucket.Info, error) {
 	if name == "" {
 		return bucket.Info{}, f.invalid("stat", name)
 	}
+	stat := f.store.stat
+	if stat == nil {
+		stat = f.attributes
+	}
 	var info bucket.Info
-	err := f.try(ctx, "stat", name, func(a *attempt) error {
-		attributes, err := f.store.bucket.Attributes(a.ctx, f.prefix+name)
-		if err != nil {
-			return err
-		}
-		info = bucket.Info{Name: name, Size: attributes.Size, Version: f.store.stated(attributes), Modified: attributes.ModTime}
-		return nil
+	err := f.try(ctx, "stat", name, func(a *attempt) (err error) {
+		info, err = stat(a.ctx, f.prefix+name)
+		return err
 	})
+	info.Name = name
 	return info, err
+}
+
+// attributes is store.stat for stores without one.
+func (f *folder) attributes(ctx context.Context, key string) (bucket.Info, error) {
+	a, err := f.store.bucket.Attributes(ctx, key)
+	if err != nil {
+		return bucket.Info{}, err
+	}
+	return bucket.Info{Size: a.Size, Version: f.store.stated(a), Modified: a.ModTime}, nil
 }
 
 // connect asks for length bytes of an object from off on (-1: to its end), of the
 // version, "" for any; ranged: as a range also where that is all of it.
 func (f *folder) connect(a *attempt, name, version string, off, length int64, ranged bool) (*blob.Reader, error) {
 	r, err := f.store.bucket.NewRangeReader(a.ctx, f.prefix+name, off, length,
-		&blob.ReaderOptions{BeforeRead: f.store.ask(version, ranged && off == 0 && length < 0)})
+		&blob.ReaderOptions{BeforeRead: f.store.ask(f.prefix+name, version, ranged && off == 0 && length < 0)})
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +140,9 @@ func (f *folder) List(ctx context.Context, folder string, deep bool) iter.Seq2[b
 		if !deep {
 			options.Delimiter = "/"
 		}
+		if f.store.list != nil {
+			options.BeforeList = f.store.list(options.Prefix)
+		}
 		last := "" // folder: some stores name one that goes over two pages twice
 		for token := blob.FirstPageToken; token != nil; {
 			var page []*blob.ListObject
@@ -164,7 +177,8 @@ func (f *folder) List(ctx context.Context, folder string, deep bool) iter.Seq2[b
 // listed describes what a listing has. Objects whose names end in a slash, with
 // which some programs mark folders, are nothing.
 func (f *folder) listed(o *blob.ListObject) (bucket.Info, bool) {
-	name := strings.TrimPrefix(o.Key, f.prefix)
+	key, version := f.store.listed(o)
+	name := strings.TrimPrefix(key, f.prefix)
 	if o.IsDir {
 		name = strings.TrimSuffix(name, "/")
 	}
@@ -174,7 +188,7 @@ func (f *folder) listed(o *blob.ListObject) (bucket.Info, bool) {
 	if o.IsDir {
 		return bucket.Info{Name: name, Folder: true}, true
 	}
-	return bucket.Info{Name: name, Size: o.Size, Version: f.store.listed(o), Modified: o.ModTime}, true
+	return bucket.Info{Name: name, Size: o.Size, Version: version, Modified: o.ModTime}, true
 }
 
 // Put implements bucket.Folder.

@@ -46,7 +46,7 @@ func openGS(ctx context.Context, u *url.URL) (*store, string, error) {
 	return &store{bucket: b, ask: askGS, answer: answerGS, stated: statedGS, listed: listedGS, reply: replyGS}, "", nil
 }
 
-func askGS(version string, _ bool) func(func(any) bool) error {
+func askGS(_, version string, _ bool) func(func(any) bool) error {
 	return func(as func(any) bool) error {
 		generation, err := strconv.ParseInt(version, 10, 64)
 		if err != nil { // any, or one that no object has: the answer's is compared
@@ -80,12 +80,12 @@ func statedGS(a *blob.Attributes) string {
 	return strconv.FormatInt(google.Generation, 10)
 }
 
-func listedGS(o *blob.ListObject) string {
+func listedGS(o *blob.ListObject) (key, version string) {
 	var google storage.ObjectAttrs
 	if !o.As(&google) {
-		return ""
+		return o.Key, ""
 	}
-	return strconv.FormatInt(google.Generation, 10)
+	return o.Key, strconv.FormatInt(google.Generation, 10)
 }
 
 func replyGS(err error) reply {

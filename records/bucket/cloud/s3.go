@@ -77,7 +77,7 @@ func openS3(ctx context.Context, u *url.URL) (*store, string, error) {
 	}
 	up := &s3Upload{client: client, bucket: u.Host, encryption: types.ServerSideEncryption(encryption), key: key,
 		md5: settings.RequestChecksumCalculation == aws.RequestChecksumCalculationWhenRequired}
-	return &store{bucket: b, ask: askS3, answer: answerS3, stated: statedS3, listed: listedS3, reply: replyS3, put: up.put, remove: up.remove, idle: idle}, "", nil
+	return &store{bucket: b, ask: askS3, answer: answerS3, list: listS3, listed: listedS3, reply: replyS3, put: up.put, stat: up.stat, remove: up.remove, idle: idle}, "", nil
 }
 
 // pooled is the SDK's HTTP client, which knows of certificates and proxies, with
@@ -153,13 +153,15 @@ func findCredentials(ctx context.Context, provider aws.CredentialsProvider) (hin
 	return "", nil
 }
 
-// askS3 implements store.ask.
-func askS3(version string, whole bool) func(func(any) bool) error {
+// askS3 implements store.ask. Keys are as they are: gocloud.dev writes some of their
+// characters in a way of its own.
+func askS3(key, version string, whole bool) func(func(any) bool) error {
 	return func(as func(any) bool) error {
 		var in *s3.GetObjectInput
 		if !as(&in) {
-			return errors.New("gocloud.dev does not give its request to S3")
+			return errNotGiven
 		}
+		in.Key = &key
 		if version != "" {
 			in.IfMatch = aws.String(`"` + version + `"`)
 			if strings.HasPrefix(version, "W/") {
@@ -175,6 +177,9 @@ func askS3(version string, whole bool) func(func(any) bool) error {
 	}
 }
 
+// errNotGiven says that gocloud.dev is not the one that this package was made for.
+var errNotGiven = errors.New("gocloud.dev does not give its request to S3")
+
 // answerS3 implements store.answer.
 func answerS3(r *blob.Reader) (string, int64) {
 	var out s3.GetObjectOutput
@@ -184,16 +189,29 @@ func answerS3(r *blob.Reader) (string, int64) {
 	return unquoted(aws.ToString(out.ETag)), r.Size()
 }
 
-// statedS3 implements store.stated.
-func statedS3(a *blob.Attributes) string { return unquoted(a.ETag) }
+// listS3 implements store.list.
+func listS3(prefix string) func(func(any) bool) error {
+	return func(as func(any) bool) error {
+		var in *s3.ListObjectsV2Input
+		if !as(&in) {
+			return errNotGiven
+		}
+		in.Prefix = &prefix
+		return nil
+	}
+}
 
 // listedS3 implements store.listed.
-func listedS3(o *blob.ListObject) string {
+func listedS3(o *blob.ListObject) (key, version string) {
 	var object types.Object
-	if !o.As(&object) {
-		return ""
+	var folder types.CommonPrefix
+	switch {
+	case o.As(&object):
+		return aws.ToString(object.Key), unquoted(aws.ToString(object.ETag))
+	case o.As(&folder):
+		return aws.ToString(folder.Prefix), ""
 	}
-	return unquoted(aws.ToString(object.ETag))
+	return o.Key, ""
 }
 
 // replyS3 implements store.reply.

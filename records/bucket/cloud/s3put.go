@@ -16,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"golang.org/x/sync/errgroup"
+
+	"alexnet/records/bucket"
 )
 
 const (
@@ -56,6 +58,15 @@ func (u *s3Upload) put(ctx context.Context, f *folder, name string, data io.Read
 		err = one.parts()
 	}
 	return err
+}
+
+// stat implements store.stat.
+func (u *s3Upload) stat(ctx context.Context, key string) (bucket.Info, error) {
+	out, err := u.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &u.bucket, Key: &key})
+	if err != nil {
+		return bucket.Info{}, err
+	}
+	return bucket.Info{Size: aws.ToInt64(out.ContentLength), Version: unquoted(aws.ToString(out.ETag)), Modified: aws.ToTime(out.LastModified)}, nil
 }
 
 // remove implements store.remove: gocloud.dev's asks first whether the object is

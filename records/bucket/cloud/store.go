@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"gocloud.dev/blob"
+
+	"alexnet/records/bucket"
 )
 
 // store is a bucket and what gocloud.dev does not say for all of them.
@@ -14,12 +16,13 @@ type store struct {
 
 	// ask changes a read request, before it is sent, to be of one version only
 	// ("" for any), and to be answered with a range even where it asks for all.
-	ask func(version string, whole bool) func(as func(any) bool) error
+	ask func(key, version string, whole bool) func(as func(any) bool) error
 	// answer gives the version that an open reader reads, and the object's length.
 	answer func(r *blob.Reader) (version string, size int64)
-	// stated and listed give the version out of a description, "" if it is not in it.
+	// stated gives the version out of a description, listed the key and the version, which
+	// is "" if it is not in it.
 	stated func(a *blob.Attributes) string
-	listed func(o *blob.ListObject) string
+	listed func(o *blob.ListObject) (key, version string)
 	// reply gives what a store has answered with, or the zero reply.
 	reply func(err error) reply
 
@@ -27,7 +30,10 @@ type store struct {
 	within func(ctx context.Context) context.Context
 	// idle, if not nil, closes connections that nobody uses.
 	idle func()
-	// remove removes an object in one request; if it is nil, blob's way does.
+	// list, if not nil, changes a listing, before it is asked for.
+	list func(prefix string) func(as func(any) bool) error
+	// stat and remove are one request each; where they are nil, blob's ways do.
+	stat   func(ctx context.Context, key string) (bucket.Info, error)
 	remove func(ctx context.Context, key string) error
 	// put, if not nil, puts an object in a way of its own instead of blob's writer.
 	put func(ctx context.Context, f *folder, name string, data io.ReaderAt, size int64, create bool) error
