@@ -25,11 +25,11 @@ type ahead struct {
 	batches  atomic.Int64 // how far it looks ahead, for Stats
 	asked    atomic.Int64 // rows asked for
 
-	most   int  // batches it may look ahead
-	drop   bool // the data are larger than memory
-	disks  *diskCounter
-	disk   int64 // what it said when last asked
-	calm   int   // batches without slow rows
+	most   int          // batches it may look ahead
+	drop   bool         // the data are larger than memory
+	disks  *diskCounter // while it runs
+	disk   int64        // what it said when last asked
+	calm   int          // batches without slow rows
 	orders map[int][]uint32
 
 	asking position // ShuffleGlobal: the next batch to ask for
@@ -77,7 +77,6 @@ func newAhead(p *Pipeline) *ahead {
 		most:     int(min(available/aheadShare, aheadBytes) / max(batch, 1)),
 		drop:     uint64(p.split.Len()*p.rowBytes) > available/2,
 		window:   -1,
-		disks:    openDiskCounter(),
 		orders:   map[int][]uint32{},
 	}
 	a.cold.Store(true)
@@ -108,6 +107,7 @@ func (a *ahead) used(d time.Duration) {
 
 // run serves until ctx is done.
 func (a *ahead) run(ctx context.Context) {
+	a.disks = openDiskCounter()
 	defer a.disks.close()
 	ctx = labelled(ctx, "ahead")
 	for {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -42,4 +43,30 @@ func TestDiskBytes(t *testing.T) {
 	case read < 0 || read > 64*size:
 		t.Errorf("%d bytes read for a file of %d", read, size)
 	}
+}
+
+// TestNoFileStaysOpen has streams come and go, of records in a folder and in a store: none
+// leaves a file open until the garbage collector comes.
+func TestNoFileStaysOpen(t *testing.T) {
+	dir := usual.write(t)
+	store := upload(t, dir)
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	before := openFiles(t)
+	p, err := Open(t.Context(), dir, Options{Batch: 8, Crop: 9})
+	takeAll(t, p, err)
+	p, err = openStore(t, store, Options{Batch: 8, Crop: 9})
+	takeAll(t, p, err)
+	if after := openFiles(t); after > before {
+		t.Errorf("%d files are open, and %d were", after, before)
+	}
+}
+
+// openFiles counts this process's files.
+func openFiles(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
 }
