@@ -87,6 +87,10 @@ func (f *folder) connect(a *attempt, name, version string, off, length int64, ra
 		r.Close()
 		return nil, bucket.ErrChanged
 	}
+	if f.store.start != nil && f.store.start(r) != off {
+		r.Close()
+		return nil, errNoParts
+	}
 	return r, nil
 }
 

@@ -77,7 +77,7 @@ func openS3(ctx context.Context, u *url.URL) (*store, string, error) {
 	}
 	up := &s3Upload{client: client, bucket: u.Host, encryption: types.ServerSideEncryption(encryption), key: key,
 		md5: settings.RequestChecksumCalculation == aws.RequestChecksumCalculationWhenRequired}
-	return &store{bucket: b, ask: askS3, answer: answerS3, list: listS3, listed: listedS3, reply: replyS3, put: up.put, stat: up.stat, remove: up.remove, idle: idle}, "", nil
+	return &store{bucket: b, ask: askS3, answer: answerS3, start: startS3, list: listS3, listed: listedS3, reply: replyS3, put: up.put, stat: up.stat, remove: up.remove, idle: idle}, "", nil
 }
 
 // pooled is the SDK's HTTP client, which knows of certificates and proxies, with
@@ -187,6 +187,15 @@ func answerS3(r *blob.Reader) (string, int64) {
 		return "", r.Size()
 	}
 	return unquoted(aws.ToString(out.ETag)), r.Size()
+}
+
+// startS3 implements store.start.
+func startS3(r *blob.Reader) (start int64) {
+	var out s3.GetObjectOutput
+	if r.As(&out) {
+		_, _ = fmt.Sscanf(aws.ToString(out.ContentRange), "bytes %d-", &start) // 0 without
+	}
+	return start
 }
 
 // listS3 implements store.list.

@@ -19,6 +19,9 @@ type store struct {
 	ask func(key, version string, whole bool) func(as func(any) bool) error
 	// answer gives the version that an open reader reads, and the object's length.
 	answer func(r *blob.Reader) (version string, size int64)
+	// start, if not nil, gives the place in the object of the first byte that an open reader
+	// reads.
+	start func(r *blob.Reader) int64
 	// stated gives the version out of a description, listed the key and the version, which
 	// is "" if it is not in it.
 	stated func(a *blob.Attributes) string

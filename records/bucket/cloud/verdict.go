@@ -25,6 +25,9 @@ type verdict struct {
 // errBeyond is the error about bytes that an object does not have.
 var errBeyond = fmt.Errorf("that is beyond the object's end: %w", io.ErrUnexpectedEOF)
 
+// errNoParts is the error about an answer that begins elsewhere than it was asked to.
+var errNoParts = errors.New("a part of the object was asked for, and the whole of it came")
+
 // broken is an error in the middle of a body, which always may pass.
 type broken struct{ error }
 
@@ -61,6 +64,8 @@ func (f *folder) judge(op string, err error) verdict {
 	switch {
 	case errors.As(err, &body), errors.Is(err, errStalled):
 		return verdict{err: err, passes: true}
+	case errors.Is(err, errNoParts):
+		return verdict{err: err, hint: "the store, or a proxy before it, does not know the header Range"}
 	case errors.Is(err, errBeyond), errors.Is(err, bucket.ErrChanged), errors.Is(err, errSource):
 		return verdict{err: err}
 	}

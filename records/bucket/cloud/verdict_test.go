@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -104,5 +105,33 @@ func TestConnectionEach(t *testing.T) {
 	f, _ := answering(t, server)
 	if _, err := f.Stat(context.Background(), "x"); !errors.Is(err, fs.ErrNotExist) || protocol.Load() != "HTTP/1.1" {
 		t.Errorf("%v, asked over %v", err, protocol.Load())
+	}
+}
+
+// TestNoParts has a store, or a proxy before it, answer with the whole object whatever part
+// of it is asked for: what comes is not taken for that part.
+func TestNoParts(t *testing.T) {
+	f, p := answering(t, httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"v"`)
+		w.Header().Set("Content-Length", "10")
+		fmt.Fprint(w, "0123456789"[:5])
+		if r.Header.Get("Range") != "bytes=0-" {
+			fmt.Fprint(w, "56789")
+		} // else the connection ends here
+	})))
+	ctx := context.Background()
+	if err := f.ReadAt(ctx, "x", "v", make([]byte, 2), 5); err == nil || !strings.Contains(err.Error(), "whole") {
+		t.Errorf("a part: %v", err)
+	}
+	r, _, err := f.Open(ctx, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); err == nil || string(got) != "01234" || !strings.Contains(err.Error(), "whole") {
+		t.Errorf("%q, %v", got, err)
+	}
+	if len(p.list) != 1 {
+		t.Errorf("pauses: %v", p.list)
 	}
 }
