@@ -48,9 +48,6 @@ func Records(ctx context.Context, where string, c Cache, often bool, tell io.Wri
 	if err != nil {
 		return nil, none, err
 	}
-	if c.CacheDir == "" && often {
-		fmt.Fprintf(tell, "%s: every epoch reads all of it again but for what memory holds; --cache-dir DIR keeps it on a disk\n", f.Name())
-	}
 	done = f.Close
 	if c.CacheDir != "" {
 		cached, err := cache.New(f, cache.Options{Dir: c.CacheDir, Bytes: int64(c.CacheSize)})
@@ -65,6 +62,9 @@ func Records(ctx context.Context, where string, c Cache, often bool, tell io.Wri
 	}
 	if ds, err = records.OpenFolder(ctx, f); err != nil {
 		return nil, none, errors.Join(err, f.Close())
+	}
+	if c.CacheDir == "" && often {
+		fmt.Fprintf(tell, "%s: every epoch reads all of it again but for what memory holds; --cache-dir DIR keeps it on a disk\n", ds.Dir)
 	}
 	return ds, done, nil
 }

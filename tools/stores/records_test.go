@@ -96,8 +96,9 @@ func keysOf(t *testing.T, ds *records.Dataset) (keys []string) {
 func TestRecordsRefuses(t *testing.T) {
 	dir := t.TempDir()
 	for _, where := range []string{filepath.Join(dir, "none"), fileURL(filepath.Join(dir, "none"))} {
-		_, done, err := stores.Records(t.Context(), where, stores.Cache{}, false, nil)
-		if !errors.Is(err, fs.ErrNotExist) || done == nil || done() != nil {
+		var tell bytes.Buffer
+		_, done, err := stores.Records(t.Context(), where, stores.Cache{}, true, &tell)
+		if !errors.Is(err, fs.ErrNotExist) || done == nil || done() != nil || tell.Len() > 0 {
 			t.Errorf("%s: %v", where, err)
 		}
 	}

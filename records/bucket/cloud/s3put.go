@@ -166,7 +166,8 @@ func (p *s3Put) parts() error {
 	if err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), abortTime)
 		defer cancel()
-		// The error to report is the upload's; stores forget parts after some days.
+		// The error to report is the upload's. Parts that stay are not seen, and are the
+		// store's to remove: Amazon's does where a rule of the bucket's says so.
 		_, _ = p.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &p.bucket, Key: p.object(), UploadId: upload})
 		if cerr := p.ctx.Err(); cerr != nil {
 			return cerr
