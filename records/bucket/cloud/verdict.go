@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"syscall"
 
 	"alexnet/records/bucket"
@@ -62,7 +63,9 @@ func (a *answerError) Unwrap() []error {
 func (f *folder) judge(op string, err error) verdict {
 	var body broken
 	switch {
-	case errors.As(err, &body), errors.Is(err, errStalled):
+	case errors.Is(err, errStalled):
+		return verdict{err: err, passes: true, hint: "check the endpoint and the network: a firewall may drop what it does not let through"}
+	case errors.As(err, &body):
 		return verdict{err: err, passes: true}
 	case errors.Is(err, errNoParts):
 		return verdict{err: err, hint: "the store, or a proxy before it, does not know the header Range"}
@@ -85,21 +88,25 @@ func unanswered(err error) verdict {
 		record      tls.RecordHeaderError
 		network     net.Error
 	)
+	shown := err
+	if sent, ok := errors.AsType[*url.Error](err); ok { // without what the SDK says of an answer that there is not
+		shown = &answerError{text: sent.Error(), err: err}
+	}
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return verdict{err: err, hint: "no machine has that name: check the endpoint, the region, and whether the store wants use_path_style=true"}
+		return verdict{err: shown, hint: "no machine has that name: check the endpoint, the region, and whether the store wants use_path_style=true"}
 	case errors.As(err, &certificate), errors.As(err, &authority):
-		return verdict{err: err, hint: "the store's certificate is not trusted here: AWS_CA_BUNDLE or SSL_CERT_FILE names one that is"}
+		return verdict{err: shown, hint: "the store's certificate is not trusted here: AWS_CA_BUNDLE or SSL_CERT_FILE names one that is"}
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		return verdict{err: err, hint: "the endpoint does not speak TLS: should it begin with http://?"}
+		return verdict{err: shown, hint: "the endpoint does not speak TLS: should it begin with http://?"}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return verdict{err: err, passes: true, hint: "nothing listens at that endpoint"}
+		return verdict{err: shown, passes: true, hint: "nothing listens at that endpoint"}
 	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
 		errors.Is(err, context.DeadlineExceeded):
-		return verdict{err: err, passes: true}
+		return verdict{err: shown, passes: true}
 	}
-	return verdict{err: err, passes: transport(err)}
+	return verdict{err: shown, passes: transport(err)}
 }
 
 // passing are the codes of answers that do not mean what their status says.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"alexnet/records/bucket"
 )
@@ -133,5 +134,26 @@ func TestNoParts(t *testing.T) {
 	}
 	if len(p.list) != 1 {
 		t.Errorf("pauses: %v", p.list)
+	}
+}
+
+// TestNobodyAnswers has a server that is silent, and one that is gone: what is said of them
+// is short, and what to do.
+func TestNobodyAnswers(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	f, err := Open(context.Background(), "s3://b/p?anonymous=true&endpoint="+server.URL, Options{Attempts: 2, Stall: 10 * time.Millisecond, Pause: new(pauses).pause})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const silent = "stat s3://b/p/x: nothing came for too long (after 2 attempts); check the endpoint and the network"
+	if _, err := f.Stat(context.Background(), "x"); !strings.HasPrefix(fmt.Sprint(err), silent) {
+		t.Error(err)
+	}
+	server.Close()
+	address := strings.TrimPrefix(server.URL, "http://")
+	gone := fmt.Sprintf(`stat s3://b/p/x: Head "%s/b/p/x": dial tcp %s: connect`, server.URL, address)
+	if _, err := f.Stat(context.Background(), "x"); !strings.HasPrefix(fmt.Sprint(err), gone) || !strings.HasSuffix(err.Error(), " (after 2 attempts); nothing listens at that endpoint") {
+		t.Error(err)
 	}
 }
