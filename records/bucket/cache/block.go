@@ -32,14 +32,15 @@ type key [sha256.Size]byte
 
 // makeKey returns the key of a block. Lengths go before strings, so that no two
 // things have one key.
-func makeKey(folder, object, version string, block, index int64) key {
+func makeKey(folder, object string, of known, block, index int64) key {
 	var b bytes.Buffer
-	for _, s := range []string{folder, object, version} {
+	for _, s := range []string{folder, object, of.version} {
 		b.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(s))))
 		b.WriteString(s)
 	}
-	b.Write(binary.LittleEndian.AppendUint64(nil, uint64(block)))
-	b.Write(binary.LittleEndian.AppendUint64(nil, uint64(index)))
+	for _, n := range []int64{of.size, of.modified, block, index} {
+		b.Write(binary.LittleEndian.AppendUint64(nil, uint64(n)))
+	}
 	return sha256.Sum256(b.Bytes())
 }
 

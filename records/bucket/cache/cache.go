@@ -2,9 +2,11 @@
 // that a second epoch, or another process, does not fetch them again.
 //
 // It decorates a bucket.Folder: ReadAt of a known version goes through blocks of
-// 4 MiB that lie as files in a folder; everything else passes. A block belongs to
+// 4 MiB that lie as files in a folder; everything else passes: a whole object, which Open
+// gives, is read once, as archives of pictures are. A block belongs to
 // one version of one object, so nothing in the cache is ever out of date: a new
-// version has other blocks, and the old ones are evicted in time.
+// version has other blocks, and the old ones are evicted in time. Since some stores give
+// all versions one name, their lengths and times tell them apart, too.
 //
 // What is evicted is what was not used for longest, but never a block of an object
 // that this process reads. Training reads each row once an epoch, in a new order: to
@@ -25,7 +27,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"sync"
 	"time"
 
@@ -42,9 +43,6 @@ const blockSize = 4 << 20
 // pauseAfterFailure is how long nothing is kept after a write that failed, as on a
 // full disk: each try costs a block's writing.
 const pauseAfterFailure = 30 * time.Second
-
-// maxSizes bounds the objects whose lengths are remembered.
-const maxSizes = 1 << 16
 
 // Options says where the blocks lie and how much of them.
 type Options struct {
@@ -78,16 +76,15 @@ type Folder struct {
 
 	mu      sync.Mutex
 	flights map[key]*flight
-	sizes   map[string]known // by object
-	held    map[string]known // objects whose blocks do not go
+	objects map[string]known // those that are read
 	stats   Stats
 	mute    time.Time // nothing is kept before
 }
 
-// known is the length of a version of an object.
+// known is a version of an object.
 type known struct {
-	version string
-	size    int64
+	version        string
+	size, modified int64 // in bytes and seconds
 }
 
 var _ bucket.Folder = (*Folder)(nil)
@@ -105,7 +102,7 @@ func New(f bucket.Folder, options Options) (*Folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Folder{Folder: f, block: int64(options.block), disk: disk, flights: map[key]*flight{}, sizes: map[string]known{}, held: map[string]known{}}
+	c := &Folder{Folder: f, block: int64(options.block), disk: disk, flights: map[key]*flight{}, objects: map[string]known{}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.pool.New = func() any {
 		b := make([]byte, 0, options.block+footerSize)
@@ -135,64 +132,50 @@ func (c *Folder) Stat(ctx context.Context, name string) (bucket.Info, error) {
 	info, err := c.Folder.Stat(ctx, name)
 	if err == nil {
 		c.learn(info)
-		c.hold(name, info.Version)
 	}
 	return info, err
 }
 
-// Open implements bucket.Folder. A whole object is read once, as archives of
-// pictures are, and is not kept.
-func (c *Folder) Open(ctx context.Context, name string) (io.ReadCloser, bucket.Info, error) {
-	r, info, err := c.Folder.Open(ctx, name)
-	if err == nil {
-		c.learn(info)
-	}
-	return r, info, err
-}
-
-// List implements bucket.Folder.
-func (c *Folder) List(ctx context.Context, folder string, deep bool) iter.Seq2[bucket.Info, error] {
-	return func(yield func(bucket.Info, error) bool) {
-		for info, err := range c.Folder.List(ctx, folder, deep) {
-			if err == nil && !info.Folder {
-				c.learn(info)
-			}
-			if !yield(info, err) {
-				return
-			}
-		}
-	}
-}
-
-// learn remembers an object's length.
-func (c *Folder) learn(info bucket.Info) {
-	if info.Version == "" {
-		return
-	}
+// learn remembers what a store says of an object. Its blocks stay from now on, and those
+// of what it was before may go.
+func (c *Folder) learn(info bucket.Info) known {
+	now := known{info.Version, info.Size, info.Modified.Unix()}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	for name := range c.sizes { // any will do
-		if len(c.sizes) < maxSizes {
-			break
-		}
-		delete(c.sizes, name)
+	before := c.objects[info.Name]
+	c.objects[info.Name] = now
+	c.mu.Unlock()
+	if before != now {
+		c.disk.hold(c.blocks(info.Name, before), false)
+		c.disk.hold(c.blocks(info.Name, now), true)
 	}
-	c.sizes[info.Name] = known{info.Version, info.Size}
+	return now
 }
 
-// size is the length of a version of an object; it is asked for if it is not known.
-func (c *Folder) size(ctx context.Context, name, version string) (int64, error) {
+// recall returns what is known of a version of an object; it is asked for if that is nothing.
+func (c *Folder) recall(ctx context.Context, name, version string) (known, error) {
 	c.mu.Lock()
-	k := c.sizes[name]
+	k := c.objects[name]
 	c.mu.Unlock()
 	if k.version == version {
-		return k.size, nil
+		return k, nil
 	}
-	info, err := c.Stat(ctx, name)
+	info, err := c.Folder.Stat(ctx, name)
 	if err == nil && info.Version != version {
 		err = c.fail(name, bucket.ErrChanged)
 	}
-	return info.Size, err
+	if err != nil {
+		return k, err
+	}
+	return c.learn(info), nil
+}
+
+// blocks are the file names of an object's blocks.
+func (c *Folder) blocks(name string, of known) []string {
+	names := make([]string, (of.size+c.block-1)/c.block)
+	for i := range names {
+		_, names[i] = makeKey(c.Name(), name, of, c.block, int64(i)).file()
+	}
+	return names
 }
 
 func (c *Folder) fail(name string, err error) error {
@@ -207,45 +190,23 @@ func (c *Folder) ReadAt(ctx context.Context, name, version string, p []byte, off
 	if version == "" || off < 0 {
 		return c.Folder.ReadAt(ctx, name, version, p, off)
 	}
-	c.hold(name, version)
+	of, err := c.recall(ctx, name, version)
+	if err != nil {
+		return err
+	}
 	for len(p) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		index := off / c.block
-		k := makeKey(c.Name(), name, version, c.block, index)
 		at := off - index*c.block
 		piece := p[:min(int64(len(p)), c.block-at)]
-		if err := c.read(ctx, k, name, version, index, piece, at); err != nil {
+		if err := c.read(ctx, name, of, index, piece, at); err != nil {
 			return err
 		}
 		p, off = p[len(piece):], off+int64(len(piece))
 	}
 	return nil
-}
-
-// hold has the blocks of an object that is read stay, if its length is known, and those
-// of another version of it go.
-func (c *Folder) hold(name, version string) {
-	c.mu.Lock()
-	before, now := c.held[name], c.sizes[name]
-	if version == "" || before.version == version || now.version != version {
-		c.mu.Unlock()
-		return
-	}
-	c.held[name] = now
-	c.mu.Unlock()
-	c.disk.hold(c.blocks(name, before), false)
-	c.disk.hold(c.blocks(name, now), true)
-}
-
-// blocks are the file names of an object's blocks.
-func (c *Folder) blocks(name string, k known) []string {
-	names := make([]string, (k.size+c.block-1)/c.block)
-	for i := range names {
-		_, names[i] = makeKey(c.Name(), name, k.version, c.block, int64(i)).file()
-	}
-	return names
 }
 
 // full says that a block could not be kept now, and that nobody is fetching it.
@@ -257,7 +218,8 @@ func (c *Folder) full(k key) bool {
 }
 
 // read fills p with the bytes of a block from at on.
-func (c *Folder) read(ctx context.Context, k key, name, version string, index int64, p []byte, at int64) error {
+func (c *Folder) read(ctx context.Context, name string, of known, index int64, p []byte, at int64) error {
+	k := makeKey(c.Name(), name, of, c.block, index)
 	err := c.disk.read(k, p, at, c.block+int64(footerSize), &c.pool)
 	switch {
 	case err == nil:
@@ -270,9 +232,9 @@ func (c *Folder) read(ctx context.Context, k key, name, version string, index in
 	}
 	if c.full(k) {
 		c.count(func(s *Stats) { s.Passed++; s.Fetched += int64(len(p)) })
-		return c.Folder.ReadAt(ctx, name, version, p, index*c.block+at)
+		return c.Folder.ReadAt(ctx, name, of.version, p, index*c.block+at)
 	}
-	f := c.join(k, func(ctx context.Context, b []byte) ([]byte, error) { return c.fetch(ctx, k, name, version, index, b) })
+	f := c.join(k, func(ctx context.Context, b []byte) ([]byte, error) { return c.fetch(ctx, k, name, of, index, b) })
 	defer c.leave(k, f)
 	select {
 	case <-ctx.Done():
@@ -290,18 +252,13 @@ func (c *Folder) read(ctx context.Context, k key, name, version string, index in
 }
 
 // fetch brings a block, whose bytes it appends to b, and keeps it.
-func (c *Folder) fetch(ctx context.Context, k key, name, version string, index int64, b []byte) ([]byte, error) {
-	size, err := c.size(ctx, name, version)
-	if err != nil {
-		return nil, err
-	}
-	c.hold(name, version) // the length may not have been known
+func (c *Folder) fetch(ctx context.Context, k key, name string, of known, index int64, b []byte) ([]byte, error) {
 	off := index * c.block
-	if off >= size {
+	if off >= of.size {
 		return nil, nil // beyond the end, as the reader finds
 	}
-	b = b[:min(c.block, size-off)]
-	if err := c.Folder.ReadAt(ctx, name, version, b, off); err != nil {
+	b = b[:min(c.block, of.size-off)]
+	if err := c.Folder.ReadAt(ctx, name, of.version, b, off); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()

@@ -164,6 +164,43 @@ func TestVersions(t *testing.T) {
 	}
 }
 
+// plain is a store that gives all objects the same version, as one over a file system may
+// of files that it has not put there itself.
+type plain struct {
+	*buckettest.Memory
+	modified time.Time
+}
+
+func (p *plain) Stat(ctx context.Context, name string) (bucket.Info, error) {
+	info, err := p.Memory.Stat(ctx, name)
+	info.Version, info.Modified = "plain", p.modified
+	return info, err
+}
+
+func (p *plain) ReadAt(ctx context.Context, name, _ string, b []byte, off int64) error {
+	return p.Memory.ReadAt(ctx, name, "", b, off)
+}
+
+// TestPlainVersions has an object replaced by another of the same version: of another
+// length, or put at another time.
+func TestPlainVersions(t *testing.T) {
+	p := &plain{Memory: &buckettest.Memory{}, modified: time.Now()}
+	dir := t.TempDir()
+	for i, length := range []int{testBlock, 2 * testBlock, 2 * testBlock} {
+		p.modified = p.modified.Add(time.Duration(i/2) * time.Minute)
+		data := bytes.Repeat([]byte{byte(i)}, length)
+		if err := p.Put(context.Background(), "a", bytes.NewReader(data), int64(length), bucket.Replace); err != nil {
+			t.Fatal(err)
+		}
+		c := opened(t, p, dir, 10)
+		want(t, c, "a", "plain", data, 0, length)
+		want(t, c, "a", "plain", data, 0, length)
+		if s := c.Stats(); s.Misses != int64(length/testBlock) || s.Hits != s.Misses {
+			t.Errorf("object %d: %+v", i, s)
+		}
+	}
+}
+
 // TestBound reads more than there is room for: the bound holds, now and for the
 // next process; what came first stays, the rest is asked for as it is wanted and no
 // more, and what another object left goes.
@@ -268,7 +305,7 @@ func TestDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := makeKey("mem://test", "b", version, testBlock, 0)
+	other := makeKey("mem://test", "b", known{version: version}, testBlock, 0)
 	table := map[string][]byte{
 		"empty": {}, "a byte": {1}, "no footer": whole[:testBlock], "cut": whole[:len(whole)-1], "cut in front": whole[1:],
 		"longer": append(bytes.Clone(whole), 0), "too long": make([]byte, 10*testBlock), "twice": append(bytes.Clone(whole), whole...),
@@ -320,7 +357,7 @@ func TestCutMeanwhile(t *testing.T) {
 }
 
 func FuzzBlock(f *testing.F) {
-	k := makeKey("s3://b", "a", "v", testBlock, 3)
+	k := makeKey("s3://b", "a", known{version: "v"}, testBlock, 3)
 	f.Add(seal(k, []byte("some bytes")))
 	f.Add(seal(key{}, nil))
 	f.Add(bytes.Repeat([]byte{0}, footerSize))
@@ -341,12 +378,15 @@ func FuzzBlock(f *testing.F) {
 func TestKeysDiffer(t *testing.T) {
 	seen := map[key]string{}
 	for _, c := range []struct {
-		folder, object, version string
-		block, index            int64
+		folder, object string
+		of             known
+		block, index   int64
 	}{
-		{"a", "b", "c", 1, 2}, {"ab", "", "c", 1, 2}, {"", "ab", "c", 1, 2}, {"a", "bc", "", 1, 2}, {"a", "b", "c", 2, 1}, {"a", "b", "c", 1, 3}, {"a", "b", "d", 1, 2},
+		{"a", "b", known{"c", 3, 4}, 1, 2}, {"ab", "", known{"c", 3, 4}, 1, 2}, {"", "ab", known{"c", 3, 4}, 1, 2}, {"a", "bc", known{"", 3, 4}, 1, 2},
+		{"a", "b", known{"d", 3, 4}, 1, 2}, {"a", "b", known{"c", 4, 3}, 1, 2}, {"a", "b", known{"c", 3, 5}, 1, 2},
+		{"a", "b", known{"c", 3, 4}, 2, 1}, {"a", "b", known{"c", 3, 4}, 1, 3}, {"a", "b", known{"c", 4, 1}, 3, 2},
 	} {
-		k := makeKey(c.folder, c.object, c.version, c.block, c.index)
+		k := makeKey(c.folder, c.object, c.of, c.block, c.index)
 		if before, ok := seen[k]; ok {
 			t.Errorf("%+v has the key of %s", c, before)
 		}
