@@ -27,9 +27,9 @@ func (f *folder) Open(ctx context.Context, name string) (io.ReadCloser, bucket.I
 	if err := b.connect(); err != nil {
 		return nil, bucket.Info{}, err
 	}
-	version, size := f.store.answer(b.r)
-	b.version, b.size = version, size
-	return b, bucket.Info{Name: name, Size: size, Version: version, Modified: b.r.ModTime()}, nil
+	b.version, b.size = f.store.answer(b.r)
+	b.modified = b.r.ModTime()
+	return b, bucket.Info{Name: name, Size: b.size, Version: b.version, Modified: b.modified}, nil
 }
 
 // body reads an object over as many connections as it takes.
@@ -38,6 +38,7 @@ type body struct {
 	ctx           context.Context
 	name, version string
 	size          int64
+	modified      time.Time
 	off           int64 // of the next byte
 	plain         bool  // it is asked for without a range
 
@@ -60,9 +61,10 @@ func (b *body) connect() error {
 		if err != nil {
 			return err
 		}
-		if _, size := b.f.store.answer(r); b.off > 0 && size != b.size {
+		// Some stores give all versions one name.
+		if _, size := b.f.store.answer(r); b.off > 0 && (size != b.size || !r.ModTime().Equal(b.modified)) {
 			r.Close()
-			return fmt.Errorf("its length is another: %w", bucket.ErrChanged)
+			return fmt.Errorf("its length or its time is another: %w", bucket.ErrChanged)
 		}
 		a.rest()
 		a.kept = true

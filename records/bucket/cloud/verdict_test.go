@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -155,5 +156,30 @@ func TestNobodyAnswers(t *testing.T) {
 	gone := fmt.Sprintf(`stat s3://b/p/x: Head "%s/b/p/x": dial tcp %s: connect`, server.URL, address)
 	if _, err := f.Stat(context.Background(), "x"); !strings.HasPrefix(fmt.Sprint(err), gone) || !strings.HasSuffix(err.Error(), " (after 2 attempts); nothing listens at that endpoint") {
 		t.Error(err)
+	}
+}
+
+// TestPlainVersion has an object replaced, while it is read, by one of the same length and
+// ETag, as stores over a file system may give all of theirs: its time tells.
+func TestPlainVersion(t *testing.T) {
+	modified := time.Unix(1e9, 0)
+	f, _ := answering(t, httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"plain"`)
+		w.Header().Set("Last-Modified", modified.UTC().Format(http.TimeFormat))
+		modified = modified.Add(time.Second)
+		from := 0
+		_, _ = fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from)
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-9/10", from))
+		w.Header().Set("Content-Length", strconv.Itoa(10-from))
+		w.WriteHeader(http.StatusPartialContent)
+		fmt.Fprint(w, "0123456789"[from:min(from+5, 10)])
+	})))
+	r, _, err := f.Open(context.Background(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); !errors.Is(err, bucket.ErrChanged) || string(got) != "01234" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
