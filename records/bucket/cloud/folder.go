@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"iter"
 	"strings"
+	"sync/atomic"
 
 	"gocloud.dev/blob"
 
@@ -32,6 +33,7 @@ type folder struct {
 	bucketName string
 	prefix     string // of the objects' keys: "" or ends in a slash
 	options    Options
+	reached    atomic.Bool // it has answered, and so is there
 }
 
 var _ bucket.Folder = (*folder)(nil)

@@ -99,6 +99,9 @@ func (f *folder) try(ctx context.Context, op, name string, once func(a *attempt)
 		}
 		a := f.begin(ctx)
 		err := a.why(once(a))
+		if err == nil {
+			f.reached.Store(true)
+		}
 		if err == nil && a.kept {
 			return nil
 		}

@@ -74,13 +74,14 @@ func (f *folder) judge(op string, err error) verdict {
 	}
 	r := f.store.reply(err)
 	if r.status == 0 && r.code == "" {
-		return unanswered(err)
+		return unanswered(err, f.reached.Load())
 	}
 	return f.judgeReply(op, err, r)
 }
 
-// unanswered judges a request that brought no answer.
-func unanswered(err error) verdict {
+// unanswered judges a request that brought no answer, of a store that has given one before
+// or not: a name that was known once may only be so for a moment not.
+func unanswered(err error, reached bool) verdict {
 	var (
 		dns         *net.DNSError
 		certificate *tls.CertificateVerificationError
@@ -94,7 +95,7 @@ func unanswered(err error) verdict {
 	}
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return verdict{err: shown, hint: "no machine has that name: check the endpoint, the region, and whether the store wants use_path_style=true"}
+		return verdict{err: shown, passes: reached, hint: "no machine has that name: check the endpoint, the region, and whether the store wants use_path_style=true"}
 	case errors.As(err, &certificate), errors.As(err, &authority):
 		return verdict{err: shown, hint: "the store's certificate is not trusted here: AWS_CA_BUNDLE or SSL_CERT_FILE names one that is"}
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -181,5 +182,20 @@ func TestPlainVersion(t *testing.T) {
 	defer r.Close()
 	if got, err := io.ReadAll(r); !errors.Is(err, bucket.ErrChanged) || string(got) != "01234" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestNameGone has a store's name not found: at first that is final, and later it may pass.
+func TestNameGone(t *testing.T) {
+	f, _ := answering(t, httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+	gone := &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "store", IsNotFound: true}}
+	if v := f.(*folder).judge("stat", gone); v.passes || !strings.Contains(v.hint, "no machine has that name") {
+		t.Errorf("at first: %+v", v)
+	}
+	if _, err := f.Stat(context.Background(), "x"); err != nil {
+		t.Fatal(err)
+	}
+	if v := f.(*folder).judge("stat", gone); !v.passes {
+		t.Errorf("after an answer: %+v", v)
 	}
 }
