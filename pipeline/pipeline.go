@@ -34,7 +34,7 @@
 //
 // Stats counts where the time goes, and Diagnose says what follows from it.
 // Profiles have the label "stage", and traces regions of that name: order,
-// ahead, fetch, read, augment.
+// ahead, load, fetch, read, augment.
 package pipeline
 
 import (

@@ -14,8 +14,9 @@ import (
 type store struct {
 	bucket *blob.Bucket
 
-	// ask changes a read request, before it is sent, to be of one version only
-	// ("" for any), and to be answered with a range even where it asks for all.
+	// ask changes a read request, before it is sent, to be of the object of that key and
+	// no other, of one version only ("" for any), and to be answered with a range even
+	// where it asks for all.
 	ask func(key, version string, whole bool) func(as func(any) bool) error
 	// answer gives the version that an open reader reads, and the object's length.
 	answer func(r *blob.Reader) (version string, size int64)
