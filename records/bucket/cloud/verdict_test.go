@@ -77,16 +77,16 @@ func TestNoTLS(t *testing.T) {
 
 // TestRedirects has a store send its clients round and round.
 func TestRedirects(t *testing.T) {
-	requests := 0
+	var requests atomic.Int64
 	f, _ := answering(t, httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if requests++; requests > 100 {
+		if requests.Add(1) > 100 {
 			w.WriteHeader(http.StatusForbidden) // and so ends a test that has failed
 			return
 		}
 		http.Redirect(w, r, r.URL.String(), http.StatusTemporaryRedirect)
 	})))
-	if _, _, err := f.Open(context.Background(), "x"); err == nil || requests > 20 || !strings.Contains(err.Error(), "another region") {
-		t.Errorf("after %d requests: %v", requests, err)
+	if _, _, err := f.Open(context.Background(), "x"); err == nil || requests.Load() > 20 || !strings.Contains(err.Error(), "another region") {
+		t.Errorf("after %d requests: %v", requests.Load(), err)
 	}
 }
 
@@ -143,31 +143,34 @@ func TestNoParts(t *testing.T) {
 // is short, and what to do.
 func TestNobodyAnswers(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-	f, err := Open(context.Background(), "s3://b/p?anonymous=true&endpoint="+server.URL, Options{Attempts: 2, Stall: 10 * time.Millisecond, Pause: new(pauses).pause})
-	if err != nil {
-		t.Fatal(err)
+	defer server.Close()
+	stat := func(stall time.Duration) string {
+		f, err := Open(context.Background(), "s3://b/p?anonymous=true&endpoint="+server.URL, Options{Attempts: 2, Stall: stall, Pause: new(pauses).pause})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		_, err = f.Stat(context.Background(), "x")
+		return fmt.Sprint(err)
 	}
-	defer f.Close()
 	const silent = "stat s3://b/p/x: nothing came for too long (after 2 attempts); check the endpoint and the network"
-	if _, err := f.Stat(context.Background(), "x"); !strings.HasPrefix(fmt.Sprint(err), silent) {
-		t.Error(err)
+	if got := stat(10 * time.Millisecond); !strings.HasPrefix(got, silent) {
+		t.Error(got)
 	}
 	server.Close()
-	address := strings.TrimPrefix(server.URL, "http://")
-	gone := fmt.Sprintf(`stat s3://b/p/x: Head "%s/b/p/x": dial tcp %s: connect`, server.URL, address)
-	if _, err := f.Stat(context.Background(), "x"); !strings.HasPrefix(fmt.Sprint(err), gone) || !strings.HasSuffix(err.Error(), " (after 2 attempts); nothing listens at that endpoint") {
-		t.Error(err)
+	gone := fmt.Sprintf(`stat s3://b/p/x: Head "%s/b/p/x": dial tcp %s: connect`, server.URL, server.Listener.Addr())
+	if got := stat(0); !strings.HasPrefix(got, gone) || !strings.HasSuffix(got, " (after 2 attempts); nothing listens at that endpoint") {
+		t.Error(got)
 	}
 }
 
 // TestPlainVersion has an object replaced, while it is read, by one of the same length and
 // ETag, as stores over a file system may give all of theirs: its time tells.
 func TestPlainVersion(t *testing.T) {
-	modified := time.Unix(1e9, 0)
+	var modified atomic.Int64
 	f, _ := answering(t, httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", `"plain"`)
-		w.Header().Set("Last-Modified", modified.UTC().Format(http.TimeFormat))
-		modified = modified.Add(time.Second)
+		w.Header().Set("Last-Modified", time.Unix(modified.Add(1), 0).UTC().Format(http.TimeFormat))
 		from := 0
 		_, _ = fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from)
 		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-9/10", from))
