@@ -150,6 +150,10 @@ func TestS3Refusals(t *testing.T) {
 	if _, err := f.Stat(ctx, "x"); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("a wrong secret, of an answer without a body: %v", err)
 	}
+	t.Setenv("AWS_ACCESS_KEY_ID", "nobody")
+	if _, _, err := openMissing(t, u).Open(ctx, "x"); !errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") {
+		t.Errorf("a key that nobody has: %v", err)
+	}
 }
 
 // openMissing opens a folder that nothing is put into.
