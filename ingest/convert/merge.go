@@ -11,6 +11,7 @@ import (
 	"alexnet/ingest/stats"
 	"alexnet/records"
 	"alexnet/records/bucket"
+	"alexnet/records/filelock"
 )
 
 // MergeConfig says what to merge.
@@ -52,7 +53,7 @@ func Merge(ctx context.Context, cfg MergeConfig) (s Summary, err error) {
 		return orZero(s), err
 	}
 	held, err := m.out.lock(false)
-	if errors.Is(err, errLocked) {
+	if errors.Is(err, filelock.ErrLocked) {
 		return Summary{}, &BusyError{Out: cfg.Out}
 	}
 	if err != nil {

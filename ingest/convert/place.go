@@ -13,6 +13,7 @@ import (
 
 	"alexnet/records"
 	"alexnet/records/atomicfile"
+	"alexnet/records/filelock"
 )
 
 // place is where the output of a job lies: a folder of the operating system or
@@ -46,7 +47,7 @@ type place interface {
 	// begun says whether there is the state of a job.
 	begun(ctx context.Context) (bool, error)
 	// lock keeps others out until it is closed: all, or those that do not share. It
-	// is nil where there are no locks, and errLocked where another one has it.
+	// is nil where there are no locks, and filelock.ErrLocked where another one has it.
 	lock(shared bool) (io.Closer, error)
 	// removeTemps removes what killed runs left half-written in these folders.
 	removeTemps(dirs ...string) error
@@ -129,7 +130,7 @@ func (f osFolder) lock(shared bool) (io.Closer, error) {
 	if err := os.MkdirAll(f.path(stateName), 0o777); err != nil {
 		return nil, fmt.Errorf("making the output folder: %w", err)
 	}
-	held, err := lock(filepath.Join(f.path(stateName), lockName), shared)
+	held, err := filelock.Open(filepath.Join(f.path(stateName), lockName), shared)
 	if err != nil {
 		return nil, fmt.Errorf("locking the output folder: %w", err)
 	}

@@ -21,6 +21,7 @@ import (
 
 	"alexnet/ingest/source"
 	"alexnet/records"
+	"alexnet/records/filelock"
 	"alexnet/tools/drawn"
 )
 
@@ -355,7 +356,7 @@ func TestBusy(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(cfg.Out, stateName), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	l, err := lock(filepath.Join(cfg.Out, stateName, lockName), false)
+	l, err := filelock.Open(filepath.Join(cfg.Out, stateName, lockName), false)
 	if err != nil {
 		t.Fatal(err)
 	}

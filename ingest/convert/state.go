@@ -18,6 +18,7 @@ import (
 	"alexnet/ingest/stats"
 	"alexnet/records"
 	"alexnet/records/bucket"
+	"alexnet/records/filelock"
 )
 
 // Names in the output beside the shards, the mean and the manifest.
@@ -86,7 +87,7 @@ func openState(ctx context.Context, cfg *Config, p *plan, out place) (*state, er
 		}
 	}
 	if s.lock, err = out.lock(!cfg.Task.whole()); err != nil {
-		if errors.Is(err, errLocked) {
+		if errors.Is(err, filelock.ErrLocked) {
 			return nil, &BusyError{Out: cfg.Out}
 		}
 		return nil, err

@@ -6,12 +6,14 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"alexnet/pipeline"
 	"alexnet/records"
 	"alexnet/train/checkpoint"
+	"alexnet/train/report"
 	"alexnet/train/sgd"
 	"alexnet/train/traintest"
 )
@@ -154,4 +156,25 @@ func TestReadConfig(t *testing.T) {
 			t.Errorf("%q: error %v", text, err)
 		}
 	}
+}
+
+// A command that was given twice: the second run is refused before it changes anything of
+// the first, which has no checkpoint yet.
+func TestARunThatIsBeingTrained(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there are no locks that end with the process")
+	}
+	ds := dataset(t, data)
+	whole, run := t.TempDir(), t.TempDir()
+	train(t, config(whole), ds, Hooks{})
+	train(t, config(run), ds, Hooks{Step: func(step int) {
+		if step != 2 {
+			return
+		}
+		var busy *report.BusyError
+		if _, err := Run(t.Context(), config(run), engine(ds), ds, Hooks{}); !errors.As(err, &busy) {
+			t.Errorf("error %v", err)
+		}
+	}})
+	checkSame(t, whole, run)
 }

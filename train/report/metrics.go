@@ -14,6 +14,7 @@ import (
 
 	"alexnet/pipeline"
 	"alexnet/records/atomicfile"
+	"alexnet/records/filelock"
 )
 
 // Event says what a Line of metrics reports.
@@ -131,17 +132,32 @@ func (e *MalformedError) Error() string {
 // Unwrap returns the cause.
 func (e *MalformedError) Unwrap() error { return e.Err }
 
+// BusyError reports a metrics file that another process appends to.
+type BusyError struct{ File string }
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("%s: another process is training this run; wait for it, or use another run's folder", e.File)
+}
+
+// Unwrap returns filelock.ErrLocked.
+func (e *BusyError) Unwrap() error { return filelock.ErrLocked }
+
 // Metrics appends to a metrics file. It is not safe for concurrent use.
 type Metrics struct{ file *os.File }
 
 // OpenMetrics opens the metrics file of a run, or makes it, to append to it. It is
 // cut before the first line for which keep is false: a run that goes on from an
 // older checkpoint writes those anew. So is a last line that a kill has torn. A
-// malformed line before that is a *MalformedError, and nothing is cut.
+// malformed line before that is a *MalformedError, and nothing is cut. Until Close no
+// other process can open it so (*BusyError): two that train one run would undo each
+// other's work.
 func OpenMetrics(path string, keep func(Line) bool) (*Metrics, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	if filelock.Take(file, false) != nil {
+		return nil, errors.Join(&BusyError{path}, file.Close())
 	}
 	end, err := endOf(file, path, keep)
 	if err == nil {

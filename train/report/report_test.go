@@ -6,11 +6,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"alexnet/pipeline"
+	"alexnet/records/filelock"
 )
 
 func lines(t *testing.T, path string) []string {
@@ -235,4 +237,38 @@ func FuzzMetrics(f *testing.F) {
 			t.Fatalf("cut at %d, then at %d, error %v", end, again, err)
 		}
 	})
+}
+
+// Two processes that train one run would undo each other's work: the second is refused,
+// and changes nothing.
+func TestMetricsOfARunThatIsBeingTrained(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there are no locks that end with the process")
+	}
+	path := filepath.Join(t.TempDir(), "metrics.jsonl")
+	open := func() (*Metrics, error) { return OpenMetrics(path, func(Line) bool { return false }) }
+	first, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Append(Line{Event: StepEvent, Step: 1}); err != nil {
+		t.Fatal(err)
+	}
+	var busy *BusyError
+	if _, err := open(); !errors.As(err, &busy) || !errors.Is(err, filelock.ErrLocked) || err.Error() != path+": another process is training this run; wait for it, or use another run's folder" {
+		t.Errorf("error %v", err)
+	}
+	if got := lines(t, path); len(got) != 2 {
+		t.Errorf("%d lines are left of the first process's", len(got)-1)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := open()
+	if err != nil {
+		t.Fatalf("when the first has ended: %v", err)
+	}
+	if err := second.Close(); err != nil {
+		t.Error(err)
+	}
 }
