@@ -68,6 +68,7 @@ type Options struct {
 
 	hasBF16  func() bool // in place of the processor's answer, for tests
 	leastSum int         // in place of leastSum, for tests
+	memory   uint64      // of the machine in bytes, in place of what it has, for tests
 }
 
 // Engine is a model.Engine on the processor. It is not safe for concurrent use.
@@ -95,14 +96,16 @@ var _ model.Engine = (*Engine)(nil)
 
 // New makes an engine that starts from a copy of st. Nil weights mean
 // net.Init(o.Seed), a nil velocity zeros. It returns a *model.LayerError for a net
-// that does not hold together, a *model.MismatchError for a state of another net and a
-// *PrecisionError for a precision that this machine does not have.
+// that does not hold together, a *model.MismatchError for a state of another net, a
+// *PrecisionError for a precision that this machine does not have, and a *MemoryError where
+// even the images of a batch do not fit into its memory. Whether the rest does the first
+// Backward and the first Predict find out.
 func New(net *model.Net, st model.State, o Options) (*Engine, error) {
 	if err := net.Validate(); err != nil {
 		return nil, err
 	}
-	if o.Batch < 1 {
-		return nil, fmt.Errorf("a batch of %d images: at least 1 is needed", o.Batch)
+	if o.Batch < 1 || o.Batch > math.MaxInt32 {
+		return nil, fmt.Errorf("a batch of %d images: there must be 1..%d", o.Batch, math.MaxInt32)
 	}
 	if o.Threads < 0 {
 		return nil, fmt.Errorf("%d threads: 0 (as many as processors) or more are needed", o.Threads)
@@ -113,7 +116,7 @@ func New(net *model.Net, st model.State, o Options) (*Engine, error) {
 	own := *net
 	own.Layers = slices.Clone(net.Layers)
 	e := &Engine{specs: own.Params()}
-	e.shared = shared{net: &own, batch: o.Batch, threads: o.Threads, seed: o.Seed, reducer: o.Reducer, leastSum: leastSum}
+	e.shared = shared{net: &own, batch: o.Batch, threads: o.Threads, seed: o.Seed, reducer: o.Reducer, leastSum: leastSum, memory: o.memory}
 	if o.leastSum > 0 {
 		e.leastSum = o.leastSum
 	}
@@ -123,22 +126,41 @@ func New(net *model.Net, st model.State, o Options) (*Engine, error) {
 	if err := e.choose(&o); err != nil {
 		return nil, err
 	}
-	in := own.Input
-	e.input = e.arena.floats(o.Batch * in.Size())
-	e.images = dense(e.input, o.Batch, in.C, in.H, in.W)
+	err := e.allocate()
+	if err == nil {
+		if st.Weights == nil {
+			st.Weights = own.Init(o.Seed)
+		}
+		err = e.Restore(st)
+	}
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+// allocate makes what all programs share.
+func (e *Engine) allocate() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			large := tooLarge(r, e.batch)
+			if large == nil {
+				panic(r)
+			}
+			err = large
+		}
+	}()
+	e.arena.limit = limitOf(e.memory)
+	in := e.net.Input
+	e.input = e.arena.floats(e.batch * in.Size())
+	e.images = dense(e.input, e.batch, in.C, in.H, in.W)
 	for _, p := range e.specs {
 		w := e.arena.floats(p.Len())
 		e.weights = append(e.weights, w)
 		e.velocity = append(e.velocity, e.arena.floats(p.Len()))
 		e.shared.weights = append(e.shared.weights, dense(w, p.Shape...))
 	}
-	if st.Weights == nil {
-		st.Weights = own.Init(o.Seed)
-	}
-	if err := e.Restore(st); err != nil {
-		return nil, errors.Join(err, e.Close())
-	}
-	return e, nil
+	return nil
 }
 
 // Net returns the net that the engine was made for.

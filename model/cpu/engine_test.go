@@ -529,7 +529,7 @@ func TestErrors(t *testing.T) {
 		want string
 	}{
 		{"update first", func() error { return e.Update(model.Hyper{LearningRate: 1}) }, "update: there is no gradient: call Backward first"},
-		{"no batch", newErr(net, st, Options{}), "a batch of 0 images: at least 1 is needed"},
+		{"no batch", newErr(net, st, Options{}), "a batch of 0 images: there must be 1..2147483647"},
 		{"threads", newErr(net, st, Options{Batch: 1, Threads: -1}), "-1 threads"},
 		{"net", newErr(broken, model.State{}, Options{Batch: 1}), "net tiny: conv2: 5 groups do not divide"},
 		{"weights", newErr(net, wrong, Options{Batch: 1}), "weights do not fit net tiny: local1.weight is [1], the net needs [12 4 36]"},

@@ -19,13 +19,15 @@ type poolKernel struct {
 func newPoolKernel(m *machinery, l *model.Layer, in, out layout) *poolKernel {
 	k := &poolKernel{m: m, in: in, out: out, kernel: l.Kernel, stride: l.Stride}
 	if m.train {
-		k.argmax = make([]int32, out.capacity(m.batch)*out.shape.Size())
+		n := out.capacity(m.batch) * out.shape.Size()
+		m.arena.claim(n, 4)
+		k.argmax = make([]int32, n)
 	}
 	keys := in.shape.H * (in.shape.W + out.shape.W)
+	m.arena.claim(keys*m.threads, 8)
 	for range m.threads {
 		k.keys = append(k.keys, make([]uint64, keys))
 	}
-	m.arena.bytes += int64(4*len(k.argmax) + 8*keys*m.threads)
 	return k
 }
 

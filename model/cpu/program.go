@@ -44,6 +44,7 @@ type shared struct {
 	profile *profiler     // nil: without
 	half    bool          // BF16
 	version uint64        // of the weights
+	memory  uint64        // see limitOf
 
 	reducer  model.Reducer // nil: this is no rank of several
 	leastSum int           // see reduction
@@ -72,14 +73,17 @@ func compileLayers(s *shared, train bool, layers int) (p *program, err error) {
 	defer buildLock.Unlock()
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("compile net %s: %v", s.net.Name, r)
+			p, err = nil, fmt.Errorf("compile net %s: %v", s.net.Name, r)
+			if large := tooLarge(r, s.batch); large != nil {
+				err = large
+			}
 		}
 	}()
 	shapes, err := s.net.Shapes()
 	if err != nil {
 		return nil, err
 	}
-	p = &program{call: &call{}, arena: &arena{}, profile: s.profile}
+	p = &program{call: &call{}, arena: &arena{limit: limitOf(s.memory)}, profile: s.profile}
 	b := &builder{shared: s, p: p, layers: layers, shapes: shapes, m: &machinery{workers: &workers{s.threads}, arena: p.arena,
 		scratch: &scratch{}, common: &scratch{}, batch: s.batch, train: train, seed: s.seed, lib: s.lib, gemm: gemm.Best(), half: s.half}}
 	if err := b.planLayers(); err != nil {

@@ -60,19 +60,6 @@ type workerPanic struct {
 
 func (p *workerPanic) String() string { return fmt.Sprintf("%v\n%s", p.value, p.stack) }
 
-// arena makes the long-lived buffers and counts their bytes.
-type arena struct {
-	bytes int64
-}
-
-// floats returns n zeros.
-func (a *arena) floats(n int) []float32 {
-	a.bytes += 4 * int64(n)
-	buf := make([]float32, n)
-	adviseHuge(buf)
-	return buf
-}
-
 // scratch is memory for the duration of one unit, one buffer for each worker. As
 // layers run one after the other they share it: each reserves what it needs when
 // it is made, and asks for it when it runs.
