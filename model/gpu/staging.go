@@ -183,6 +183,7 @@ func (e *Engine) Stage(images []byte, labels []int32, placements []model.Placeme
 	s, err := e.stages.take(e)
 	if err == nil {
 		if err = s.fill(e.stages.stream, e.batch, images, labels, placements); err != nil {
+			err = errors.Join(err, e.stages.stream.Sync()) // what was queued reads images
 			e.stages.free = append(e.stages.free, s)
 		}
 	}
@@ -248,6 +249,10 @@ func (e *Engine) BackwardStaged(batch model.Staged, step uint64) (model.Score, e
 	case !ok || t.e != e || t.slot == nil:
 		return model.Score{}, errors.New("backward: no batch of this engine's Stage, or one that was used or dropped")
 	}
-	defer t.giveBack() // the step is done when backward returns
-	return e.backward(t.slot, t.n, t.labelled, step)
+	score, err := e.backward(t.slot, t.n, t.labelled, step)
+	if err != nil {
+		return score, errors.Join(err, t.Drop()) // it may not have come to wait for the copy
+	}
+	t.giveBack() // the step is done
+	return score, nil
 }
