@@ -9,6 +9,7 @@ import (
 	"alexnet/pipeline"
 	"alexnet/tools/cli"
 	"alexnet/tools/stores"
+	"alexnet/train/collective"
 	"alexnet/train/loop"
 	"alexnet/train/sgd"
 )
@@ -85,6 +86,8 @@ type flags struct {
 	Store stores.Cache `embed:""`
 
 	stdout, stderr io.Writer
+
+	join func() (collective.Group, error) // in place of collective.Join, for tests
 }
 
 // Defaults of what no recipe gives.

@@ -15,8 +15,25 @@ import (
 
 	"alexnet/tools/cli"
 	"alexnet/train/checkpoint"
+	"alexnet/train/collective"
 	"alexnet/train/loop"
 )
+
+// A run that is told to save while it still joins the others does.
+func TestToldAtTheStart(t *testing.T) {
+	dir, run := makeRecords(t, small), filepath.Join(t.TempDir(), "run")
+	var out, errs bytes.Buffer
+	f := &flags{stdout: &out, stderr: &errs, join: func() (collective.Group, error) {
+		err := syscall.Kill(os.Getpid(), syscall.SIGUSR1)
+		time.Sleep(5 * time.Millisecond) // any thread may get it, soon
+		return collective.Alone{}, err
+	}}
+	args := base(dir, run, "--epochs", "50")
+	status := cli.Run(t.Context(), "train", description, f, args, &out, &errs)
+	if status != cli.Failed || !strings.Contains(errs.String(), "train: interrupted after step ") {
+		t.Errorf("status %d: %s", status, errs.String())
+	}
+}
 
 // The launcher passes SIGUSR1 on, and all ranks end in the same step, with a checkpoint.
 func TestMPIStops(t *testing.T) {

@@ -13,12 +13,16 @@ import (
 
 // Run trains, as one of the ranks that a launcher has started, or alone.
 func (f *flags) Run(ctx context.Context) error {
-	group, err := collective.Join(os.Getenv)
+	ctx, stop := untilTold(ctx) // to join the others takes long enough to be told meanwhile
+	defer stop()
+	join := f.join
+	if join == nil {
+		join = func() (collective.Group, error) { return collective.Join(os.Getenv) }
+	}
+	group, err := join()
 	if err != nil {
 		return err
 	}
-	ctx, stop := untilTold(ctx)
-	defer stop()
 	err = f.train(ctx, group)
 	var stopped *interruptedError
 	if err == nil || errors.As(err, &stopped) { // all ranks have come to the same end

@@ -198,9 +198,11 @@ func (g *mpi) AllReduce(values []float32) error {
 	if len(values) == 0 || len(values) > math.MaxInt32 {
 		return fmt.Errorf("collective: %d values in one sum: there must be 1..%d", len(values), math.MaxInt32)
 	}
-	return g.do(func() error {
+	err := g.do(func() error {
 		return g.call("MPI_Allreduce", mpiInPlace, address(values), uintptr(len(values)), g.symbols[mpiFloat], g.symbols[mpiSum], g.symbols[mpiWorld])
 	})
+	runtime.KeepAlive(values) // the library has the bare address
+	return err
 }
 
 // AllGather implements Group.
