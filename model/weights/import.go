@@ -88,7 +88,7 @@ func undoDropout(net *model.Net, ts []model.Tensor, format string) error {
 		switch l := &net.Layers[i]; l.Kind {
 		case model.Dropout:
 			scale *= 1 - l.Rate
-		case model.Conv, model.FC:
+		case model.Conv, model.Local, model.FC:
 			if scale != 1 {
 				for j, v := range ts[next].Data {
 					ts[next].Data[j] = float32(float64(v) / scale)

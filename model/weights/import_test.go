@@ -302,3 +302,22 @@ func TestImportRefuses(t *testing.T) {
 		t.Errorf("groups in the first layer: error %v", err)
 	}
 }
+
+// Each dropout goes into the weights of the layer behind it, whatever layers with weights
+// there are.
+func TestUndoDropout(t *testing.T) {
+	net := &model.Net{Layers: []model.Layer{{Name: "conv", Kind: model.Conv}, {Name: "drop1", Kind: model.Dropout, Rate: 0.5}, {Name: "local", Kind: model.Local},
+		{Name: "drop2", Kind: model.Dropout, Rate: 0.75}, {Name: "relu", Kind: model.ReLU}, {Name: "fc1", Kind: model.FC}, {Name: "fc2", Kind: model.FC}}}
+	ts := make([]model.Tensor, 8)
+	for i := range ts {
+		ts[i].Data = []float32{1}
+	}
+	if err := undoDropout(net, ts, caffeFormat); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []float32{1, 1, 2, 1, 4, 1, 1, 1} {
+		if got := ts[i].Data[0]; got != want {
+			t.Errorf("tensor %d is multiplied by %g, not %g", i, got, want)
+		}
+	}
+}

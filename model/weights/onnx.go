@@ -249,7 +249,7 @@ func (g *onnxGraph) layer(l *model.Layer, in, out model.Shape) error {
 		}, l.Name+".weight", l.Name+".bias")
 	case model.ReLU:
 		g.node("Relu", name, nil)
-	case "tanh": // where the net has it
+	case model.Tanh:
 		g.node("Tanh", name, nil)
 	case model.LRN:
 		g.norm(l, in)
