@@ -51,7 +51,7 @@ const roomPerRequest = 4
 // newLoads returns the loads of a pipeline. Its options may then have fewer Requests:
 // no more than there is memory for.
 func newLoads(p *Pipeline) *loads {
-	fit := max(1, min(availableMemory()/aheadShare, aheadBytes)/uint64(max(p.rowBytes, 1)))
+	fit := max(1, min(p.o.memory()/aheadShare, aheadBytes)/uint64(max(p.rowBytes, 1)))
 	p.o.Requests = int(min(uint64(p.o.Requests), fit, uint64(p.o.Depth*p.slots)))
 	n := int(min(uint64(p.o.Requests*roomPerRequest), fit))
 	l := &loads{slots: make(chan slot, p.o.Depth*p.slots), room: make(chan *records.Loaded, n)}

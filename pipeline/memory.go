@@ -31,13 +31,11 @@ const (
 	maxDepth = 8
 )
 
-// defaultDepth chooses the number of batches of the given size for this
-// machine.
-func defaultDepth(batchBytes int) int {
-	return depthFor(batchBytes, availableMemory())
-}
+// memory returns the part of the available memory that is this process's.
+func (o *Options) memory() uint64 { return availableMemory() / uint64(max(o.Beside, 1)) }
 
-// depthFor is defaultDepth's arithmetic.
+// depthFor chooses the number of batches of the given size for the memory that is
+// available.
 func depthFor(batchBytes int, available uint64) int {
 	depth := available / ringShare / uint64(max(batchBytes, 1))
 	return int(max(minDepth, min(depth, maxDepth)))

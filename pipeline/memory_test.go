@@ -4,6 +4,8 @@ import (
 	"math"
 	"testing"
 	"testing/fstest"
+
+	"alexnet/records"
 )
 
 const mib = 1 << 20
@@ -120,5 +122,32 @@ func TestGroupMemory(t *testing.T) {
 		if got := groupMemory(f, f); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
 		}
+	}
+}
+
+// Processes beside each other share what each would take alone.
+func TestMemoryIsShared(t *testing.T) {
+	r := usual
+	r.compression = records.Zstd
+	dir := r.write(t)
+	takes := func(beside int) (cache int64, depth int) {
+		ds, split := open(t, dir)
+		p, err := OpenSplit(t.Context(), ds, split, Options{Batch: 4, Crop: 9, Beside: beside})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		if p.cache != nil {
+			cache = p.cache.Stats().Budget
+		}
+		return cache, p.o.Depth
+	}
+	alone, _ := takes(0)
+	shared, _ := takes(1000)
+	if alone < 1<<20 || shared > alone/500 || shared < alone/2000 {
+		t.Errorf("a cache of %d bytes alone, of %d with 999 others", alone, shared)
+	}
+	if cache, depth := takes(math.MaxInt); cache != 0 || depth != minDepth {
+		t.Errorf("a cache of %d bytes and %d batches where there is memory for none", cache, depth)
 	}
 }

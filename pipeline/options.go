@@ -89,6 +89,10 @@ type Options struct {
 	// the system's page cache holds those. Rows of an object store it keeps whether
 	// or not they are compressed.
 	Cache int64
+	// Beside is the number of processes of this machine that stream as this one does, at
+	// the same time, itself included; 0 means 1. They share the memory that Depth, Cache
+	// and Requests choose by.
+	Beside int
 	// OnCorrupt says what becomes of a record that cannot be read.
 	OnCorrupt OnCorrupt
 	// Allocator provides the batches' memory; nil means HostAllocator.
@@ -205,7 +209,7 @@ func (p *Pipeline) configure(o Options, sub []float32) error {
 	// on a batch until its end.
 	p.run = max(1, min(8, p.slots/(8*o.Workers)))
 	if o.Depth == 0 {
-		o.Depth = defaultDepth(p.slots * o.Views * p.image)
+		o.Depth = depthFor(p.slots*o.Views*p.image, o.memory())
 	}
 	p.total = int64(p.steps)*int64(o.Epochs) - int64(o.Skip)
 	o.Depth = int(max(1, min(int64(o.Depth), p.total)))

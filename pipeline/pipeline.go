@@ -176,7 +176,7 @@ func start(ctx context.Context, ds *records.Dataset, split *records.Split, o Opt
 func (p *Pipeline) useCache() {
 	budget := p.o.Cache
 	if budget == 0 {
-		budget = int64(min(availableMemory()/cacheShare, math.MaxInt64))
+		budget = int64(min(p.o.memory()/cacheShare, math.MaxInt64))
 	}
 	if (p.packed || p.split.Remote()) && budget > 0 {
 		p.cache = p.split.UseCache(records.NewCache(budget))

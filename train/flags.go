@@ -78,7 +78,7 @@ type flags struct {
 	LogEvery        *int    `placeholder:"STEPS" help:"Steps between lines of metrics.jsonl (default: 20; 0: epochs only)."`
 	Workers         *int    `placeholder:"N" help:"Goroutines that prepare batches (default: one a processor)."`
 	OnCorrupt       *string `enum:"stop,skip" help:"Damaged or missing training records: stop (default), or skip them and go on. Validation always stops."`
-	Cache           *string `placeholder:"SIZE" help:"Memory for decompressed records, such as 8GB; 0 for none (default: a quarter of what is available)."`
+	Cache           *string `placeholder:"SIZE" help:"Memory for decompressed records, such as 8GB, of each rank; 0 for none (default: a quarter of what is available, shared by the ranks of a machine)."`
 	Requests        *int    `placeholder:"N" help:"Records at a URL: how many are asked for at a time (default: 64)."`
 	Threads         int     `placeholder:"N" help:"Threads of the CPU engine (default: one a processor)."`
 	JSON            bool    `name:"json" help:"Metrics and summary on standard output, one JSON object a line."`

@@ -17,3 +17,21 @@ func TestLocalRank(t *testing.T) {
 		}
 	}
 }
+
+// Ranks know how many of them share a machine.
+func TestBeside(t *testing.T) {
+	if n, err := Beside(Alone{}); n != 1 || err != nil {
+		t.Errorf("alone: %d, %v", n, err)
+	}
+	machines := []string{"a", "b", "a", "a", "c"}
+	want := []int{3, 1, 3, 3, 1}
+	each(Goroutines(len(machines)), func(g Group) error {
+		if n, err := beside(g, machines[g.Rank()]); n != want[g.Rank()] || err != nil {
+			t.Errorf("rank %d: %d, %v", g.Rank(), n, err)
+		}
+		if n, err := Beside(g); n != g.World() || err != nil {
+			t.Errorf("rank %d on this machine: %d, %v", g.Rank(), n, err)
+		}
+		return nil
+	})
+}

@@ -148,6 +148,7 @@ type trainer struct {
 	ranks    collective.Group
 	sliced   model.SlicedEngine // nil if this is the only rank
 	reduces  bool               // the engine sums the gradient over the ranks
+	beside   int                // the ranks on this machine
 	stream   stream             // nil until the first batch is needed
 	until    int                // the epoch with which the stream ends
 	behind   sync.WaitGroup     // streams of cancelled validations that have not ended yet
@@ -287,6 +288,9 @@ func (t *trainer) prepare() error {
 	}
 	t.staging.engine, _ = t.eng.(model.StagingEngine)
 	var err error
+	if t.beside, err = collective.Beside(t.ranks); err != nil {
+		return err
+	}
 	if t.color, err = t.cfg.Settings.color(t.ds.Manifest); err != nil {
 		return err
 	}

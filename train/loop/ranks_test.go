@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -469,6 +470,27 @@ func TestRanksStaging(t *testing.T) {
 	for r, e := range engines {
 		if len(e.memory) > 0 || e.staged != 0 {
 			t.Errorf("rank %d: %d buffers and %d batches are left", r, len(e.memory), e.staged)
+		}
+	}
+}
+
+// Ranks on one machine share its memory.
+func TestRanksShareTheMemory(t *testing.T) {
+	cfg := config(t.TempDir())
+	cfg.Limits.MaxSteps = 1
+	var mutex sync.Mutex
+	var beside []int
+	cfg.openStream = func(ctx context.Context, ds *records.Dataset, split *records.Split, o pipeline.Options) (stream, error) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		beside = append(beside, o.Beside)
+		return openStream(ctx, ds, split, o)
+	}
+	for _, world := range []int{1, 3} {
+		beside, cfg.Run = nil, t.TempDir()
+		trainOn(t, world, cfg, dataset(t, data), nil)
+		if want := slices.Repeat([]int{world}, world); !slices.Equal(beside, want) {
+			t.Errorf("%d ranks: streams beside %v others, want %v", world, beside, want)
 		}
 	}
 }

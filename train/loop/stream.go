@@ -123,7 +123,7 @@ func (t *trainer) open(ctx context.Context) (err error) {
 	// Cancelling is this loop's affair: the stream must not drop the batch in hand.
 	o := pipeline.Options{
 		Batch: s.Batch, Crop: t.eng.Net().Input.H, Seed: s.Seed, Train: true, Color: color, Inclusive: s.InclusiveCrops, NoFlip: s.NoFlip, Centered: s.CenterCrops, CropGroup: s.CropGroup,
-		Shuffle: s.Shuffle, Window: s.Window, Rank: t.ranks.Rank(), World: t.ranks.World(),
+		Shuffle: s.Shuffle, Window: s.Window, Rank: t.ranks.Rank(), World: t.ranks.World(), Beside: t.beside,
 		OnCorrupt: t.cfg.Limits.OnCorrupt, Cache: t.cfg.Limits.Cache, Workers: t.cfg.Limits.Workers, Requests: t.cfg.Limits.Requests,
 		Epoch: t.p.Epoch, Skip: t.p.StepInEpoch * s.accumulate(), Epochs: t.until - t.p.Epoch,
 	}
