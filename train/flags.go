@@ -80,7 +80,7 @@ type flags struct {
 	OnCorrupt       *string `enum:"stop,skip" help:"Damaged or missing training records: stop (default), or skip them and go on. Validation always stops."`
 	Cache           *string `placeholder:"SIZE" help:"Memory for decompressed records, such as 8GB, of each rank; 0 for none (default: a quarter of what is available, shared by the ranks of a machine)."`
 	Requests        *int    `placeholder:"N" help:"Records at a URL: how many are asked for at a time (default: 64)."`
-	Threads         int     `placeholder:"N" help:"Threads of the CPU engine (default: one a processor)."`
+	Threads         int     `placeholder:"N" help:"Threads of the CPU engine (default: one a processor; ranks of a machine share its processors)."`
 	JSON            bool    `name:"json" help:"Metrics and summary on standard output, one JSON object a line."`
 
 	Store stores.Cache `embed:""`

@@ -41,6 +41,9 @@ func (f *flags) train(ctx context.Context, group collective.Group) (err error) {
 		p.config.Ranks = group
 		err = loop.Check(p.config, p.net, p.records)
 	}
+	if err == nil {
+		p.threads, err = f.threads(group)
+	}
 	if err != nil {
 		return err
 	}

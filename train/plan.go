@@ -23,6 +23,7 @@ type plan struct {
 	records *records.Dataset
 	done    func() error   // ends the use of the records
 	first   []model.Tensor // the first weights; nil: drawn from the seed
+	threads int            // of the CPU engine; 0: one a processor
 	notes   []string       // what the user should know before it begins
 }
 
@@ -191,7 +192,7 @@ func newEngine(f *flags, p *plan) (model.Engine, string, error) {
 		ranks = nil
 	}
 	e, about, err := engine.New(p.net, model.State{Weights: p.first}, engine.Options{Device: engine.Device(f.Device), Batch: p.config.Slice(),
-		Threads: f.Threads, Seed: s.Seed, Precision: s.Precision.String(), Ranks: ranks, Staged: p.records, Travel: travel})
+		Threads: p.threads, Seed: s.Seed, Precision: s.Precision.String(), Ranks: ranks, Staged: p.records, Travel: travel})
 	if err != nil {
 		return nil, "", err
 	}

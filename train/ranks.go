@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 
 	"alexnet/tools/cli"
 	"alexnet/train/collective"
@@ -42,6 +43,17 @@ func (f *flags) Run(ctx context.Context) error {
 		group.Abort(status)
 	}
 	return err
+}
+
+// threads returns how many threads the CPU engine has, 0 for one a processor: unless the
+// user has said how many, ranks that may use the same processors share them. All ranks call
+// it.
+func (f *flags) threads(group collective.Group) (int, error) {
+	share, err := collective.Processors(group, runtime.GOMAXPROCS(0))
+	if f.Threads > 0 || group.World() == 1 || os.Getenv("GOMAXPROCS") != "" {
+		share = f.Threads
+	}
+	return share, err
 }
 
 // interruptedError says that the run was interrupted, and how to go on.

@@ -1,0 +1,17 @@
+package collective
+
+import "golang.org/x/sys/unix"
+
+// affinity returns the processors that this process may use.
+func affinity() (m mask) {
+	var set unix.CPUSet
+	if unix.SchedGetaffinity(0, &set) != nil {
+		return m // none: that is not known
+	}
+	for i := range 8 * len(m) {
+		if set.IsSet(i) {
+			m[i/8] |= 1 << (i % 8)
+		}
+	}
+	return m
+}
