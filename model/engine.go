@@ -74,8 +74,8 @@ type GradientEngine interface {
 	// Gradients returns the memory of the gradient that the last Backward keeps for
 	// Update: for each of Net().Params() a slice of as many values, in an order that is
 	// the engine's own but stays the same; where it is a StateEngine, in that of the
-	// weights. It may be read and written until the next call of another method, State
-	// excepted. It fails when there is no gradient.
+	// weights. It may be read and written until the next call of another method, State and
+	// Weights excepted. It fails when there is no gradient.
 	Gradients() ([][]float32, error)
 }
 
@@ -98,6 +98,14 @@ type StateEngine interface {
 	// State returns what Snapshot does, but in memory of the engine, which is valid
 	// until the next call of another method and must not be written.
 	State() (State, error)
+}
+
+// WeightsEngine is a StateEngine that shows its weights alone for less than State costs.
+type WeightsEngine interface {
+	StateEngine
+
+	// Weights returns the weights of State, in the same memory.
+	Weights() ([]Tensor, error)
 }
 
 // ThreadedEngine is an Engine that computes with a number of threads of this machine.

@@ -93,6 +93,7 @@ type Engine struct {
 
 	graded bool           // a Backward has succeeded since the last change of the weights
 	lent   [][]float32    // the gradient that Gradients has shown; nil: it has not
+	room   [][]float32    // the memory of lent; nil: it was never asked for
 	mirror *mirror        // weights and velocities that State has shown
 	ran    int            // images of the last Backward,
 	source kernels.Source // and what they came as
@@ -102,7 +103,7 @@ type Engine struct {
 
 var (
 	_ model.GradientEngine   = (*Engine)(nil)
-	_ model.StateEngine      = (*Engine)(nil)
+	_ model.WeightsEngine    = (*Engine)(nil)
 	_ model.FaultEngine      = (*Engine)(nil)
 	_ model.ArithmeticEngine = (*Engine)(nil)
 	_ model.FeatureEngine    = (*Engine)(nil)
@@ -548,6 +549,6 @@ func (e *Engine) Close() error {
 		e.library.Forget(e.stream)
 		errs = append(errs, e.stream.Close())
 	}
-	e.closed, e.mirror, e.lent = true, nil, nil
+	e.closed, e.mirror, e.lent, e.room = true, nil, nil, nil
 	return errors.Join(errs...)
 }

@@ -361,7 +361,7 @@ func TestFeatures(t *testing.T) {
 // A gradient that was looked at and changed is the one that Update takes.
 func TestGradientsAreTakenBack(t *testing.T) {
 	c := lesson(t)
-	m, _ := machine(t, soft.Options{})
+	m, d := machine(t, soft.Options{})
 	e := goldenEngine(t, c, Options{Machine: m})
 	if _, err := e.Gradients(); err == nil {
 		t.Error("gradients before a Backward")
@@ -378,11 +378,25 @@ func TestGradientsAreTakenBack(t *testing.T) {
 			g[i] = float32(i%7) + 1
 		}
 	}
-	if _, err := e.State(); err != nil { // leaves them as they are
+	st, err := e.State() // leaves them as they are, as Weights does
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := e.Update(model.Hyper{LearningRate: 1}); err != nil {
 		t.Fatal(err)
+	}
+	before := d.Counters()
+	ws, err := e.Weights()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := d.Counters().Minus(before).BytesOut; out == 0 || out > 4*int64(e.params.values()) {
+		t.Errorf("%d bytes were copied to show %d weights", out, c.Net.ParamCount())
+	}
+	for i, w := range stateOf(t, e).Weights {
+		if !slices.Equal(ws[i].Data, w.Data) || &ws[i].Data[0] != &st.Weights[i].Data[0] {
+			t.Errorf("%s: other weights than State's, or other memory", w.Name)
+		}
 	}
 	for i, v := range stateOf(t, e).Velocity {
 		rate := float32(e.params.list[i].spec.LRMult)
@@ -391,6 +405,16 @@ func TestGradientsAreTakenBack(t *testing.T) {
 				t.Fatalf("%s: velocity %d is %g, want %g", v.Name, j, got, want)
 			}
 		}
+	}
+	if _, err := e.Backward(c.Images(0), c.Labels[0], 1); err != nil {
+		t.Fatal(err)
+	}
+	again, err := e.Gradients()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if &again[0][0] != &grads[0][0] {
+		t.Error("each step's gradients have memory of their own")
 	}
 }
 

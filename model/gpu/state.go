@@ -22,10 +22,27 @@ func (e *Engine) State() (model.State, error) {
 	if e.closed {
 		return model.State{}, fmt.Errorf("state: %w", ErrClosed)
 	}
+	return e.read(e.reflection())
+}
+
+// Weights implements model.WeightsEngine: it copies half of what State does.
+func (e *Engine) Weights() ([]model.Tensor, error) {
+	if e.closed {
+		return nil, fmt.Errorf("weights: %w", ErrClosed)
+	}
+	m := e.reflection()
+	if err := e.params.read(&e.transfer, m.weights, e.params.weights); err != nil {
+		return nil, fmt.Errorf("reading the weights: %w", err)
+	}
+	return e.tensors(m.weights), nil
+}
+
+// reflection returns the memory of State.
+func (e *Engine) reflection() *mirror {
 	if e.mirror == nil {
 		e.mirror = &mirror{weights: e.params.room(), velocity: e.params.room()}
 	}
-	return e.read(e.mirror)
+	return e.mirror
 }
 
 // Snapshot implements model.Engine.
@@ -42,15 +59,17 @@ func (e *Engine) read(m *mirror) (model.State, error) {
 	if err != nil {
 		return model.State{}, fmt.Errorf("reading the state: %w", err)
 	}
-	tensors := func(data [][]float32) []model.Tensor {
-		ts := make([]model.Tensor, len(data))
-		for i := range data {
-			spec := &e.params.list[i].spec
-			ts[i] = model.Tensor{Name: spec.Name, Shape: slices.Clone(spec.Shape), Data: data[i]}
-		}
-		return ts
+	return model.State{Weights: e.tensors(m.weights), Velocity: e.tensors(m.velocity)}, nil
+}
+
+// tensors names values in the model's order.
+func (e *Engine) tensors(data [][]float32) []model.Tensor {
+	ts := make([]model.Tensor, len(data))
+	for i := range data {
+		spec := &e.params.list[i].spec
+		ts[i] = model.Tensor{Name: spec.Name, Shape: slices.Clone(spec.Shape), Data: data[i]}
 	}
-	return model.State{Weights: tensors(m.weights), Velocity: tensors(m.velocity)}, nil
+	return ts
 }
 
 // Restore implements model.Engine. What the tensors hold is checked before anything
@@ -101,11 +120,13 @@ func (e *Engine) Gradients() ([][]float32, error) {
 		return nil, errors.New("gradients: there are none: call Backward first")
 	}
 	if e.lent == nil {
-		lent := e.params.room()
-		if err := e.params.read(&e.transfer, lent, e.params.gradient); err != nil {
+		if e.room == nil {
+			e.room = e.params.room()
+		}
+		if err := e.params.read(&e.transfer, e.room, e.params.gradient); err != nil {
 			return nil, fmt.Errorf("gradients: %w", err)
 		}
-		e.lent = lent
+		e.lent = e.room
 	}
 	return e.lent, nil
 }

@@ -11,12 +11,18 @@ import (
 )
 
 // weights returns the engine's weights, which the next call of it may change.
-func (t *trainer) weights() ([]model.Tensor, error) {
-	st, err := t.state()
+func (t *trainer) weights() (ws []model.Tensor, err error) {
+	if e, ok := t.eng.(model.WeightsEngine); ok {
+		ws, err = e.Weights()
+	} else {
+		var st model.State
+		st, err = t.state()
+		ws = st.Weights
+	}
 	if err != nil {
 		return nil, fmt.Errorf("step %d: %w", t.p.Step, err)
 	}
-	return st.Weights, nil
+	return ws, nil
 }
 
 // startAverage begins the average of the weights with those of a new run.
