@@ -42,7 +42,7 @@ func (f *flags) train(ctx context.Context, group collective.Group) (err error) {
 		err = loop.Check(p.config, p.net, p.records)
 	}
 	if err == nil {
-		p.threads, err = f.threads(group)
+		err = p.share(f, group)
 	}
 	if err != nil {
 		return err

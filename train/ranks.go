@@ -45,15 +45,19 @@ func (f *flags) Run(ctx context.Context) error {
 	return err
 }
 
-// threads returns how many threads the CPU engine has, 0 for one a processor: unless the
-// user has said how many, ranks that may use the same processors share them. All ranks call
-// it.
-func (f *flags) threads(group collective.Group) (int, error) {
-	share, err := collective.Processors(group, runtime.GOMAXPROCS(0))
-	if f.Threads > 0 || group.World() == 1 || os.Getenv("GOMAXPROCS") != "" {
-		share = f.Threads
+// share finds out how many threads the CPU engine is to have: unless the user has said how
+// many, ranks that may use the same processors share them. All ranks call it.
+func (p *plan) share(f *flags, group collective.Group) error {
+	s, err := collective.Processors(group, runtime.GOMAXPROCS(0))
+	if p.threads = f.Threads; f.Threads > 0 || group.World() == 1 || os.Getenv("GOMAXPROCS") != "" {
+		return err
 	}
-	return share, err
+	p.threads = s.Own
+	// Other launchers than this one are told so in other words, and may have their reasons.
+	if s.Bound < s.Free && s.Bound > 0 && os.Getenv("OMPI_COMM_WORLD_SIZE") != "" {
+		p.note("note: mpirun has bound the ranks of this machine to %d of its %d processors: mpirun --bind-to none lets them use all", s.Bound, s.Free)
+	}
+	return err
 }
 
 // interruptedError says that the run was interrupted, and how to go on.

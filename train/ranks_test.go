@@ -13,19 +13,19 @@ import (
 func TestThreadsOfRanks(t *testing.T) {
 	t.Setenv("GOMAXPROCS", "")
 	all := runtime.GOMAXPROCS(0)
-	if n, err := (&flags{}).threads(collective.Alone{}); n != 0 || err != nil {
-		t.Errorf("alone: %d, %v", n, err)
+	if p := new(plan); p.share(&flags{}, collective.Alone{}) != nil || p.threads != 0 || p.notes != nil {
+		t.Errorf("alone: %+v", p)
 	}
 	threads := func(asked ...int) []int {
 		got := make([]int, len(asked))
 		var wg sync.WaitGroup
 		for rank, g := range collective.Goroutines(len(asked)) {
 			wg.Go(func() {
-				n, err := (&flags{Threads: asked[rank]}).threads(g)
-				if err != nil {
+				p := new(plan)
+				if err := p.share(&flags{Threads: asked[rank]}, g); err != nil {
 					t.Error(err)
 				}
-				got[rank] = n
+				got[rank] = p.threads
 			})
 		}
 		wg.Wait()

@@ -2,10 +2,10 @@ package collective
 
 import "golang.org/x/sys/unix"
 
-// affinity returns the processors that this process may use.
-func affinity() (m mask) {
+// affinity returns the processors that a process may use, this one if pid is 0.
+func affinity(pid int) (m mask) {
 	var set unix.CPUSet
-	if unix.SchedGetaffinity(0, &set) != nil {
+	if unix.SchedGetaffinity(pid, &set) != nil {
 		return m // none: that is not known
 	}
 	for i := range 8 * len(m) {

@@ -30,17 +30,27 @@ func Beside(g Group) (int, error) {
 	return beside(g, machine())
 }
 
-// Processors returns how many of those processors that this process may use at a time are
-// this rank's: all, but where other ranks of its machine may use the same ones their share,
-// at least 1. Threads that wait for each other without sleeping, as those of numerical
-// libraries do, come to a standstill when there are more of them than processors. Ranks in
+// Shared is what a rank may compute on.
+type Shared struct {
+	// Own is how many of those processors that this process may use at a time are this
+	// rank's: all, but where other ranks of its machine may use the same ones their share,
+	// at least 1. Threads that wait for each other without sleeping, as those of numerical
+	// libraries do, come to a standstill when there are more of them than processors.
+	Own int
+	// Bound is how many processors of its machine the ranks there may use together, and Free
+	// how many their launcher may: more, where it has bound each of them to a few. Both are 0
+	// where that is not known, and for a process alone.
+	Bound, Free int
+}
+
+// Processors returns what this rank may compute on, of which usable at a time. Ranks in
 // another container, which may have processors of its own, are not counted.
-func Processors(g Group, usable int) (int, error) {
+func Processors(g Group, usable int) (Shared, error) {
 	if g.World() == 1 {
-		return usable, nil
+		return Shared{Own: usable}, nil
 	}
 	name, _ := os.Hostname() // each container has its own
-	return processors(g, machine()+" "+name, affinity(), usable)
+	return processors(g, machine()+" "+name, affinity(0), affinity(os.Getppid()), usable)
 }
 
 // machine returns what is the same for all processes of a machine, and for no others.
@@ -77,33 +87,38 @@ func beside(g Group, machine string) (int, error) {
 }
 
 // processors is Processors at a place of that name, for a process that may use those
-// processors whose bits are set in mask.
-func processors(g Group, place string, mask mask, usable int) (int, error) {
-	own := sumOf(place)
-	all, err := g.AllGather(append(own, mask[:]...))
+// processors whose bits are set in own, and its launcher those of launcher.
+func processors(g Group, place string, own, launcher mask, usable int) (s Shared, err error) {
+	here := sumOf(place)
+	all, err := g.AllGather(append(here, own[:]...))
 	if err != nil {
-		return 0, err
+		return s, err
 	}
-	total, share := 0, 0.0
-	for i := range 8 * len(mask) {
-		at, bit := len(own)+i/8, byte(1)<<(i%8)
-		if mask[i/8]&bit == 0 {
-			continue
-		}
+	mine, share := 0, 0.0
+	for i := range 8 * len(own) {
+		at, bit := i/8, byte(1)<<(i%8)
 		users := 0
-		for other := range slices.Chunk(all, len(own)+len(mask)) {
-			if bytes.Equal(other[:len(own)], own) && other[at]&bit != 0 {
+		for other := range slices.Chunk(all, len(here)+len(own)) {
+			if bytes.Equal(other[:len(here)], here) && other[len(here)+at]&bit != 0 {
 				users++
 			}
 		}
-		total++
-		share += 1 / float64(users)
+		if own[at]&bit != 0 {
+			mine++
+			share += 1 / float64(users)
+		}
+		if users > 0 {
+			s.Bound++
+		}
+		if launcher[at]&bit != 0 {
+			s.Free++
+		}
 	}
-	if total == 0 {
-		return usable, nil // the system does not say
+	if s.Own = usable; mine > 0 { // else the system does not say
+		const exact = 1 + 1e-9 // thirds of three are one
+		s.Own = max(1, int(float64(usable)*share/float64(mine)*exact))
 	}
-	const exact = 1 + 1e-9 // thirds of three are one
-	return max(1, int(float64(usable)*share/float64(total)*exact)), nil
+	return s, nil
 }
 
 // mask has a bit for each processor of a machine, as many as Linux's smallest set of them.

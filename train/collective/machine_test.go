@@ -41,10 +41,10 @@ func TestBeside(t *testing.T) {
 
 // Ranks share processors with those that may use the same ones.
 func TestProcessors(t *testing.T) {
-	if n, err := Processors(Alone{}, 7); n != 7 || err != nil {
-		t.Errorf("alone: %d, %v", n, err)
+	if s, err := Processors(Alone{}, 7); s != (Shared{Own: 7}) || err != nil {
+		t.Errorf("alone: %+v, %v", s, err)
 	}
-	if a := affinity(); runtime.GOOS == "linux" && a == (mask{}) {
+	if a := affinity(0); runtime.GOOS == "linux" && a == (mask{}) {
 		t.Error("this process may use no processor")
 	}
 	of := func(cpus ...int) (m mask) {
@@ -58,24 +58,26 @@ func TestProcessors(t *testing.T) {
 		masks  []mask
 		usable int
 		want   []int
+		bound  int
 	}{
-		"bound to a core each":     {"aa", []mask{of(0), of(1)}, 1, []int{1, 1}},
-		"not bound":                {"aa", []mask{of(0, 1, 2, 3), of(0, 1, 2, 3)}, 4, []int{2, 2}},
-		"three on one":             {"aaa", []mask{of(5), of(5), of(5)}, 1, []int{1, 1, 1}},
-		"three on three":           {"aaa", []mask{of(0, 9, 700), of(0, 9, 700), of(0, 9, 700)}, 3, []int{1, 1, 1}},
-		"bound to a socket":        {"aaaa", []mask{of(0, 1, 2, 3), of(0, 1, 2, 3), of(4, 5, 6, 7), of(4, 5, 6, 7)}, 4, []int{2, 2, 2, 2}},
-		"one of them bound":        {"aa", []mask{of(0, 1, 2, 3), of(3)}, 4, []int{3, 1}},
-		"two machines":             {"aab", []mask{of(0, 1), of(0, 1), of(0, 1)}, 2, []int{1, 1, 2}},
-		"a share of the processor": {"aa", []mask{of(0, 1, 2, 3, 4, 5, 6, 7), of(0, 1, 2, 3, 4, 5, 6, 7)}, 4, []int{2, 2}},
-		"not known":                {"aa", []mask{{}, {}}, 4, []int{4, 4}},
+		"bound to a core each":     {"aa", []mask{of(0), of(1)}, 1, []int{1, 1}, 2},
+		"not bound":                {"aa", []mask{of(0, 1, 2, 3), of(0, 1, 2, 3)}, 4, []int{2, 2}, 4},
+		"three on one":             {"aaa", []mask{of(5), of(5), of(5)}, 1, []int{1, 1, 1}, 1},
+		"three on three":           {"aaa", []mask{of(0, 9, 700), of(0, 9, 700), of(0, 9, 700)}, 3, []int{1, 1, 1}, 3},
+		"bound to a socket":        {"aaaa", []mask{of(0, 1, 2, 3), of(0, 1, 2, 3), of(4, 5, 6, 7), of(4, 5, 6, 7)}, 4, []int{2, 2, 2, 2}, 8},
+		"one of them bound":        {"aa", []mask{of(0, 1, 2, 3), of(3)}, 4, []int{3, 1}, 4},
+		"two machines":             {"aab", []mask{of(0, 1), of(0, 1), of(0, 1)}, 2, []int{1, 1, 2}, 2},
+		"a share of the processor": {"aa", []mask{of(0, 1, 2, 3, 4, 5, 6, 7), of(0, 1, 2, 3, 4, 5, 6, 7)}, 4, []int{2, 2}, 8},
+		"not known":                {"aa", []mask{{}, {}}, 4, []int{4, 4}, 0},
 	} {
 		each(Goroutines(len(c.places)), func(g Group) error {
 			usable := c.usable
 			if name == "one of them bound" && g.Rank() == 1 {
 				usable = 1
 			}
-			if n, err := processors(g, c.places[g.Rank():][:1], c.masks[g.Rank()], usable); n != c.want[g.Rank()] || err != nil {
-				t.Errorf("%s: rank %d: %d, %v; want %d", name, g.Rank(), n, err, c.want[g.Rank()])
+			want := Shared{Own: c.want[g.Rank()], Bound: c.bound, Free: 3}
+			if s, err := processors(g, c.places[g.Rank():][:1], c.masks[g.Rank()], of(1, 2, 700), usable); s != want || err != nil {
+				t.Errorf("%s: rank %d: %+v, %v; want %+v", name, g.Rank(), s, err, want)
 			}
 			return nil
 		})
