@@ -48,6 +48,34 @@ func (f *flags) check() error {
 	return nil
 }
 
+// best lets a run's folder stand for its best checkpoint, and says which that is.
+func (f *flags) best(out io.Writer) error {
+	if info, err := os.Stat(f.In); err != nil || !info.IsDir() {
+		return err
+	}
+	c, warnings, err := checkpoint.BestOf(f.In)
+	for _, w := range warnings {
+		fmt.Fprintf(out, "warning: %v\n", w)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s: taking %s\n", f.In, c.File)
+	f.In = c.File
+	return nil
+}
+
+// onItself refuses to write over what is read: of a checkpoint only the weights would
+// be left, and no run could go on from them.
+func (f *flags) onItself() error {
+	in, inErr := os.Stat(f.In)
+	out, outErr := os.Stat(f.Out)
+	if inErr == nil && outErr == nil && os.SameFile(in, out) {
+		return cli.Usagef("--out %s is the file of --in, which would be lost: name another", f.Out)
+	}
+	return nil
+}
+
 // read reads the file, whatever its kind, and fits it to its net.
 func (f *flags) read() (*converted, error) {
 	file, err := os.Open(f.In)
@@ -126,8 +154,11 @@ func (f *flags) safetensors() (*converted, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.Net != "" || f.Classes != 0 {
+	switch {
+	case f.Net != "":
 		return f.named(ts, "weights")
+	case f.Classes != 0 && f.Classes != saved.Net.Classes:
+		return nil, fmt.Errorf("--classes %d: the checkpoint's net has %d; leave --classes out", f.Classes, saved.Net.Classes)
 	}
 	kind := "the checkpoint's weights"
 	if f.Weights == string(checkpoint.Averaged) {

@@ -176,6 +176,36 @@ func TestCheckpointToONNX(t *testing.T) {
 	}
 }
 
+// TestRun converts what a run's folder stands for, and leaves a checkpoint what it is:
+// written over, it would be weights that no run can go on from.
+func TestRun(t *testing.T) {
+	net := smallNet(t)
+	c := &checkpoint.Checkpoint{Net: net, State: model.State{Weights: net.Init(1), Velocity: net.Init(2)}, Settings: []byte("{}"), Progress: checkpoint.Progress{Step: 3}}
+	store := checkpoint.Store{Run: t.TempDir(), Keep: 1}
+	if _, err := store.Save(c); err != nil {
+		t.Fatal(err)
+	}
+	in := store.Path(3)
+	out := filepath.Join(t.TempDir(), "net.onnx")
+	if status, stdout, errs := command(t, "--in", store.Run, "--out", out); status != cli.Done || !strings.Contains(stdout, "taking "+in) {
+		t.Errorf("a run: status %d, %q, %s", status, stdout, errs)
+	}
+	if status, _, errs := command(t, "--in", t.TempDir(), "--out", out); status != cli.Failed || !strings.Contains(errs, "there is no checkpoint in") {
+		t.Errorf("a folder of something else: status %d, %s", status, errs)
+	}
+	if status, _, errs := command(t, "--in", in, "--out", out, "--classes", "8"); status != cli.Failed || !strings.Contains(errs, "the checkpoint's net has 7; leave --classes out") {
+		t.Errorf("classes: status %d, %s", status, errs)
+	}
+	for _, from := range []string{in, store.Run} {
+		if status, _, errs := command(t, "--in", from, "--out", in); status != cli.Usage || !strings.Contains(errs, "is the file of --in") {
+			t.Errorf("onto itself: status %d, %s", status, errs)
+		}
+	}
+	if _, err := checkpoint.Read(in); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRefuses(t *testing.T) {
 	net := smallNet(t)
 	own, caffe := tensors(t, net.Init(1)), caffemodel(t, net.Init(1))

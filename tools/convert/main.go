@@ -18,17 +18,17 @@ const description = `Converts weights between this program's files and others'.
 Examples:
   convert --in bvlc_alexnet.caffemodel --out caffe.safetensors
   convert --in alexnet-owt-7be5be79.pth --out torchvision.safetensors --net torchvision --records out/
-  convert --in runs/alexnet/checkpoints/00450000.safetensors --out alexnet.onnx
+  convert --in runs/alexnet --out alexnet.onnx
   train --records out/ --init caffe.safetensors
 
 Reads .caffemodel files, state dicts of torchvision's alexnet (.pth of PyTorch 1.6 and
-later, nothing in them is executed; or safetensors), safetensors and checkpoints.
-Writes .safetensors and .onnx. The net takes pixels from 0 to 255 less their mean,
+later, nothing in them is executed; or safetensors), safetensors and checkpoints; a
+run's folder stands for its best checkpoint. Writes .safetensors and .onnx. The net takes pixels from 0 to 255 less their mean,
 R, G, B; what other programs do otherwise is put into the weights.`
 
 // flags is convert's command line.
 type flags struct {
-	In      string    `required:"" placeholder:"FILE" help:"Weights: .caffemodel, .pth, .safetensors or a checkpoint."`
+	In      string    `required:"" placeholder:"FILE|RUN" help:"Weights: .caffemodel, .pth, .safetensors, a checkpoint, or the folder of a run."`
 	Out     string    `required:"" placeholder:"FILE" help:"File to write: .safetensors or .onnx."`
 	Net     string    `placeholder:"NAME" help:"The net that the weights are for (default: a checkpoint's own; else one that is named after the program they come from, or alexnet)."`
 	Classes int       `placeholder:"N" help:"Outputs of the last layer (default: as many as the file has)."`
@@ -44,6 +44,12 @@ func main() {
 // Run converts.
 func (f *flags) Run(_ context.Context, out io.Writer) error {
 	if err := f.check(); err != nil {
+		return err
+	}
+	if err := f.best(out); err != nil {
+		return fmt.Errorf("--in %s: %w", f.In, err)
+	}
+	if err := f.onItself(); err != nil {
 		return err
 	}
 	c, err := f.read()
