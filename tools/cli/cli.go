@@ -56,14 +56,15 @@ func Main(name, description string, flags any) {
 // the exit status. Help goes to stdout, errors to stderr.
 func Run(ctx context.Context, name, description string, flags any, args []string, stdout, stderr io.Writer) int {
 	exited, status := false, Done
+	out := &output{w: stdout}
 	parser, err := kong.New(flags,
 		kong.Name(name),
 		kong.Description(description),
-		kong.Writers(stdout, stderr),
+		kong.Writers(out, stderr),
 		kong.Exit(func(code int) { exited, status = true, code }),
 		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: false, Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.BindTo(stdout, (*io.Writer)(nil)),
+		kong.BindTo(out, (*io.Writer)(nil)),
 	)
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", name, err)
@@ -77,7 +78,9 @@ func Run(ctx context.Context, name, description string, flags any, args []string
 		fmt.Fprintf(stderr, "%s: %v (see %s --help)\n", name, err, name)
 		return Usage
 	}
-	err = parsed.Run()
+	if err = parsed.Run(); err == nil && out.err != nil {
+		err = fmt.Errorf("the output is not whole: %w", out.err)
+	}
 	var usage *UsageError
 	switch {
 	case err == nil:
@@ -89,4 +92,20 @@ func Run(ctx context.Context, name, description string, flags any, args []string
 		fmt.Fprintf(stderr, "%s: %v\n", name, err)
 		return Failed
 	}
+}
+
+// output is standard output. It keeps the first error of a write, since what prints a
+// table line by line looks at none.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.w.Write(b)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 )
@@ -59,5 +61,37 @@ func TestRunExitStatus(t *testing.T) {
 				t.Error("Run did not get the context")
 			}
 		})
+	}
+}
+
+// printing prints without a look at what becomes of it.
+type printing struct{}
+
+func (printing) Run(out io.Writer) error {
+	fmt.Fprintln(out, "a table")
+	fmt.Fprintln(out, "of two lines")
+	return nil
+}
+
+// full takes no more than its bytes.
+type full int
+
+func (f *full) Write(b []byte) (int, error) {
+	n := min(len(b), int(*f))
+	*f -= full(n)
+	if n < len(b) {
+		return n, errors.New("no space left on device")
+	}
+	return n, nil
+}
+
+// TestLostOutput is of a disk that is full: what is printed only in part is not done.
+func TestLostOutput(t *testing.T) {
+	for room, want := range map[full]int{0: Failed, 10: Failed, 100: Done} {
+		var stderr bytes.Buffer
+		status := Run(t.Context(), "tool", "Prints.", &printing{}, nil, &room, &stderr)
+		if status != want || (want == Failed) != strings.Contains(stderr.String(), "the output is not whole: no space left on device") {
+			t.Errorf("status %d, want %d: %s", status, want, stderr.String())
+		}
 	}
 }
