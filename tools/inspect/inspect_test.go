@@ -225,3 +225,11 @@ func TestRecordsAtURL(t *testing.T) {
 		t.Errorf("no data set: status %d, %s", status, msg)
 	}
 }
+
+func TestOneField(t *testing.T) {
+	for key, want := range map[string]string{"n01440764/a b è.JPEG": "n01440764/a b è.JPEG", "a/x\ty\n.jpg": `"a/x\ty\n.jpg"`} {
+		if got := oneField(key); got != want {
+			t.Errorf("%q: %s, want %s", key, got, want)
+		}
+	}
+}

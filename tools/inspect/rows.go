@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
+	"unicode"
 )
 
 // rowsCommand lists the rows of a split.
@@ -35,7 +38,11 @@ func (c *rowsCommand) Run(ctx context.Context, stdout io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, done()) }()
 	out := bufio.NewWriter(stdout)
-	defer func() { err = errors.Join(err, out.Flush()) }()
+	defer func() {
+		if err == nil { // else it may be what Flush would say again
+			err = out.Flush()
+		}
+	}()
 	encode := json.NewEncoder(out)
 	for i := range split.Len() {
 		if err := ctx.Err(); err != nil {
@@ -52,11 +59,20 @@ func (c *rowsCommand) Run(ctx context.Context, stdout io.Writer) (err error) {
 		if c.JSON {
 			err = encode.Encode(l)
 		} else {
-			_, err = fmt.Fprintf(out, "%s\t%d\t%d\t%s\t%d\t%s\n", l.Key, l.Label, l.ILSVRCID, l.Shard, l.Row, l.Source)
+			_, err = fmt.Fprintf(out, "%s\t%d\t%d\t%s\t%d\t%s\n", oneField(l.Key), l.Label, l.ILSVRCID, l.Shard, l.Row, l.Source)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// oneField returns a key as one field of a line: a file may have a tab or a line's end in
+// its name.
+func oneField(key string) string {
+	if strings.ContainsFunc(key, unicode.IsControl) {
+		return strconv.Quote(key)
+	}
+	return key
 }
