@@ -267,7 +267,7 @@ func (s *Split) shardOf(i int) int {
 // check returns an error for a row number that is out of range.
 func (s *Split) check(i int) error {
 	if i < 0 || i >= s.Len() {
-		return fmt.Errorf("split %q has no row %d: it has %d, counted from 0, while it is open", s.name, i, s.Len())
+		return fmt.Errorf("split %q has no row %d: it has %d, counted from 0", s.name, i, s.Len())
 	}
 	return nil
 }

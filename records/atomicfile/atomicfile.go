@@ -151,6 +151,20 @@ func (a *File) Abort() error {
 	return nil
 }
 
+// Possible tries whether Write could make a file at path, and changes nothing there: for
+// whoever has much to do before there is something to write. Errors are those of Create,
+// and one that wraps fs.ErrExist where a folder has the name.
+func Possible(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("creating %s: %w", path, &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist})
+	}
+	a, err := Create(path)
+	if err != nil {
+		return err
+	}
+	return a.Abort()
+}
+
 // Write puts at path what fill writes. When fill or the disk fails, nothing
 // changes at path and no temporary is left. The writer that fill gets is
 // buffered and must not be used after fill returns.

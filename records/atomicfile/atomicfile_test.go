@@ -154,6 +154,29 @@ func TestMissingFolder(t *testing.T) {
 	}
 }
 
+func TestPossible(t *testing.T) {
+	dir := t.TempDir()
+	old := filepath.Join(dir, "old")
+	if err := os.WriteFile(old, []byte("old"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]error{
+		filepath.Join(dir, "new"):       nil,
+		old:                             nil,
+		filepath.Join(dir, "no", "new"): fs.ErrNotExist,
+		dir:                             fs.ErrExist,
+	} {
+		if err := Possible(path); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", path, err, want)
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	text, readErr := os.ReadFile(old)
+	if err != nil || readErr != nil || len(entries) != 1 || string(text) != "old" {
+		t.Errorf("%v, %q, %v, %v; want the old file alone", entries, text, err, readErr)
+	}
+}
+
 // A temporary that another process left, or is writing, is not touched.
 func TestTemporariesOfOthersStay(t *testing.T) {
 	dir := t.TempDir()

@@ -19,22 +19,23 @@ import (
 	"alexnet/train/report"
 )
 
-// evaluate opens what the flags name, measures it, and writes the predictions.
-func (f *flags) evaluate(ctx context.Context) (a answer, err error) {
+// evaluate opens what the flags name, measures it, and writes the files that they name.
+// The answer is nil if it could not be measured; an error beside it is of a file.
+func (f *flags) evaluate(ctx context.Context) (a *answer, err error) {
 	if f.Batch < 1 || f.Threads < 0 || f.Workers < 0 {
-		return a, cli.Usagef("--batch must be at least 1, --threads and --workers not negative")
+		return nil, cli.Usagef("--batch must be at least 1, --threads and --workers not negative")
 	}
 	if err := errors.Join(f.outputFlags.check(), f.reportFlags.check()); err != nil {
-		return a, err
+		return nil, err
 	}
 	ds, done, err := stores.Records(ctx, f.Records, f.Store, false, f.stderr)
 	if err != nil {
-		return a, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
 	split, err := f.openSplit(ds, f.Split)
 	if err != nil {
-		return a, err
+		return nil, err
 	}
 	var behind sync.WaitGroup
 	defer func() {
@@ -49,7 +50,7 @@ func (f *flags) evaluate(ctx context.Context) (a answer, err error) {
 	}()
 	file, err := f.predictions(ds, split)
 	if err != nil {
-		return a, err
+		return nil, err
 	}
 	if file != nil {
 		defer func() { err = errors.Join(err, file.Abort()) }()
@@ -65,31 +66,41 @@ func (f *flags) evaluate(ctx context.Context) (a answer, err error) {
 		err = f.prepare(ds, engines[0].Net())
 	}
 	if err != nil {
-		return a, err
+		return nil, err
 	}
 	shown := newGallery(split, f.Pictures)
 	r, err := f.measure(ctx, engines, ds, split, f.takers(file, shown), &behind)
-	if err == nil {
-		err = f.commit(file, f.stderr)
-	}
 	if err != nil {
-		return a, err
+		return nil, err
 	}
 	var nets, files []string
 	for _, c := range checkpoints {
 		nets, files = append(nets, c.Net.Name), append(files, c.File)
 	}
-	a = answerOf(r, ds.Manifest, nets, files, cmp.Or(f.Confused, usualPairs))
-	a.Predictions, a.Weights = f.Predictions, f.Weights
+	measured := answerOf(r, ds.Manifest, nets, files, cmp.Or(f.Confused, usualPairs))
+	measured.Weights = f.Weights
+	return &measured, f.write(ctx, &measured, engines[0], ds, checkpoints, file, shown)
+}
+
+// write writes the predictions, the PNG and the report, and says in the answer where they
+// are.
+func (f *flags) write(ctx context.Context, a *answer, engine model.Engine, ds *records.Dataset, checkpoints []*checkpoint.Checkpoint, file *eval.PredictionFile, shown *gallery) error {
+	if err := f.commit(file, f.stderr); err != nil {
+		return err
+	}
+	a.Predictions = f.Predictions
 	if f.PNG != "" {
 		if err := shown.draw(f.PNG, ds); err != nil {
-			return a, err
+			return err
 		}
+		fmt.Fprintf(f.stderr, "pictures: %s\n", f.PNG)
 	}
-	if f.Report != "" {
-		a.Report, err = f.report(ctx, engines[0], ds, a, checkpoints, shown)
+	if f.Report == "" {
+		return nil
 	}
-	return a, err
+	path, err := f.report(ctx, engine, ds, *a, checkpoints, shown)
+	a.Report = path
+	return err
 }
 
 // report writes the report and returns its file.

@@ -8,6 +8,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 
@@ -55,14 +56,15 @@ func main() {
 	cli.Main("evaluate", description, &flags{stdout: os.Stdout, stderr: os.Stderr})
 }
 
-// Run measures and prints.
+// Run measures and prints. What was measured is printed even if not all files could be
+// written, since it may have taken hours.
 func (f *flags) Run(ctx context.Context) error {
 	a, err := f.evaluate(ctx)
-	if err != nil {
+	switch {
+	case a == nil:
 		return err
+	case f.JSON:
+		return errors.Join(err, json.NewEncoder(f.stdout).Encode(a))
 	}
-	if f.JSON {
-		return json.NewEncoder(f.stdout).Encode(a)
-	}
-	return f.print(f.stdout, a)
+	return errors.Join(err, f.print(f.stdout, *a))
 }

@@ -46,14 +46,22 @@ func (f *reportFlags) check() error {
 	return nil
 }
 
-// prepare makes the folder, and finds what would make the report impossible before
-// anything is computed.
+// prepare makes the folder, and finds what would make the report or the PNG impossible
+// before anything is computed.
 func (f *reportFlags) prepare(ds *records.Dataset, net *model.Net) error {
-	if f.Report == "" {
-		return nil
+	if f.Report != "" {
+		err := os.MkdirAll(f.Report, 0o777)
+		if err == nil {
+			err = atomicfile.Possible(filepath.Join(f.Report, pageName))
+		}
+		if err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
 	}
-	if err := os.MkdirAll(f.Report, 0o777); err != nil {
-		return fmt.Errorf("report: %w", err)
+	if f.PNG != "" {
+		if err := atomicfile.Possible(f.PNG); err != nil {
+			return fmt.Errorf("--png: %w", err)
+		}
 	}
 	if f.Neighbours == 0 {
 		return nil
@@ -74,6 +82,9 @@ func (f *reportFlags) prepare(ds *records.Dataset, net *model.Net) error {
 	_, _, err = net.FeatureLayer(f.Layer)
 	return err
 }
+
+// pageName is the report's file in its folder.
+const pageName = "index.html"
 
 //go:embed page.html
 var embeddedPage string
@@ -198,7 +209,7 @@ func (p *page) write(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", fmt.Errorf("report: %w", err)
 	}
-	path := filepath.Join(dir, "index.html")
+	path := filepath.Join(dir, pageName)
 	if err := atomicfile.Write(path, func(w io.Writer) error { return t.Execute(w, p) }); err != nil {
 		return "", fmt.Errorf("report: %w", err)
 	}

@@ -166,12 +166,31 @@ func TestReportRefused(t *testing.T) {
 		"--pictures and --neighbours must not be negative": {"--pictures=-1"},
 		"--neighbours is for a report":                     {"--neighbours", "2"},
 		"report: mkdir " + taken:                           {"--report", taken},
+		"--png: creating " + taken + "/x.png":              {"--png", filepath.Join(taken, "x.png")},
 		`has no split "test"`:                              {"--report", t.TempDir(), "--neighbours", "1", "--from", "test"},
 		`net alexnet-small: there is no layer "fc9"`:       {"--report", t.TempDir(), "--neighbours", "1", "--layer", "fc9"},
 	} {
 		if status, out, errs := command(t, append(args, "--records", ds.Dir, "--checkpoint", run)...); status == cli.Done || out != "" || !strings.Contains(errs, want) {
 			t.Errorf("%v: status %d, %s%s, want %q", args, status, out, errs, want)
 		}
+	}
+}
+
+// What was measured is printed, although the page cannot be made.
+func TestReportFails(t *testing.T) {
+	ds := dataset(t, data)
+	run, _ := checkpoints(t, ds, 0, 11)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "features"), nil, 0o666); err != nil { // where a folder must be
+		t.Fatal(err)
+	}
+	args := []string{"--records", ds.Dir, "--checkpoint", run, "--report", dir, "--neighbours", "1"}
+	status, out, errs := command(t, args...)
+	if status != cli.Failed || !strings.Contains(out, "top-1 error") || !strings.Contains(errs, "mkdir "+filepath.Join(dir, "features")) {
+		t.Errorf("status %d, %s%s", status, out, errs)
+	}
+	if status, out, _ := command(t, append(args, "--json")...); status != cli.Failed || !strings.Contains(out, `"top1_error":`) || strings.Contains(out, `"report"`) {
+		t.Errorf("status %d, %s", status, out)
 	}
 }
 

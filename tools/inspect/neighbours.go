@@ -55,6 +55,11 @@ func (c *neighboursCommand) Run(ctx context.Context, out io.Writer) (err error) 
 	if c.Pictures < 1 || c.Nearest < 1 || c.Batch < 1 || c.Threads < 0 {
 		return cli.Usagef("--pictures, --nearest and --batch must be at least 1, --threads not negative")
 	}
+	if c.PNG != "" { // before hours of work
+		if err := atomicfile.Possible(c.PNG); err != nil {
+			return fmt.Errorf("--png: %w", err)
+		}
+	}
 	ds, split, done, err := openSplit(ctx, c.Dir, c.Split)
 	if err != nil {
 		return err
@@ -118,7 +123,10 @@ func (c *neighboursCommand) rows(split *records.Split) ([]int, error) {
 
 // open makes the engine, and returns its precision.
 func (c *neighboursCommand) open(ds *records.Dataset) (e model.FeatureEngine, precision string, err error) {
-	found, _, err := checkpoint.Find(c.Checkpoint)
+	found, warnings, err := checkpoint.Find(c.Checkpoint)
+	for _, w := range warnings {
+		fmt.Fprintf(os.Stderr, "warning: %v\n", w)
+	}
 	if err != nil {
 		return nil, "", err
 	}

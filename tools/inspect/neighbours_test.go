@@ -82,6 +82,17 @@ func TestNeighbours(t *testing.T) {
 			t.Errorf("%v: status %d, %s%s, want %q", args, status, out, msg, want)
 		}
 	}
+	// What cannot be is found before the features are computed.
+	for want, args := range map[string][]string{
+		`split "val" has no row 9`:        {"--row", "9"},
+		"--png: creating " + dir + "/no/": {"--png", filepath.Join(dir, "no", "n.png")},
+	} {
+		fresh := filepath.Join(work, "fresh")
+		status, out, msg := inspect(t, append([]string{"neighbours", dir, "--checkpoint", run, "--features", fresh}, args...)...)
+		if _, err := os.Stat(fresh); err == nil || status != cli.Failed || out != "" || !strings.Contains(msg, want) {
+			t.Errorf("%v: status %d, %s%s, want %q; features: %v", args, status, out, msg, want, err)
+		}
+	}
 	linear, _ := savedNet(t, traintest.Net(3, 6), 1, []string{"n00000000", "n00000001", "n00000002"})
 	if status, _, msg := inspect(t, "neighbours", dir, "--checkpoint", linear, "--features", store); status != cli.Failed || !strings.Contains(msg, "net linear has no hidden layer") {
 		t.Errorf("a linear net: status %d, %s", status, msg)

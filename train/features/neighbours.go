@@ -20,11 +20,11 @@ type Query struct {
 // nearest. Those of the other are stored in a folder, as Extract does. Where both splits
 // are the same, a row is not its own neighbour.
 func Neighbours(ctx context.Context, engine model.FeatureEngine, ds *records.Dataset, from, split *records.Split, rows []int, k int, dir string, o Options, so SearchOptions) ([]Query, Source, error) {
-	s, err := Extract(ctx, engine, ds, from, dir, o)
+	values, err := Of(engine, ds, split, rows, o.Layer) // first, since Extract may take hours
 	if err != nil {
-		return nil, s, err
+		return nil, Source{}, err
 	}
-	values, err := Of(engine, ds, split, rows, o.Layer)
+	s, err := Extract(ctx, engine, ds, from, dir, o)
 	if err != nil {
 		return nil, s, err
 	}
