@@ -10,6 +10,7 @@ import (
 	"alexnet/model/cpu"
 	"alexnet/model/gpu"
 	"alexnet/records"
+	"alexnet/tools/figure"
 	"alexnet/train/features"
 	"alexnet/train/report"
 )
@@ -58,7 +59,7 @@ func (f *flags) findNeighbours(ctx context.Context, p *page, e model.Engine, ds 
 			if err != nil {
 				return err
 			}
-			neighbour.Distance = fmt.Sprintf("%.4g", m.Distance)
+			neighbour.Distance = figure.Distance(m.Distance)
 			row = append(row, neighbour)
 		}
 		p.Queries = append(p.Queries, row)

@@ -30,7 +30,7 @@ type Mark struct {
 	Text string
 }
 
-// Level is a dashed line from left to right with a text below its begin.
+// Level is a dashed line from left to right with a text above its begin.
 type Level struct {
 	Y    float64
 	Text string
@@ -53,7 +53,7 @@ const (
 	maxTicks                = 7
 	markRoom                = 110   // between the texts of marks
 	legendStep              = 120   // from name to name, at least
-	legendRoom, legendChar  = 38, 7 // of a name: what is before it, and a character
+	legendRoom, legendChar  = 44, 7 // of a name: what is before and after it, and a character
 	dotLimit                = 100   // points of a line that are marked
 )
 
@@ -152,13 +152,14 @@ func (c *Chart) plot() (*plot, error) {
 	for _, l := range c.Levels {
 		p.Horizontals = append(p.Horizontals, tick{y(l.Y), l.Text})
 	}
-	step := legendStep
+	legend := plotRight
 	for _, s := range c.Series {
-		step = max(step, legendRoom+legendChar*utf8.RuneCountInString(s.Name))
+		legend -= legendWidth(s.Name)
 	}
 	for i := range c.Series {
 		s := &c.Series[i]
-		l := line{Series: s, LegendX: plotRight - (len(c.Series)-i)*step}
+		l := line{Series: s, LegendX: legend}
+		legend += legendWidth(s.Name)
 		var path strings.Builder
 		for k := range s.X {
 			at := [2]place{x(s.X[k]), y(s.Y[k])}
@@ -172,6 +173,11 @@ func (c *Chart) plot() (*plot, error) {
 		p.Lines = append(p.Lines, l)
 	}
 	return p, nil
+}
+
+// legendWidth returns the room of a name in the legend.
+func legendWidth(name string) int {
+	return max(legendStep, legendRoom+legendChar*utf8.RuneCountInString(name))
 }
 
 // Styled reports whether lines differ by more than their colour, so that the legend

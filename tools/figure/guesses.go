@@ -43,7 +43,7 @@ func Guesses(all []Guessed) *image.NRGBA {
 		side.X, side.Y = max(side.X, g.Picture.Rect.Dx()), max(side.Y, g.Picture.Rect.Dy())
 		bars = max(bars, len(g.Guesses))
 	}
-	scale := max(1, leastTile/max(1, side.X))
+	scale := tileScale(side.X)
 	side = side.Mul(scale)
 	width := max(side.X, guessWidth)
 	height := side.Y + (bars+1)*(lineHeight+2) + 2*tileGap

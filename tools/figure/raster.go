@@ -48,7 +48,7 @@ func (c *Chart) Image() (*image.NRGBA, error) {
 	}
 	for _, t := range p.Horizontals {
 		r.stroke([][2]place{{left, t.At}, {right, t.At}}, 1, half, dots)
-		r.text(left+8, t.At+17, 0, t.Text)
+		r.text(left+8, t.At-6, 0, t.Text)
 	}
 	r.text(right, chartHeight-8, 1, c.XLabel)
 	r.text(4, 16, 0, c.YLabel)

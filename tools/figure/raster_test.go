@@ -30,8 +30,8 @@ func TestChartFile(t *testing.T) {
 		`<svg xmlns="http://www.w3.org/2000/svg"`, `@media (prefers-color-scheme: dark)`, `<rect width="640" height="360" class="ground"/>`,
 		`<path d="M56,103L624,103" fill="none" class="line-2" stroke-width="2" stroke-linejoin="round" stroke-dasharray="8 5"/>`,
 		`<path d="M56,34L624,172" fill="none" class="line-1" stroke-width="2" stroke-linejoin="round"/>`,
-		`x1="56" x2="624" y1="241" y2="241" stroke="currentColor" stroke-opacity="0.5" stroke-dasharray="3 4"/><text x="56" y="241" dx="8" dy="17">a quarter</text>`,
-		`<path d="M355,11.5h21" transform="translate(-5)" fill="none" class="line-2" stroke-width="2" stroke-dasharray="8 5"/>`, // as the line in the legend
+		`x1="56" x2="624" y1="241" y2="241" stroke="currentColor" stroke-opacity="0.5" stroke-dasharray="3 4"/><text x="56" y="241" dx="8" dy="-6">a quarter</text>`,
+		`<path d="M349,11.5h21" transform="translate(-5)" fill="none" class="line-2" stroke-width="2" stroke-dasharray="8 5"/>`, // as the line in the legend
 	} {
 		if !strings.Contains(string(file), want) {
 			t.Errorf("no %s in\n%s", want, file)
@@ -89,7 +89,7 @@ func TestChartImage(t *testing.T) {
 		return n
 	}
 	for what, r := range map[string]image.Rectangle{
-		"error, %": image.Rect(8, 10, 130, 40), "epochs": image.Rect(1150, 680, 1250, 710), "a quarter": image.Rect(125, 488, 260, 525),
+		"error, %": image.Rect(8, 10, 130, 40), "epochs": image.Rect(1150, 680, 1250, 710), "a quarter": image.Rect(125, 446, 260, 478),
 		"100": image.Rect(60, 55, 106, 85), "4": image.Rect(1240, 630, 1258, 660), "legend": image.Rect(750, 10, 1250, 40), "rate 0.1": image.Rect(974, 74, 1100, 100),
 	} {
 		if dark(r) < 20 {

@@ -4,6 +4,7 @@ import (
 	"image"
 	"image/color"
 	"image/draw"
+	"strconv"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/basicfont"
@@ -18,7 +19,7 @@ type Tile struct {
 
 // Geometry of tiles, in pixels.
 const (
-	leastTile  = 128 // small pictures are enlarged to this side or somewhat less
+	usualTile  = 128 // small pictures are enlarged to about this side
 	tileGap    = 8
 	firstGap   = 24 // after the first of a line
 	lineHeight = 14
@@ -36,7 +37,7 @@ func Tiles(lines [][]Tile) *image.NRGBA {
 		}
 		longest = max(longest, len(line))
 	}
-	scale := max(1, leastTile/max(1, side.X))
+	scale := tileScale(side.X)
 	side = side.Mul(scale)
 	at := func(line, k int) image.Point {
 		p := image.Pt(tileGap+k*(side.X+tileGap), tileGap+line*(side.Y+2*lineHeight+2*tileGap))
@@ -57,6 +58,22 @@ func Tiles(lines [][]Tile) *image.NRGBA {
 		}
 	}
 	return img
+}
+
+// tileScale returns how many times a picture of some side is enlarged.
+func tileScale(side int) int { return max(1, (usualTile+side/2)/max(1, side)) }
+
+// Distance writes a distance with three decimals, with fewer where it is large, so that
+// those below one another are easily compared. A tiny one has an exponent.
+func Distance(d float64) string {
+	decimals := 3
+	for x := d; x >= 10 && decimals > 0; x /= 10 {
+		decimals--
+	}
+	if 0 < d && d < 0.1 {
+		return strconv.FormatFloat(d, 'e', decimals, 64)
+	}
+	return strconv.FormatFloat(d, 'f', decimals, 64)
 }
 
 // enlarge paints a picture with its upper left corner at p, each of its pixels a square.

@@ -46,3 +46,19 @@ func TestTiles(t *testing.T) {
 		t.Errorf("%d dark pixels of text", dark)
 	}
 }
+
+func TestTileScale(t *testing.T) {
+	for side, want := range map[int]int{0: 128, 28: 5, 32: 4, 72: 2, 85: 2, 86: 1, 256: 1} {
+		if got := tileScale(side); got != want {
+			t.Errorf("side %d: %d times, want %d", side, got, want)
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for d, want := range map[float64]string{0: "0.000", 2.02: "2.020", 0.25: "0.250", 12.345: "12.35", 100: "100.0", 12345.6: "12346", 0.00012345: "1.234e-04"} {
+		if got := Distance(d); got != want {
+			t.Errorf("%g: %s, want %s", d, got, want)
+		}
+	}
+}

@@ -163,7 +163,7 @@ func (c *neighboursCommand) print(out io.Writer, ds *records.Dataset, queries []
 		}
 		fmt.Fprintf(out, "%s (%s)\n", q.Key, class(ds, q.Label))
 		for _, m := range q.Neighbours {
-			fmt.Fprintf(out, "  %10.4g  %s (%s)\n", m.Distance, m.Key, class(ds, m.Label))
+			fmt.Fprintf(out, "  %10s  %s (%s)\n", figure.Distance(m.Distance), m.Key, class(ds, m.Label))
 		}
 	}
 	return nil
@@ -196,7 +196,7 @@ func (c *neighboursCommand) draw(ds *records.Dataset, from, split *records.Split
 		}
 		line := []figure.Tile{own}
 		for _, m := range q.Neighbours {
-			t, err := tile(from, m.Row, m.Label, fmt.Sprintf("%.4g", m.Distance))
+			t, err := tile(from, m.Row, m.Label, figure.Distance(m.Distance))
 			if err != nil {
 				return err
 			}
