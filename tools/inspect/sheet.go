@@ -51,6 +51,6 @@ func (c *sheetCommand) Run(ctx context.Context, out io.Writer) (err error) {
 	if err := atomicfile.Write(c.PNG, func(w io.Writer) error { return png.Encode(w, img) }); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s: %dx%d pixels, %d pictures with %d crops each\n", c.PNG, img.Rect.Dx(), img.Rect.Dy(), c.Pictures, c.Crops)
+	fmt.Fprintf(out, "%s: %dx%d pixels, %d pictures with %d crops each\n", c.PNG, img.Rect.Dx(), img.Rect.Dy(), min(c.Pictures, split.Len()), c.Crops)
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"image"
 	"image/color"
 	"image/draw"
+	"math"
+	"strings"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/basicfont"
@@ -62,10 +64,23 @@ func Draw(ds *records.Dataset, split *records.Split, o Options) (*image.RGBA, er
 	scale := max(1, leastBox/o.Crop)
 	box := max(o.Crop, shape.W, shape.H) * scale
 	line := box + 2*caption + margin
-	img := image.NewRGBA(image.Rect(0, 0, margin+(o.Crops+1)*(box+margin), 2*margin+caption+len(rows)*line))
+	title := []string{fmt.Sprintf("split %s, %d rows of %dx%dx%d %s; crops of %d, seed %d, from epoch %d; mean added back",
+		split.Name(), split.Len(), shape.C, shape.H, shape.W, ds.Manifest.Pixels, o.Crop, o.Seed, o.Epoch), legend(o.Color != nil)}
+	captions := make([]string, len(rows))
+	for i, r := range rows {
+		row, err := split.Head(int(r))
+		if err != nil {
+			return nil, err
+		}
+		captions[i] = fmt.Sprintf("%s  -  %s, row %d, from %dx%d", classOf(ds.Manifest, row.Label), row.Key, r, row.Width, row.Height)
+	}
+	head := 2*margin + len(title)*caption
+	width := max(margin+(o.Crops+1)*(box+margin), 2*margin+widest(title), 2*margin+widest(captions))
+	img := image.NewRGBA(image.Rect(0, 0, width, head+len(rows)*line))
 	draw.Draw(img, img.Bounds(), image.White, image.Point{}, draw.Src)
-	write(img, margin, margin, fmt.Sprintf("split %s, %d rows of %dx%dx%d %s; crops of %d, seed %d, from epoch %d; mean added back",
-		split.Name(), split.Len(), shape.C, shape.H, shape.W, ds.Manifest.Pixels, o.Crop, o.Seed, o.Epoch))
+	for i, text := range title {
+		write(img, margin, margin+i*caption, text)
+	}
 	p := painter{img: img, shape: shape, scale: scale, mean: ds.Mean.Mean,
 		sub: ds.Mean.Subtrahend(ds.Manifest.Pixels), buf: make([]float32, shape.Size())}
 	var scratch records.Scratch
@@ -74,7 +89,7 @@ func Draw(ds *records.Dataset, split *records.Split, o Options) (*image.RGBA, er
 		if err != nil {
 			return nil, err
 		}
-		p.picture(margin, 2*margin+caption+i*line, box, row, int(r), classOf(ds.Manifest, row.Label), o)
+		p.picture(margin, head+i*line, box, row, int(r), captions[i], o)
 	}
 	return img, nil
 }
@@ -108,7 +123,25 @@ func classOf(m *records.Manifest, label int32) string {
 	if label < 0 || int(label) >= len(m.Classes) {
 		return "unlabelled"
 	}
-	return fmt.Sprintf("%d %s %s", label, m.Classes[label].WNID, m.Classes[label].Words)
+	return strings.TrimSpace(fmt.Sprintf("%d %s %s", label, m.Classes[label].WNID, m.Classes[label].Words))
+}
+
+// legend says what stands below a crop.
+func legend(color bool) string {
+	text := "below a crop: where it is cut (left,top), flip if it is mirrored"
+	if color {
+		text += ", and what is added to R, G and B"
+	}
+	return text
+}
+
+// widest returns the width of the longest line, in pixels.
+func widest(lines []string) int {
+	most := 0
+	for _, l := range lines {
+		most = max(most, font.MeasureString(basicfont.Face7x13, l).Ceil())
+	}
+	return most
 }
 
 // painter draws the tiles of a sheet.
@@ -122,8 +155,8 @@ type painter struct {
 }
 
 // picture draws one row of the sheet, its upper left corner at x, y.
-func (p *painter) picture(x, y, box int, row records.Row, index int, class string, o Options) {
-	write(p.img, x, y, fmt.Sprintf("%s  -  %s, row %d, from %dx%d", class, row.Key, index, row.Width, row.Height))
+func (p *painter) picture(x, y, box int, row records.Row, index int, text string, o Options) {
+	write(p.img, x, y, text)
 	y += caption
 	whole := augment.Geometry{Height: p.shape.H, Width: p.shape.W, Crop: min(p.shape.H, p.shape.W)}
 	p.tile(x, y, row, whole, augment.Center(whole), "stored")
@@ -135,7 +168,10 @@ func (p *painter) picture(x, y, box int, row records.Row, index int, class strin
 			text += " flip"
 		}
 		if o.Color != nil {
-			text += fmt.Sprintf(" %+.0f%+.0f%+.0f", d.Shift[0], d.Shift[1], d.Shift[2])
+			text += " "
+			for _, v := range d.Shift {
+				text += fmt.Sprintf("%+d", int(math.Round(float64(v))))
+			}
 		}
 		p.tile(x+(k+1)*(box+margin), y, row, g, d, text)
 	}

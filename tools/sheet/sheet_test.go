@@ -60,7 +60,7 @@ func TestTilesShowTheRecord(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		top := 2*margin + 2*caption + i*(box+2*caption+margin)
+		top := 2*margin + 3*caption + i*(box+2*caption+margin)
 		for k := range o.Crops {
 			p := augment.Draw(o.Seed, o.Epoch+k, int64(r), g, nil)
 			left := margin + (k+1)*(box+margin)
@@ -103,6 +103,18 @@ func TestChooseShowsEachClassFirst(t *testing.T) {
 	}
 	if rows, err = choose(split, Options{Pictures: 20, Seed: 1}); err != nil || len(rows) != 9 {
 		t.Errorf("%d rows (%v) of a split of 9 when 20 are asked for", len(rows), err)
+	}
+}
+
+// A sheet of one small crop is as wide as what is written on it.
+func TestNothingIsCut(t *testing.T) {
+	ds, split := open(t)
+	img, err := Draw(ds, split, Options{Pictures: 1, Crops: 1, Crop: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := 2*margin + widest([]string{"split train, 9 rows of 3x8x8 int16; crops of 8, seed 0, from epoch 0; mean added back"}); img.Rect.Dx() != want {
+		t.Errorf("%d pixels wide, want %d", img.Rect.Dx(), want)
 	}
 }
 
