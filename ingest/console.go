@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -17,6 +18,7 @@ import (
 
 	"alexnet/ingest/convert"
 	"alexnet/ingest/decode"
+	"alexnet/ingest/source"
 	"alexnet/tools/cli"
 )
 
@@ -42,16 +44,26 @@ type console struct {
 
 func newConsole(f *flags) *console {
 	c := &console{flags: f, stdout: f.stdout, stderr: f.stderr, now: time.Now}
-	if file, ok := f.stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+	if file, ok := f.stderr.(*os.File); ok && hasRoom(int(file.Fd())) {
 		c.bars = mpb.New(mpb.WithOutput(f.stderr), mpb.WithWidth(40))
 	}
 	return c
 }
 
+// hasRoom says whether a file is a terminal that shows lines. Some, such as a container's,
+// say that they have none, and a bar would not be seen.
+func hasRoom(fd int) bool {
+	columns, lines, err := term.GetSize(fd)
+	return err == nil && columns > 0 && lines > 0
+}
+
 // start says what is about to happen.
-func (c *console) start(source string, cfg *convert.Config) {
+func (c *console) start(src source.Source, cfg *convert.Config) {
 	f := c.flags
-	fmt.Fprintf(c.stderr, "source:  %s\n", source)
+	fmt.Fprintf(c.stderr, "source:  %s\n", src.Describe())
+	if skips := src.Skipped(); len(skips) > 0 {
+		fmt.Fprintf(c.stderr, "ignored: %s\n", skipText(skips))
+	}
 	fmt.Fprintf(c.stderr, "decoder: %s\n", cfg.Decoder())
 	if hint := decode.Find().Hint(); hint != "" && cfg.Decoder() == decode.Name() {
 		fmt.Fprintf(c.stderr, "         %s\n", hint)
@@ -63,6 +75,19 @@ func (c *console) start(source string, cfg *convert.Config) {
 	if hint := f.shardHint(os.Getenv); hint != "" {
 		fmt.Fprintf(c.stderr, "note:    %s\n", hint)
 	}
+}
+
+// skipText says why files of the source are no pictures of it, with some of their names.
+func skipText(skips []source.Skip) string {
+	var reasons []string
+	for _, k := range skips {
+		names := strings.Join(k.Examples, ", ")
+		if k.Count > len(k.Examples) {
+			names += ", …"
+		}
+		reasons = append(reasons, fmt.Sprintf("%s: %d (%s)", k.Reason, k.Count, names))
+	}
+	return strings.Join(reasons, "; ")
 }
 
 // checking shows how far the comparison of an archive with its MD5 sum is.
@@ -286,7 +311,11 @@ func summaryText(f *flags, s convert.Summary) string {
 		fmt.Fprintf(&b, "next:      when all %d tasks are done: ingest --merge --out %s\n", s.Task.Task.Count, f.outValue())
 		return b.String()
 	}
-	fmt.Fprintf(&b, "next:      train --records %s\n", f.outValue())
+	next := "train --records " + f.outValue()
+	if !slices.ContainsFunc(s.Splits, func(c convert.SplitSummary) bool { return c.Name == source.Train }) {
+		next = "evaluate --records " + f.outValue() + " --checkpoint RUN"
+	}
+	fmt.Fprintf(&b, "next:      %s\n", next)
 	return b.String()
 }
 

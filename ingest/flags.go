@@ -40,7 +40,7 @@ type flags struct {
 	MaxPixels     int       `default:"100000000" help:"Reject larger pictures, in pixels (${default})."`
 	Strict        bool      `help:"Stop at the first file that gives no picture."`
 	MaxRejects    float64   `default:"0.01" placeholder:"SHARE" help:"Stop when more than this share of all files gives no picture (${default}; one is always let pass)."`
-	Restart       bool      `help:"Throw away what is in --out and begin anew. In an object store nothing can be locked: see that no other ingest is at work there."`
+	Restart       bool      `help:"Throw away the records in --out, and nothing else that is there, and begin anew. In an object store nothing can be locked: see that no other ingest is at work there."`
 	Shard         string    `placeholder:"I/N" help:"Do task I of N, counted from 0, of a job that N tasks share in one --out; then --merge. auto: take I and N from a Slurm array (SLURM_ARRAY_TASK_ID) or a Kubernetes Indexed Job (JOB_COMPLETION_INDEX, JOB_COMPLETIONS). Without it the job is done whole, also in an array."`
 	Index         bool      `help:"Only do what all tasks would do at their start: index the archives and take the sample for int16."`
 	Merge         bool      `help:"End a job whose tasks are all done: write mean, lists and manifest. Only --out, --max-rejects, --strict and --json count; the rest is known from the tasks."`

@@ -265,7 +265,7 @@ func TestRejects(t *testing.T) {
 	_, cut := decode.Decode(whole[:len(whole)/2], decode.Limits{}) // in the words of the decoder that is here
 	want := []Reject{
 		{"train", "n01440764/" + empty, decode.Empty, "the file has no bytes", 0, digestOf("")},
-		{"train", "n01443537/" + page, decode.NotAnImage, "neither JPEG nor PNG: it starts with 3c 68 74 6d", 22, digestOf("<html>not found</html>")},
+		{"train", "n01443537/" + page, decode.NotAnImage, "neither JPEG, PNG nor netpbm: it starts with 3c 68 74 6d", 22, digestOf("<html>not found</html>")},
 		{"val", half, decode.Truncated, errors.Unwrap(cut).Error(), int64(len(whole) / 2), digestOf(string(whole[:len(whole)/2]))},
 	}
 	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
@@ -312,7 +312,7 @@ func TestNothingButRejects(t *testing.T) {
 		cfg.MaxRejects, cfg.Pixels = 1, pixels
 		_, err := Run(context.Background(), cfg)
 		if err == nil || !strings.Contains(err.Error(), "none of 4 training files gives a picture; one of them is n") ||
-			!strings.Contains(err.Error(), "not-an-image: neither JPEG nor PNG") {
+			!strings.Contains(err.Error(), "not-an-image: neither JPEG, PNG nor netpbm") {
 			t.Errorf("%s: error %v", pixels, err)
 		}
 		if _, err := os.Stat(filepath.Join(cfg.Out, records.ManifestName)); err == nil {

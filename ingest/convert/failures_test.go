@@ -151,7 +151,7 @@ func TestStrict(t *testing.T) {
 	cfg.Jobs, cfg.Strict = 1, true
 	_, err := Run(context.Background(), cfg)
 	var stopped *StoppedError
-	want := "val " + bad + " rejected (--strict): not-an-image: neither JPEG nor PNG: it starts with 3c 68 74 6d; "
+	want := "val " + bad + " rejected (--strict): not-an-image: neither JPEG, PNG nor netpbm: it starts with 3c 68 74 6d; "
 	if !errors.As(err, &stopped) || !strings.HasPrefix(err.Error(), want) || stopped.Done < 4 {
 		t.Fatalf("error %v, want %q and the 4 shards of train", err, want)
 	}

@@ -237,5 +237,5 @@ func sniff(data []byte) (kind int, err error) {
 	if other != "" {
 		return 0, &Error{Unsupported, fmt.Errorf("a %s file; JPEG, PNG and netpbm P5, P6 are read", other)}
 	}
-	return 0, &Error{NotAnImage, fmt.Errorf("neither JPEG nor PNG: it starts with % x", data[:min(len(data), 4)])}
+	return 0, &Error{NotAnImage, fmt.Errorf("neither JPEG, PNG nor netpbm: it starts with % x", data[:min(len(data), 4)])}
 }

@@ -291,7 +291,7 @@ func TestErrors(t *testing.T) {
 		text   string
 	}{
 		{"no bytes", nil, Limits{}, Empty, "empty: the file has no bytes"},
-		{"one byte", []byte{0xff}, Limits{}, NotAnImage, "neither JPEG nor PNG: it starts with ff"},
+		{"one byte", []byte{0xff}, Limits{}, NotAnImage, "neither JPEG, PNG nor netpbm: it starts with ff"},
 		{"web page", []byte("<!DOCTYPE html>"), Limits{}, NotAnImage, "it starts with 3c 21 44 4f"},
 		{"GIF", []byte("GIF89a..."), Limits{}, Unsupported, "a GIF file; JPEG, PNG and netpbm P5, P6 are read"},
 		{"WebP", []byte("RIFF\x10\x00\x00\x00WEBPVP8 "), Limits{}, Unsupported, "a WebP file"},

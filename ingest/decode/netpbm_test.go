@@ -53,7 +53,7 @@ func TestNetpbm(t *testing.T) {
 		{"one byte more", "P6 3 1 255 " + colour + "x", Malformed, "10 bytes of pixels, a picture of 3x1 has 9"},
 		{"text", "P3 1 1 255 1 2 3", Unsupported, "a netpbm P3 file"},
 		{"PAM", "P7\nWIDTH 3\n", Unsupported, "a netpbm P7 file"},
-		{"a word", "P5x", NotAnImage, "neither JPEG nor PNG"},
+		{"a word", "P5x", NotAnImage, "neither JPEG, PNG nor netpbm"},
 	} {
 		m, err := Decode([]byte(test.data), Limits{})
 		var e *Error
