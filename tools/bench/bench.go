@@ -44,10 +44,26 @@ func newBench(ctx context.Context, f *flags) (*bench, error) {
 			err = cli.Usagef("--net: %w", err)
 		}
 	}
+	if err == nil {
+		err = b.checkCrop()
+	}
 	if err != nil {
 		return nil, errors.Join(err, b.close())
 	}
 	return b, nil
+}
+
+// checkCrop finds records that are smaller than the crops that a stage would cut.
+func (b *bench) checkCrop() error {
+	fed := b.Records != "" && (b.asks("train") || b.asks("predict"))
+	if b.data == nil || b.CheckEpoch || !(b.asks("all") || b.asks("augment") || b.asks("stream") || fed) {
+		return nil
+	}
+	if side, shape := b.net.Input.H, b.data.Manifest.Shape; side > min(shape.H, shape.W) {
+		return fmt.Errorf("records of %dx%d are too small for the %dx%d crops of net %s: name a smaller net with --net, such as alexnet-small",
+			shape.W, shape.H, side, side, b.net.Name)
+	}
+	return nil
 }
 
 // openRecords opens --records, or makes some up where a stage needs them.

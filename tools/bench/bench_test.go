@@ -310,8 +310,8 @@ func TestErrors(t *testing.T) {
 		{[]string{"--stage", "decode"}, 2, `must be one of "all","ingest","read","augment","stream","train"`},
 		{[]string{"--net", "vgg", "--size", "8"}, 2, `--net: `},
 		{[]string{"--records", missing}, 1, missing},
-		{[]string{"--stage", "augment", "--size", "100"}, 1, "augment: augment: crop of 224 pixels is larger than the pictures, which are 100 x 100"},
-		{[]string{"--stage", "stream", "--size", "100"}, 1, "stream: pipeline: Crop: augment: crop of 224 pixels is larger"},
+		{[]string{"--stage", "augment", "--size", "100"}, 1, "records of 100x100 are too small for the 224x224 crops of net alexnet"},
+		{[]string{"--stage", "stream", "--size", "100"}, 1, "records of 100x100 are too small for the 224x224 crops of net alexnet"},
 	}
 	for _, tt := range tests {
 		status, _, stderr := run(t, tt.args...)
@@ -355,4 +355,11 @@ func TestCPUTime(t *testing.T) {
 		}
 	}
 	t.Errorf("10 s of work (%d) took no CPU time", sum)
+}
+
+// Where no stage cuts crops, records may be smaller than the net's.
+func TestSmallRecords(t *testing.T) {
+	if status, _, stderr := run(t, "--stage", "read", "--size", "40", "--time", "1ms"); status != cli.Done {
+		t.Errorf("status %d, %s", status, stderr)
+	}
 }

@@ -20,7 +20,7 @@ type flags struct {
 	Records   string             `placeholder:"DIR|URL" help:"Records that ingest made, in a folder or an object store (s3://bucket/out); none: made-up ones."`
 	Split     string             `default:"train" help:"The split of --records."`
 	Src       string             `placeholder:"DIR|TAR" help:"Pictures for the stage ingest, as for the command ingest."`
-	Stage     []string           `enum:"all,ingest,read,augment,stream,train,predict,allreduce" default:"all" placeholder:"NAME,..." help:"all, or some of ingest, read, augment, stream, train and predict, or allreduce. all leaves out predict, allreduce, and ingest without --src (all)."`
+	Stage     []string           `enum:"all,ingest,read,augment,stream,train,predict,allreduce" default:"all" placeholder:"NAME" help:"all, or some of ingest, read, augment, stream, train and predict, or allreduce. all leaves out predict, allreduce, and ingest without --src (all)."`
 	Net       string             `default:"alexnet" help:"The net to train; its input is also the crop of augment and stream."`
 	Batch     int                `default:"128" help:"Images of a batch, over all ranks."`
 	Size      int                `default:"256" help:"Side of the pictures that ingest makes and of made-up records."`
@@ -37,7 +37,7 @@ type flags struct {
 	Window    int                `placeholder:"N" help:"stream: records that --shuffle block mixes at a time (default: by the memory there is)."`
 	Depth     int                `placeholder:"N" help:"stream: batches in the ring (default: by the memory there is)."`
 	Cache     cacheSize          `placeholder:"SIZE" help:"Memory for decompressed records, such as 8GB; 0 for none (default: a quarter of what is available for stream, none for read)."`
-	Requests  int                `placeholder:"N" help:"read and stream of records at a URL: how many are asked for at a time (default: 64)."`
+	Requests  int                `placeholder:"N" help:"read and stream, of records at a URL: how many are asked for at a time (default: 64)."`
 	OnCorrupt pipeline.OnCorrupt `default:"stop" help:"What becomes of records that cannot be read: stop or skip."`
 	Consume   float64            `placeholder:"N" help:"stream: the consumer takes N images a second, and holds each batch for as long as that takes (default: all there are)."`
 	Seed      uint64             `default:"1" help:"Of orders, crops, made-up pictures and weights."`

@@ -233,3 +233,11 @@ func TestOneField(t *testing.T) {
 		}
 	}
 }
+
+func TestHelpHasExamples(t *testing.T) {
+	for _, name := range []string{"records", "rows", "verify", "sheet", "net", "kernels", "neighbours"} {
+		if status, out, _ := inspect(t, name, "--help"); status != cli.Done || !strings.Contains(out, "    inspect "+name+" ") {
+			t.Errorf("%s: status %d, %s", name, status, out)
+		}
+	}
+}

@@ -23,6 +23,11 @@ type kernelsCommand struct {
 	JSON       bool   `name:"json" help:"Describe the figure as a JSON object."`
 }
 
+// Help returns what --help shows besides the flags.
+func (*kernelsCommand) Help() string {
+	return "Example:\n  inspect kernels runs/alexnet --out kernels.png"
+}
+
 // Run writes the PNG.
 func (c *kernelsCommand) Run(_ context.Context, out io.Writer) error {
 	if c.Scale < 0 {

@@ -22,7 +22,7 @@ type flags struct {
 	Rows    rowsCommand    `cmd:"" help:"The rows of a split: key, label, ILSVRC id, shard, row, XXH3-64 of the file it was made from."`
 	Verify  verifyCommand  `cmd:"" help:"Check the digests of all files and the checksums of all rows."`
 	Sheet   sheetCommand   `cmd:"" help:"A PNG of pictures and their augmented crops, as the network sees them."`
-	Net     netCommand     `cmd:"" help:"A network's layers: output, groups, parameters, multiply-adds."`
+	Net     netCommand     `cmd:"" help:"A network's layers: output, groups, parameters, multiply-adds (MACs)."`
 	Kernels kernelsCommand `cmd:"" help:"A PNG of the kernels of a trained net's first convolution."`
 
 	Neighbours neighboursCommand `cmd:"" help:"Pictures and the training pictures that are nearest by a net's features, as JSON and PNG."`

@@ -50,6 +50,11 @@ type neighboured struct {
 	Class string `json:"class"`
 }
 
+// Help returns what --help shows besides the flags.
+func (*neighboursCommand) Help() string {
+	return "Examples:\n  inspect neighbours out/ --checkpoint runs/alexnet --png neighbours.png\n  inspect neighbours out/ --checkpoint runs/alexnet --row 3 --row 14 --json"
+}
+
 // Run finds, prints and draws.
 func (c *neighboursCommand) Run(ctx context.Context, out io.Writer) (err error) {
 	if c.Pictures < 1 || c.Nearest < 1 || c.Batch < 1 || c.Threads < 0 {

@@ -18,6 +18,11 @@ type netCommand struct {
 	JSON    bool   `name:"json" help:"One JSON object a layer; with --preset one for the preset first, with --preset list one a preset."`
 }
 
+// Help returns what --help shows besides the flags.
+func (*netCommand) Help() string {
+	return "Examples:\n  inspect net alexnet-small --classes 10\n  inspect net --preset paper\n  inspect net --preset list"
+}
+
 // Run prints the table.
 func (c *netCommand) Run(_ context.Context, out io.Writer) error {
 	switch {

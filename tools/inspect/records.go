@@ -21,6 +21,9 @@ type recordsCommand struct {
 	JSON    bool   `name:"json" help:"The manifest as one JSON object."`
 }
 
+// Help returns what --help shows besides the flags.
+func (*recordsCommand) Help() string { return "Example:\n  inspect records out/ --classes" }
+
 // Run prints the summary.
 func (c *recordsCommand) Run(ctx context.Context, out io.Writer) (err error) {
 	ds, done, err := openRecords(ctx, c.Dir)

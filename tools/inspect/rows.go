@@ -30,6 +30,11 @@ type listedRow struct {
 	Row    int    `json:"row"` // within the shard
 }
 
+// Help returns what --help shows besides the flags.
+func (*rowsCommand) Help() string {
+	return "Examples:\n  inspect rows out/ --split val\n  inspect rows out/ --json | head -3"
+}
+
 // Run prints a line a row, in stored order.
 func (c *rowsCommand) Run(ctx context.Context, stdout io.Writer) (err error) {
 	_, split, done, err := openSplit(ctx, c.Dir, c.Split)

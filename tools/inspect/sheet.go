@@ -25,6 +25,11 @@ type sheetCommand struct {
 	Epoch    int    `default:"0" help:"First epoch to show crops of."`
 }
 
+// Help returns what --help shows besides the flags.
+func (*sheetCommand) Help() string {
+	return "Example:\n  inspect sheet out/ --crop 224 --png sheet.png"
+}
+
 // Run writes the PNG.
 func (c *sheetCommand) Run(ctx context.Context, out io.Writer) (err error) {
 	ds, split, done, err := openSplit(ctx, c.Dir, c.Split)

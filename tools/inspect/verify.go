@@ -37,6 +37,9 @@ func (c *verifyCommand) verifier(ctx context.Context) (verify func(each func(fil
 	return func(each func(string, error)) error { return records.VerifyFolder(ctx, f, each) }, f.Close, nil
 }
 
+// Help returns what --help shows besides the flags.
+func (*verifyCommand) Help() string { return "Example:\n  inspect verify out/ --quiet" }
+
 // Run prints a line a file, and fails if any is not as it was written.
 func (c *verifyCommand) Run(ctx context.Context, out io.Writer) (err error) {
 	verify, done, err := c.verifier(ctx)

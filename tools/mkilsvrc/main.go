@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"alexnet/tools/cli"
 	"alexnet/tools/drawn"
@@ -31,7 +32,7 @@ type flags struct {
 }
 
 // Run makes the set.
-func (f *flags) Run(ctx context.Context) error {
+func (f *flags) Run(ctx context.Context, out io.Writer) error {
 	o := drawn.Options{Classes: f.Classes, TrainPerClass: f.PerClass, ValPerClass: f.ValPerClass, TestPerClass: f.TestPerClass, Seed: f.Seed, Devkit: f.Devkit}
 	write := drawn.WriteFolder
 	if f.Layout == "tars" {
@@ -39,13 +40,14 @@ func (f *flags) Run(ctx context.Context) error {
 	}
 	err := write(ctx, f.Out, o)
 	if wrong, ok := errors.AsType[*drawn.OptionsError](err); ok {
-		return &cli.UsageError{Err: wrong}
+		name := map[string]string{"Classes": "--classes", "TrainPerClass": "--per-class", "ValPerClass": "--val-per-class", "TestPerClass": "--test-per-class"}[wrong.Option]
+		return cli.Usagef("%s is %d, want %s", name, wrong.Value, wrong.Want)
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s: %d classes, %d training, %d validation and %d test pictures\n", f.Out, f.Classes, f.Classes*f.PerClass, f.Classes*f.ValPerClass, f.Classes*f.TestPerClass)
-	fmt.Printf("next: ingest --src %s --out out\n", f.Out)
+	fmt.Fprintf(out, "%s: %d classes, %d training, %d validation and %d test pictures\n", f.Out, f.Classes, f.Classes*f.PerClass, f.Classes*f.ValPerClass, f.Classes*f.TestPerClass)
+	fmt.Fprintf(out, "next: ingest --src %s --out out\n", f.Out)
 	return nil
 }
 

@@ -68,7 +68,10 @@ func TestUsage(t *testing.T) {
 		want string
 	}{
 		{nil, "missing flags: --out=DIR"},
-		{[]string{"--out", "x", "--classes", "21"}, "Classes is 21, want 1 to 20"},
+		{[]string{"--out", "x", "--classes", "21"}, "--classes is 21, want 1 to 20"},
+		{[]string{"--out", "x", "--per-class", "0", "--val-per-class", "0"}, "--per-class is 0, want a picture in train or val"},
+		{[]string{"--out", "x", "--val-per-class=-1"}, "--val-per-class is -1, want 0 to 999999"},
+		{[]string{"--out", "x", "--test-per-class=-1"}, "--test-per-class is -1, want 0 to 999999"},
 		{[]string{"--out", "x", "--layout", "zip"}, `--layout must be one of "folder","tars" but got "zip"`},
 	} {
 		if status, _, stderr := run(c.args...); status != cli.Usage || !strings.Contains(stderr, c.want) {

@@ -20,7 +20,7 @@ import (
 
 // figure1 makes Figure 1.
 type figure1 struct {
-	Records      string    `required:"" placeholder:"DIR|URL" help:"Records that ingest made (in the paper, of CIFAR-10), in a folder or an object store."`
+	Records      string    `required:"" placeholder:"DIR|URL" help:"Records of CIFAR-10, as in the paper, or others that ingest made, in a folder or an object store (s3://bucket/out)."`
 	Out          string    `default:"runs/figure1" placeholder:"DIR" help:"Folder for the runs, one for each activation and rate, and for figure1.json, .svg and .png (${default})."`
 	Net          string    `default:"cifar-4layer-no-lrn" placeholder:"PRESET" help:"Net, with ReLUs and with tanh (${default})."`
 	Rates        []float64 `default:"0.001,0.002,0.004,0.008,0.016" placeholder:"RATE" help:"Learning rates to choose from (${default}); they stay constant."`

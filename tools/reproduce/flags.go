@@ -97,7 +97,7 @@ type row struct {
 // star are those that pre-trained nets have too.
 type star struct {
 	row
-	PretrainRecords string  `required:"" placeholder:"DIR" help:"Records with more classes to train on first: in the paper ImageNet's Fall 2011 release, 22 thousand classes."`
+	PretrainRecords string  `required:"" placeholder:"DIR|URL" help:"Records with more classes to train on first: in the paper ImageNet's Fall 2011 release, 22 thousand classes."`
 	StarNet         string  `placeholder:"PRESET" help:"Net that is pre-trained, with its recipe (default: alexnet-conv6)."`
 	PretrainEpochs  int     `placeholder:"N" help:"Passes over --pretrain-records (default: as --epochs)."`
 	FinetuneEpochs  int     `placeholder:"N" help:"Passes over --records after that (default: a third of --epochs; the paper does not say)."`

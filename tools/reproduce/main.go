@@ -39,4 +39,39 @@ type flags struct {
 	stderr io.Writer
 }
 
+// What --help shows besides the flags.
+
+// Help returns an example.
+func (*oneCNN) Help() string {
+	return "Example:\n  reproduce 1cnn --records out/ --out runs/table"
+}
+
+// Help returns an example.
+func (*fiveCNNs) Help() string {
+	return "Example:\n  reproduce 5cnns --records small/ --net alexnet-small --out runs/small-table"
+}
+
+// Help returns an example.
+func (*oneStar) Help() string {
+	return "Example:\n  reproduce 1cnn-star --records out/ --pretrain-records fall11/ --out runs/table"
+}
+
+// Help returns an example.
+func (*sevenStar) Help() string {
+	return "Example:\n  reproduce 7cnns-star --records out/ --pretrain-records fall11/ --out runs/table"
+}
+
+// Help returns an example.
+func (*tableCommand) Help() string { return "Example:\n  reproduce table runs/" }
+
+// Help returns an example.
+func (*ablate) Help() string {
+	return "Example:\n  reproduce ablate --records small/ --net alexnet-small --epochs 4 --variant no-lrn,tanh --out runs/ablation"
+}
+
+// Help returns an example.
+func (*figure1) Help() string {
+	return "Example:\n  reproduce figure1 --records cifar10/ --out runs/figure1 --rates 0.001,0.002,0.004"
+}
+
 func main() { cli.Main("reproduce", description, &flags{stderr: os.Stderr}) }

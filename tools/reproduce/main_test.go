@@ -328,3 +328,11 @@ func TestTrainAndEvaluateKnowTheRuns(t *testing.T) {
 		t.Errorf("the row has %+v, evaluate says %+v", row.Here, want)
 	}
 }
+
+func TestHelpHasExamples(t *testing.T) {
+	for _, name := range []string{"1cnn", "5cnns", "1cnn-star", "7cnns-star", "table", "ablate", "figure1"} {
+		if status, out, _ := command(t.Context(), name, "--help"); status != cli.Done || !strings.Contains(out, "    reproduce "+name+" ") {
+			t.Errorf("%s: status %d, %s", name, status, out)
+		}
+	}
+}

@@ -23,7 +23,7 @@ func Classes(m *records.Manifest) []string {
 // Check returns a *MismatchError unless the checkpoint was made with this net,
 // these records and these settings (anything that marshals to JSON).
 func (c *Checkpoint) Check(net *model.Net, m *records.Manifest, settings any) error {
-	const another = "to start another run give another --run"
+	const another = "to start another run name another folder"
 	if err := c.CheckClasses(m); err != nil {
 		return err
 	}
