@@ -18,7 +18,8 @@ import (
 // nearest is how many neighbours a picture has, as in the paper's Figure 4.
 const nearest = 6
 
-// featuresFolder is where a report keeps the features of a split.
+// featuresFolder is where a report keeps the features of a split, in a folder for each
+// net, since a report is made again when its run has gone on.
 const featuresFolder = "features"
 
 // findNeighbours adds some of the pictures that are shown with their neighbours.
@@ -39,10 +40,14 @@ func (f *flags) findNeighbours(ctx context.Context, p *page, e model.Engine, ds 
 		}
 	}
 	line := report.NewProgress(f.stderr)
-	queries, _, err := features.Neighbours(ctx, engine, ds, from, shown.split, rows, nearest, filepath.Join(f.Report, featuresFolder),
-		features.Options{Layer: f.Layer, Precision: precisionOf(e), Workers: f.Workers,
-			Progress: func(done, total int) { line.Show(featureProgress{done, total}, false) }},
-		features.SearchOptions{Threads: f.Threads})
+	o := features.Options{Layer: f.Layer, Precision: precisionOf(e), Workers: f.Workers,
+		Progress: func(done, total int) { line.Show(featureProgress{done, total}, false) }}
+	source, err := features.NewSource(engine, ds, from, o)
+	if err != nil {
+		return err
+	}
+	store := filepath.Join(f.Report, featuresFolder, source.Folder())
+	queries, _, err := features.Neighbours(ctx, engine, ds, from, shown.split, rows, nearest, store, o, features.SearchOptions{Threads: f.Threads})
 	line.Done()
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ type reportFlags struct {
 	PNG      string `name:"png" placeholder:"FILE" help:"Draw the report's pictures with their five most probable labels to this PNG, as in the paper's Figure 4, left."`
 	Pictures int    `default:"8" placeholder:"N" help:"Pictures with their five most probable labels in the report and the PNG (${default})."`
 
-	Neighbours int    `default:"0" placeholder:"N" help:"So many of these pictures with their six nearest of --from, by the features of the first net; those of the whole split are computed, and kept in DIR/features."`
+	Neighbours int    `default:"0" placeholder:"N" help:"So many of these pictures with their six nearest of --from, by the features of the first net; those of the whole split are computed, and kept in a folder of DIR/features."`
 	From       string `default:"train" placeholder:"SPLIT" help:"The split in which neighbours are looked for (${default})."`
 	Layer      string `placeholder:"NAME" help:"The layer that gives the features (default: the last before the classifier)."`
 }

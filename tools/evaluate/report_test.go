@@ -105,6 +105,10 @@ func TestReport(t *testing.T) {
 	if n := strings.Count(text, `<div class="bar right">`); n != 3 { // of four classes
 		t.Errorf("%d right bars of 3", n)
 	}
+	// Another net's report may take its place, as when a run has gone on.
+	if status, _, errs := command(t, "--records", ds.Dir, "--checkpoint", files[0], "--report", dir, "--neighbours", "1"); status != cli.Done {
+		t.Errorf("another net: status %d, %s", status, errs)
+	}
 }
 
 // Names from the data cannot become markup.

@@ -439,3 +439,21 @@ func FuzzPart(f *testing.F) {
 		}
 	})
 }
+
+// Sources that differ have stores of their own.
+func TestFolder(t *testing.T) {
+	base := Source{Records: "r", Split: "train", Net: "n", Layer: "fc7", Precision: "fp32", Size: 4096, Rows: 10}
+	seen := map[string]bool{base.Folder(): true}
+	if !strings.HasPrefix(base.Folder(), "fc7-") {
+		t.Errorf("folder %s", base.Folder())
+	}
+	for _, change := range []func(*Source){func(s *Source) { s.Records = "q" }, func(s *Source) { s.Split = "val" }, func(s *Source) { s.Net = "m" },
+		func(s *Source) { s.Layer = "fc6" }, func(s *Source) { s.Precision = "bf16" }} {
+		other := base
+		change(&other)
+		if seen[other.Folder()] {
+			t.Errorf("%+v: %s is another's", other, other.Folder())
+		}
+		seen[other.Folder()] = true
+	}
+}

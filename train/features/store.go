@@ -32,6 +32,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/zeebo/xxh3"
 
 	"alexnet/records"
 	"alexnet/records/atomicfile"
@@ -58,6 +59,12 @@ type Source struct {
 	Rows      int // of the split
 
 	perFile int // rows of a file, for tests; 0 means partRows
+}
+
+// Folder returns a name for a store of this source where there may be those of others:
+// "fc7-1f2e3d4c".
+func (s Source) Folder() string {
+	return fmt.Sprintf("%s-%08x", s.Layer, uint32(xxh3.HashString(fmt.Sprintf("%q", []string{s.Records, s.Split, s.Net, s.Layer, s.Precision}))))
 }
 
 // metadata returns the source as a schema has it.
