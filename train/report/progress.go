@@ -71,8 +71,12 @@ func remaining(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// redraw is how often a progress line on a terminal is rewritten.
-const redraw = 200 * time.Millisecond
+// redraw is how often a progress line on a terminal is rewritten, and lineEvery the
+// longest that nothing is written off it.
+const (
+	redraw    = 200 * time.Millisecond
+	lineEvery = 30 * time.Second
+)
 
 // Progress shows a run as it goes: on a terminal one line that rewrites itself,
 // elsewhere a plain line now and then. It is not safe for concurrent use.
@@ -85,24 +89,25 @@ type Progress struct {
 
 // NewProgress shows progress on w, which is a terminal or not.
 func NewProgress(w io.Writer) *Progress {
-	p := &Progress{w: w}
-	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		p.width = func() int {
-			columns, _, err := term.GetSize(int(file.Fd()))
-			if err != nil {
-				return 0
-			}
-			return columns
-		}
+	file, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return &Progress{w: w, drawn: time.Now()}
 	}
-	return p
+	return &Progress{w: w, width: func() int {
+		columns, _, err := term.GetSize(int(file.Fd()))
+		if err != nil {
+			return 0
+		}
+		return columns
+	}}
 }
 
 // Show shows how it goes, such as a Status. Off the terminal only what has keep set
-// is written.
+// is written, and what comes when nothing was for half a minute.
 func (p *Progress) Show(s fmt.Stringer, keep bool) {
 	if p.width == nil {
-		if keep {
+		if now := time.Now(); keep || now.Sub(p.drawn) >= lineEvery {
+			p.drawn = now
 			fmt.Fprintln(p.w, s.String())
 		}
 		return

@@ -199,8 +199,11 @@ func TestProgressIntoAFile(t *testing.T) {
 	p.Show(status, false)
 	p.Show(status, true)
 	p.Print("validation\n")
+	p.drawn = time.Now().Add(-lineEvery)
+	p.Show(status, false) // the first for long
+	p.Show(status, false)
 	p.Done()
-	if got := out.String(); got != statusText+"\nvalidation\n" {
+	if got := out.String(); got != statusText+"\nvalidation\n"+statusText+"\n" {
 		t.Errorf("output %q", got)
 	}
 }
