@@ -174,6 +174,8 @@ func (d *demo) evaluate(ctx context.Context, a *accuracy, records, run string, v
 // report sums up.
 func (d *demo) report(center, ten accuracy) {
 	f := d.flags
+	page := filepath.Join(f.Out, "report", "index.html") // the longest
+	in := func(name string) string { return fmt.Sprintf("%-*s", len(page), filepath.Join(f.Out, name)) }
 	fmt.Fprintf(d.out, `
 Validation top-1, %d classes
   by chance     %5.1f %%
@@ -181,11 +183,11 @@ Validation top-1, %d classes
   ten views     %s
 
 Where everything is
-  %-22s the archives that ingest read
-  %-22s Arrow shards, mean image, manifest
-  %-22s what the network saw: open it
-  %-22s metrics.jsonl, checkpoints, summary.json
-  %-22s what it has learned: open it in a browser
+  %s  the archives that ingest read
+  %s  Arrow shards, mean image, manifest
+  %s  what the network saw: open it
+  %s  metrics.jsonl, checkpoints, summary.json
+  %s  what it has learned: open it in a browser
 
 All of it took %s. On real photographs:
   go install ./ingest ./train ./tools/...
@@ -194,8 +196,7 @@ All of it took %s. On real photographs:
   train --records out --run runs/alexnet
   evaluate --records out --checkpoint runs/alexnet --views 10 --report report
 `, f.Classes, 100/float64(f.Classes), center, ten,
-		filepath.Join(f.Out, "pictures"), filepath.Join(f.Out, "records"), filepath.Join(f.Out, "sheet.png"), filepath.Join(f.Out, "run"),
-		filepath.Join(f.Out, "report", "index.html"), time.Since(d.began).Round(time.Second))
+		in("pictures"), in("records"), in("sheet.png"), in("run"), page, time.Since(d.began).Round(time.Second))
 }
 
 // text writes a flag's value.
