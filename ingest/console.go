@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -321,21 +320,12 @@ func summaryText(f *flags, s convert.Summary) string {
 
 // publishedText compares what was seen of a known set with what was published.
 func publishedText(c convert.SplitSummary) string {
-	seen := digits(c.Seen) + " seen, "
+	seen := cli.FormatCount(c.Seen) + " seen, "
 	switch d := c.Seen - c.Published; {
 	case d < 0:
-		return seen + fmt.Sprintf("%s fewer than the %s published", digits(-d), digits(c.Published))
+		return seen + fmt.Sprintf("%s fewer than the %s published", cli.FormatCount(-d), cli.FormatCount(c.Published))
 	case d > 0:
-		return seen + fmt.Sprintf("%s more than the %s published", digits(d), digits(c.Published))
+		return seen + fmt.Sprintf("%s more than the %s published", cli.FormatCount(d), cli.FormatCount(c.Published))
 	}
 	return seen + "as published"
-}
-
-// digits gives "1,281,167".
-func digits(n int) string {
-	s := strconv.Itoa(n)
-	for at := len(s) - 3; at > 0; at -= 3 {
-		s = s[:at] + "," + s[at:]
-	}
-	return s
 }

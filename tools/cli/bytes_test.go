@@ -30,3 +30,11 @@ func TestFormatBytes(t *testing.T) {
 		}
 	}
 }
+
+func TestFormatCount(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 60965224: "60,965,224", -999: "-999", -1000: "-1,000", -123456: "-123,456"} {
+		if got := FormatCount(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+}

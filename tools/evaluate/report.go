@@ -200,7 +200,7 @@ func (p *page) write(dir string) (string, error) {
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"percent":  func(share float64) string { return fmt.Sprintf("%.2f %%", 100*share) },
 		"interval": func(in [2]float64) string { return fmt.Sprintf("(%.2f–%.2f)", 100*in[0], 100*in[1]) },
-		"count":    grouped,
+		"count":    func(n any) string { return cli.FormatCount(reflect.ValueOf(n).Int()) }, // of int and int64
 		"shape":    shapeText,
 	}).Parse(embeddedPage)
 	if err != nil {
@@ -214,15 +214,6 @@ func (p *page) write(dir string) (string, error) {
 		return "", fmt.Errorf("report: %w", err)
 	}
 	return path, nil
-}
-
-// grouped writes a number with spaces between thousands.
-func grouped(n any) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }
 
 // shapeText writes a shape as the paper does.

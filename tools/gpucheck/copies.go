@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"alexnet/model/gpu/device"
+	"alexnet/tools/cli"
 )
 
 // copies measures copying to the device, from page-locked memory and from ordinary, which
@@ -51,7 +52,7 @@ func copies(ctx context.Context, s *site, r *recorder) (err error) {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			name := fmt.Sprintf("%s, %s KiB", c.what, grouped(int64(size>>10)))
+			name := fmt.Sprintf("%s, %s KiB", c.what, cli.FormatCount(int64(size>>10)))
 			r.failing(name, func() error {
 				const burst = 4
 				t, err := timeSteps(ctx, burst, s.pace(60*time.Millisecond), func() error {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"alexnet/model"
+	"alexnet/tools/cli"
 )
 
 // checkMachine says what is there.
@@ -24,7 +25,7 @@ func checkMachine(ctx context.Context, s *site, r *recorder) error {
 		return nil
 	}
 	i := s.device.Info()
-	r.fact("device", "device", fmt.Sprintf("%s, compute capability %d.%d, %d multiprocessors, %s MiB", i.Name, i.Major, i.Minor, i.Units, grouped(i.Memory>>20)))
+	r.fact("device", "device", fmt.Sprintf("%s, compute capability %d.%d, %d multiprocessors, %s MiB", i.Name, i.Major, i.Minor, i.Units, cli.FormatCount(i.Memory>>20)))
 	r.fact("driver", "driver", fmt.Sprintf("for CUDA %d.%d and before; %s", i.Driver/1000, i.Driver%1000/10, i.Library))
 	free, err := s.device.FreeMemory()
 	if err != nil {

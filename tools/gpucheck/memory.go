@@ -9,6 +9,7 @@ import (
 
 	"alexnet/model"
 	"alexnet/model/gpu/device"
+	"alexnet/tools/cli"
 )
 
 // checkMemory: the engine says what it takes, gives all of it back, and says which batch
@@ -47,7 +48,7 @@ func (s *site) takes(r *recorder, net *model.Net, precision string) error {
 		if err != nil {
 			return err
 		}
-		taken, mib := now-bytes, func(n int64) string { return grouped(n >> 20) }
+		taken, mib := now-bytes, func(n int64) string { return cli.FormatCount(n >> 20) }
 		note := fmt.Sprintf("%s MiB of the device, %s page-locked; %s MiB less are free", mib(taken), mib(pinned-host), mib(free-left))
 		if m, ok := e.(interface{ Memory() int64 }); ok {
 			r.within(what("what it says, beside what it allocated"), math.Abs(float64(m.Memory()-taken))/float64(taken), 0.01, note)
@@ -157,7 +158,7 @@ func (s *site) tooMuch(r *recorder, net *model.Net) (err error) {
 	case fits < 1 || fits >= huge.batch || !strings.Contains(err.Error(), fmt.Sprint(fits)):
 		err = fmt.Errorf("a batch of %d: %d would fit: %w", huge.batch, fits, err)
 	default:
-		r.fact("", fmt.Sprintf("what a batch of %s is told", grouped(int64(huge.batch))), err.Error())
+		r.fact("", fmt.Sprintf("what a batch of %s is told", cli.FormatCount(huge.batch)), err.Error())
 		err = nil
 	}
 	if !r.check("too large a batch is told which would fit", err) {

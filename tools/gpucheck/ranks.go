@@ -10,6 +10,7 @@ import (
 	"alexnet/model"
 	"alexnet/model/gpu"
 	"alexnet/model/gpu/soft"
+	"alexnet/tools/cli"
 	"alexnet/train/collective"
 )
 
@@ -150,7 +151,7 @@ func (s *site) timeSums(ctx context.Context, ranks *[2]rank, r *recorder) error 
 		took[r.group.Rank()], err = r.sum(values, warm, times)
 		return err
 	})
-	if what := fmt.Sprintf("sums of %s values", grouped(int64(values))); r.check(what, err) {
+	if what := fmt.Sprintf("sums of %s values", cli.FormatCount(values)); r.check(what, err) {
 		seconds := max(took[0], took[1]).Seconds() / float64(times)
 		r.measure(what, 1000*seconds, "ms", fmt.Sprintf("%.3g GB/s of values, %d GPUs", float64(4*values)/seconds/1e9, len(ranks)))
 	}

@@ -9,6 +9,7 @@ import (
 
 	"alexnet/augment"
 	"alexnet/model"
+	"alexnet/tools/cli"
 )
 
 // The programs whose speeds are compared.
@@ -31,7 +32,7 @@ func (s *site) syntheticSpeed(ctx context.Context, net *model.Net, o settings, p
 		t, err = timeSteps(ctx, o.batch, p, y.train)
 		about = fmt.Sprintf("%.2f ms of it the update", y.updates.Seconds()*1000/float64(max(y.step, 1)))
 		if m, ok := e.(interface{ Memory() int64 }); ok {
-			about += fmt.Sprintf("; %s MiB", grouped(m.Memory()>>20))
+			about += fmt.Sprintf("; %s MiB", cli.FormatCount(m.Memory()>>20))
 		}
 		return err
 	})

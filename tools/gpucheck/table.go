@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"alexnet/tools/cli"
 )
 
 // row is the layout of the table: part, what, figure, limit, status, note.
@@ -55,7 +57,7 @@ func figure(x float64) string {
 	case x == 0:
 		return "0"
 	case a >= 1000:
-		return grouped(int64(math.Round(x)))
+		return cli.FormatCount(int64(math.Round(x)))
 	case a >= 100:
 		return fmt.Sprintf("%.0f", x)
 	case a >= 10:
@@ -64,17 +66,6 @@ func figure(x float64) string {
 		return fmt.Sprintf("%.2f", x)
 	}
 	return fmt.Sprintf("%.2g", x)
-}
-
-// grouped writes an integer with commas.
-func grouped(n int64) string {
-	if n < 0 {
-		return "-" + grouped(-n)
-	}
-	if n < 1000 {
-		return fmt.Sprint(n)
-	}
-	return fmt.Sprintf("%s,%03d", grouped(n/1000), n%1000)
 }
 
 // markdown returns the tables for a README: where and when, the checks by part, speeds.

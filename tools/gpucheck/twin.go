@@ -10,6 +10,7 @@ import (
 	"alexnet/model/gpu/device"
 	"alexnet/model/gpu/kernels"
 	"alexnet/model/gpu/soft"
+	"alexnet/tools/cli"
 )
 
 // kind is what the values of a memory are.
@@ -244,7 +245,7 @@ func (t *trial) apart(got, want [][]byte) (worst float64, note string, err error
 			worst = max(worst, math.Abs(g[j]-v)/max(math.Abs(v), rms)/m.kind.tolerance())
 		}
 	}
-	return worst, fmt.Sprintf("%d of %s values are not as in plain Go", bits, grouped(int64(count))), nil
+	return worst, fmt.Sprintf("%d of %s values are not as in plain Go", bits, cli.FormatCount(count)), nil
 }
 
 // decode returns values as numbers.

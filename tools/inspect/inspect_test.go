@@ -178,19 +178,6 @@ func TestMissingFolder(t *testing.T) {
 	}
 }
 
-func TestText(t *testing.T) {
-	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 60965224: "60,965,224"} {
-		if got := count(n); got != want {
-			t.Errorf("count(%d) = %q, want %q", n, got, want)
-		}
-	}
-	for n, want := range map[int64]string{999: "999 B", 1000: "1.0 kB", 138_000_000_000: "138.0 GB"} {
-		if got := size(n); got != want {
-			t.Errorf("size(%d) = %q, want %q", n, got, want)
-		}
-	}
-}
-
 // What looks at records says of those at a URL what it says of those in a folder.
 func TestRecordsAtURL(t *testing.T) {
 	dir := testRecords(t)

@@ -56,7 +56,7 @@ func (c *netCommand) list(out io.Writer) error {
 			return err
 		}
 		if !c.JSON {
-			fmt.Fprintf(out, "%-19s  %-19s %12s parameters  %s\n", p.Name, p.Net, count(net.ParamCount()), p.About)
+			fmt.Fprintf(out, "%-19s  %-19s %12s parameters  %s\n", p.Name, p.Net, cli.FormatCount(net.ParamCount()), p.About)
 			continue
 		}
 		err = enc.Encode(struct {
@@ -139,10 +139,10 @@ func (c *netCommand) table(out io.Writer, net *model.Net) error {
 	for _, r := range rows {
 		groups := ""
 		if r.Groups > 0 {
-			groups = count(int64(r.Groups))
+			groups = cli.FormatCount(r.Groups)
 		}
 		line(r.Layer, string(r.Kind), r.Detail, shape(r.Output), groups, orBlank(r.Params), orBlank(r.MACs))
 	}
-	line("total", "", "", "", "", count(net.ParamCount()), count(net.MACs()))
+	line("total", "", "", "", "", cli.FormatCount(net.ParamCount()), cli.FormatCount(net.MACs()))
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"alexnet/records"
+	"alexnet/tools/cli"
 	"alexnet/tools/stores"
 )
 
@@ -45,7 +46,7 @@ func (c *recordsCommand) Run(ctx context.Context, out io.Writer) (err error) {
 		for _, shard := range s.Shards {
 			bytes += shard.Bytes
 		}
-		fmt.Fprintf(out, "%-8s %10s %10s %10s %7d %10s\n", name, count(int64(s.Seen)), count(int64(s.Written)), count(int64(s.Rejected)), len(s.Shards), size(bytes))
+		fmt.Fprintf(out, "%-8s %10s %10s %10s %7d %10s\n", name, cli.FormatCount(s.Seen), cli.FormatCount(s.Written), cli.FormatCount(s.Rejected), len(s.Shards), cli.FormatBytes(bytes))
 	}
 	fmt.Fprintf(out, "\nclasses %d", len(m.Classes))
 	if n := len(m.Classes); n > 0 {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"alexnet/tools/cli"
 	"alexnet/train/eval"
 	"alexnet/train/reproduce"
 )
@@ -29,7 +30,7 @@ func rowText(r reproduce.Row) string {
 		fmt.Fprintf(w, "paper: %s, %s\t%s\t%s\t%s\n", r.Paper.DataSet, paperTraining, percent(r.Paper.Top1, 1), percent(r.Paper.Top5, 1), percent(r.Paper.TestTop5, 1))
 		fmt.Fprintf(w, "here: %s\t%s\t%s\t\n", hereText(h), bracketed(h.Errors.Top1Error, h.Errors.Top1Interval), bracketed(h.Errors.Top5Error, h.Errors.Top5Interval))
 	})
-	fmt.Fprintf(&b, "\nhere: %s images of split %s, %d views, each net as it was after its best validation; in brackets: %s\n", count(h.Images), h.Split, h.Views, eval.Confidence)
+	fmt.Fprintf(&b, "\nhere: %s images of split %s, %d views, each net as it was after its best validation; in brackets: %s\n", cli.FormatCount(h.Images), h.Split, h.Views, eval.Confidence)
 	if n := len(h.Averaged); n < h.NetsOfPaper {
 		fmt.Fprintf(&b, "here %d of the paper's %d nets are averaged\n", n, h.NetsOfPaper)
 	}
@@ -40,7 +41,7 @@ func rowText(r reproduce.Row) string {
 				epochs = fmt.Sprintf(", %d epochs", n.PretrainedEpochs)
 			}
 			fmt.Fprintf(&b, "%s was pre-trained on %s: %s classes, %s images%s (paper: Fall 2011, 22 thousand classes, 15 million images)\n",
-				n.Run, n.Pretrained.DataSet, count(n.Pretrained.Classes), count(n.Pretrained.TrainImages), epochs)
+				n.Run, n.Pretrained.DataSet, cli.FormatCount(n.Pretrained.Classes), cli.FormatCount(n.Pretrained.TrainImages), epochs)
 		}
 	}
 	b.WriteByte('\n')
@@ -75,7 +76,7 @@ func hereText(h reproduce.Here) string {
 	if len(h.Averaged) < h.NetsOfPaper {
 		number += fmt.Sprintf(" (of %d)", h.NetsOfPaper)
 	}
-	return fmt.Sprintf("%s, %s classes, %s images, %s epochs, %s x %s", h.DataSet, count(h.Classes), count(h.TrainImages), epochs, number, strings.Join(nets, " and "))
+	return fmt.Sprintf("%s, %s classes, %s images, %s epochs, %s x %s", h.DataSet, cli.FormatCount(h.Classes), cli.FormatCount(h.TrainImages), epochs, number, strings.Join(nets, " and "))
 }
 
 // tableText shows rows as the paper's tables, with the paper's own beside them.
@@ -126,8 +127,8 @@ func tableText(rows []reproduce.Row) string {
 func comparisonText(c reproduce.Comparison) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "here: %s, %s classes, %s images; %s, %d epochs of batches of %d, learning rate %g, seeds %v\n",
-		c.DataSet, count(c.Classes), count(c.TrainImages), c.Net, c.Epochs, c.Batch, c.LR, c.Seeds)
-	fmt.Fprintf(&b, "error, %%, on %s images of split %s, %d views, and by how much it is more than the base's\n\n", count(c.Images), c.Split, c.Views)
+		c.DataSet, cli.FormatCount(c.Classes), cli.FormatCount(c.TrainImages), c.Net, c.Epochs, c.Batch, c.LR, c.Seeds)
+	fmt.Fprintf(&b, "error, %%, on %s images of split %s, %d views, and by how much it is more than the base's\n\n", cli.FormatCount(c.Images), c.Split, c.Views)
 	several := len(c.Seeds) > 1
 	table(&b, func(w io.Writer) {
 		fmt.Fprintf(w, "\ttop-1\tdelta\ttop-5\tdelta\tpaper: top-1, top-5\t\n")
@@ -179,13 +180,4 @@ func percent(share float64, digits int) string {
 // bracketed writes a share and its interval in percent.
 func bracketed(share float64, interval [2]float64) string {
 	return fmt.Sprintf("%.2f (%.2f-%.2f)", 100*share, 100*interval[0], 100*interval[1])
-}
-
-// count writes a number with commas.
-func count(n int) string {
-	text := strconv.Itoa(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }
