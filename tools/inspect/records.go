@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"alexnet/records"
 	"alexnet/tools/cli"
@@ -50,7 +51,8 @@ func (c *recordsCommand) Run(ctx context.Context, out io.Writer) (err error) {
 	}
 	fmt.Fprintf(out, "\nclasses %d", len(m.Classes))
 	if n := len(m.Classes); n > 0 {
-		fmt.Fprintf(out, ", %s %s ... %s %s", m.Classes[0].WNID, m.Classes[0].Words, m.Classes[n-1].WNID, m.Classes[n-1].Words)
+		named := func(c records.Class) string { return strings.TrimSpace(c.WNID + " " + c.Words) }
+		fmt.Fprintf(out, ", %s ... %s", named(m.Classes[0]), named(m.Classes[n-1]))
 	}
 	fmt.Fprintf(out, "\n")
 	printMean(out, ds)

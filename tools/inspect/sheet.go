@@ -21,8 +21,9 @@ type sheetCommand struct {
 	Crops    int    `default:"6" help:"Augmented crops of each picture."`
 	Crop     int    `default:"0" help:"Side of a crop; 0 for 7/8 of the record's, as the paper's 224 of 256."`
 	Color    string `enum:"none,stddev,eigenvalue" default:"eigenvalue" help:"Colour augmentation: none, stddev, eigenvalue (${default})."`
+	NoFlip   bool   `help:"No mirror images, as train --no-flip and the preset lenet have none."`
 	Seed     uint64 `default:"1" help:"The training's seed."`
-	Epoch    int    `default:"0" help:"First epoch to show crops of."`
+	Epoch    int    `default:"0" help:"Epoch of the first crop, from 0; each crop beside it is of the next."`
 }
 
 // Help returns what --help shows besides the flags.
@@ -37,7 +38,7 @@ func (c *sheetCommand) Run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	o := sheet.Options{Pictures: c.Pictures, Crops: c.Crops, Crop: c.Crop, Seed: c.Seed, Epoch: c.Epoch}
+	o := sheet.Options{Pictures: c.Pictures, Crops: c.Crops, Crop: c.Crop, Seed: c.Seed, Epoch: c.Epoch, NoFlip: c.NoFlip}
 	if o.Crop == 0 {
 		o.Crop = min(ds.Manifest.Shape.H, ds.Manifest.Shape.W) * 7 / 8
 	}

@@ -33,6 +33,8 @@ type Options struct {
 	Epoch int
 	// Color is the colour augmentation; nil for none.
 	Color *augment.Color
+	// NoFlip leaves mirror images out, as trainings on digits do.
+	NoFlip bool
 }
 
 // Geometry of a sheet, in pixels of the sheet.
@@ -65,7 +67,7 @@ func Draw(ds *records.Dataset, split *records.Split, o Options) (*image.RGBA, er
 	box := max(o.Crop, shape.W, shape.H) * scale
 	line := box + 2*caption + margin
 	title := []string{fmt.Sprintf("split %s, %d rows of %dx%dx%d %s; crops of %d, seed %d, from epoch %d; mean added back",
-		split.Name(), split.Len(), shape.C, shape.H, shape.W, ds.Manifest.Pixels, o.Crop, o.Seed, o.Epoch), legend(o.Color != nil)}
+		split.Name(), split.Len(), shape.C, shape.H, shape.W, ds.Manifest.Pixels, o.Crop, o.Seed, o.Epoch), legend(o)}
 	captions := make([]string, len(rows))
 	for i, r := range rows {
 		row, err := split.Head(int(r))
@@ -127,10 +129,13 @@ func classOf(m *records.Manifest, label int32) string {
 }
 
 // legend says what stands below a crop.
-func legend(color bool) string {
-	text := "below a crop: where it is cut (left,top), flip if it is mirrored"
-	if color {
-		text += ", and what is added to R, G and B"
+func legend(o Options) string {
+	text := "below a crop: where it is cut (left,top)"
+	if !o.NoFlip {
+		text += "; flip if it is mirrored"
+	}
+	if o.Color != nil {
+		text += "; what is added to R, G and B"
 	}
 	return text
 }
@@ -160,7 +165,7 @@ func (p *painter) picture(x, y, box int, row records.Row, index int, text string
 	y += caption
 	whole := augment.Geometry{Height: p.shape.H, Width: p.shape.W, Crop: min(p.shape.H, p.shape.W)}
 	p.tile(x, y, row, whole, augment.Center(whole), "stored")
-	g := augment.Geometry{Height: p.shape.H, Width: p.shape.W, Crop: o.Crop}
+	g := augment.Geometry{Height: p.shape.H, Width: p.shape.W, Crop: o.Crop, NoFlip: o.NoFlip}
 	for k := range o.Crops {
 		d := augment.Draw(o.Seed, o.Epoch+k, int64(index), g, o.Color)
 		text := fmt.Sprintf("%d,%d", d.Left, d.Top)

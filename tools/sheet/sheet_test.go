@@ -1,6 +1,7 @@
 package sheet
 
 import (
+	"image"
 	"image/color"
 	"strings"
 	"testing"
@@ -103,6 +104,42 @@ func TestChooseShowsEachClassFirst(t *testing.T) {
 	}
 	if rows, err = choose(split, Options{Pictures: 20, Seed: 1}); err != nil || len(rows) != 9 {
 		t.Errorf("%d rows (%v) of a split of 9 when 20 are asked for", len(rows), err)
+	}
+}
+
+// Without mirror images the same crops are cut, and none is mirrored.
+func TestNoFlip(t *testing.T) {
+	ds, split := open(t)
+	o := Options{Pictures: 3, Crops: 4, Crop: 8, Seed: 7}
+	with, err := Draw(ds, split, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.NoFlip = true
+	img, err := Draw(ds, split, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// All crops are whole records, so that each tile of a line is the first, which is stored.
+	const box = 8 * (leastBox / 8)
+	top := 2*margin + 3*caption
+	differ := func(sheet *image.RGBA) (n int) {
+		for k := range o.Crops {
+			for y := range box {
+				for x := range box {
+					if sheet.RGBAAt(margin+(k+1)*(box+margin)+x, top+y) != sheet.RGBAAt(margin+x, top+y) {
+						n++
+					}
+				}
+			}
+		}
+		return n
+	}
+	if n := differ(img); n != 0 {
+		t.Errorf("%d pixels are not the record's", n)
+	}
+	if differ(with) == 0 {
+		t.Error("no crop was mirrored: choose another seed for this test")
 	}
 }
 
