@@ -326,10 +326,10 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, tt := range []struct{ args, want string }{
-		{"--stage all", "bench: read: context canceled"},
-		{"--check-epoch", "bench: check-epoch: world 1: rank 0: pipeline: stopped: context canceled"},
-		{"--sweep", "bench: batches of 32, 1 workers: stream: context canceled"},
-		{"--soak 1h", "bench: soak: after 0 images: context canceled"},
+		{"--stage all", "bench: interrupted: read: context canceled"},
+		{"--check-epoch", "bench: interrupted: check-epoch: world 1: rank 0: pipeline: stopped: context canceled"},
+		{"--sweep", "bench: interrupted: batches of 32, 1 workers: stream: context canceled"},
+		{"--soak 1h", "bench: interrupted: soak: after 0 images: context canceled"},
 	} {
 		var out, errs bytes.Buffer
 		args := append(strings.Fields(tt.args), "--size", "66", "--net", "alexnet-small", "--json")

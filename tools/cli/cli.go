@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -88,6 +89,9 @@ func Run(ctx context.Context, name, description string, flags any, args []string
 	case errors.As(err, &usage):
 		fmt.Fprintf(stderr, "%s: %v (see %s --help)\n", name, err, name)
 		return Usage
+	case ctx.Err() != nil && !strings.Contains(err.Error(), "interrupted"):
+		fmt.Fprintf(stderr, "%s: interrupted: %v\n", name, err)
+		return Failed
 	default:
 		fmt.Fprintf(stderr, "%s: %v\n", name, err)
 		return Failed

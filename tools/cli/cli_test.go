@@ -95,3 +95,18 @@ func TestLostOutput(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a command says when it was stopped, it says that it was.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct{ err, want string }{
+		{"verifying out: context canceled", "tool: interrupted: verifying out: context canceled\n"},
+		{"interrupted after step 3, which is saved", "tool: interrupted after step 3, which is saved\n"},
+	} {
+		var stderr bytes.Buffer
+		if status := Run(ctx, "tool", "", &testFlags{err: errors.New(c.err)}, nil, io.Discard, &stderr); status != Failed || stderr.String() != c.want {
+			t.Errorf("status %d, %q, want %q", status, stderr.String(), c.want)
+		}
+	}
+}
