@@ -23,7 +23,7 @@ type flags struct {
 	Device  string  `enum:"auto,cpu,gpu" default:"auto" help:"auto (default), cpu or gpu; auto is a GPU where there is one and this build can use it."`
 	Travel  string  `enum:"stored,bfloat16,float32" default:"stored" help:"What images travel to a GPU as: stored (default; the GPU subtracts the mean and shifts the colours), bfloat16 or float32."`
 	Resume  bool    `help:"Go on from the newest sound checkpoint of --run."`
-	Init    string  `placeholder:"FILE" help:"Take the first weights from a checkpoint or a safetensors file."`
+	Init    string  `placeholder:"FILE|RUN" help:"Take the first weights from a checkpoint, a safetensors file, or the best checkpoint of a run's folder."`
 
 	InitExcept  []string `placeholder:"LAYER" help:"Layers that do not take theirs from --init but draw them from the seed: fc9, say, to train a net for other classes."`
 	InitWeights *string  `enum:"own,average" help:"Which weights of --init: its own (default), or the average that a run with --ema keeps."`

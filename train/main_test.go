@@ -122,6 +122,18 @@ func TestTrain(t *testing.T) {
 	if again.Loss == first.Loss || again.LR != .002 {
 		t.Errorf("the first step with --init has loss %v, as from fresh weights, or rate %v", again.Loss, again.LR)
 	}
+	// A run's folder stands for its best checkpoint, and the new run knows which that was.
+	best, _, err := checkpoint.BestOf(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	third := filepath.Join(t.TempDir(), "run")
+	if status, _, errs := command(t.Context(), base(dir, third, "--init", run, "--max-steps", "1")...); status != cli.Done || !strings.Contains(errs, "first weights: own of "+best.File+"\n") {
+		t.Errorf("status %d: %s", status, errs)
+	}
+	if c, err := loop.ReadConfig(third); err != nil || c.Init != best.File {
+		t.Errorf("config %+v, %v", c, err)
+	}
 }
 
 // The command is killed by the system in the middle of its work, at whatever moment
@@ -424,6 +436,7 @@ func TestFailures(t *testing.T) {
 			[]string{dir + " has images of 72x72, too small for the 224x224 crops of net alexnet: ingest with a larger --size, or use a smaller net"}},
 		{"grey records", base(greyDir, run), []string{greyDir + " has images of 1 channels, and net alexnet-small takes 3"}},
 		{"weights that are not there", base(dir, run, "--init", missing), []string{"--init " + missing + ": ", "no such file"}},
+		{"a folder without checkpoints", base(dir, run, "--init", dir), []string{"--init " + dir + ": ", "there is no checkpoint in"}},
 		{"weights of another net", base(dir, run, "--init", weights), []string{"--init " + weights + ": ", "fc8"}},
 		{"weights that are none", base(dir, run, "--init", manifest), []string{"--init " + manifest + ": ", "is damaged"}},
 		{"nothing to resume", []string{"--resume", "--run", missing}, []string{missing + " is not the folder of a run"}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"alexnet/model"
@@ -125,6 +126,16 @@ func (f *flags) planResumed(ctx context.Context, p *plan, tell io.Writer) (*plan
 // initialize reads the first weights for --init; where it is not said which, the file's
 // own.
 func (p *plan) initialize() error {
+	if info, err := os.Stat(p.config.Init); err == nil && info.IsDir() {
+		best, warnings, err := checkpoint.BestOf(p.config.Init)
+		for _, w := range warnings {
+			p.note("warning: %v", w)
+		}
+		if err != nil {
+			return fmt.Errorf("--init %s: %w", p.config.Init, err)
+		}
+		p.config.Init = best.File
+	}
 	file, which := p.config.Init, or(p.config.InitWeights, checkpoint.Own)
 	weights, err := checkpoint.ReadWeights(file, which)
 	if err == nil {
