@@ -51,6 +51,7 @@ const (
 	kernelGap  = 4
 	towerGap   = 16
 	kernelSide = 44 // about that of a kernel where nobody says
+	maxScale   = 64 // more would fill the memory
 )
 
 // Kernels draws the kernels of a net's first convolution in their order, from left to
@@ -60,7 +61,8 @@ const (
 // named as in Net.Params.
 //
 // It is an error if the first layer with weights is no convolution, or not one of
-// images of one channel or three, or if a weight is not finite.
+// images of one channel or three, if a weight is not finite, or if the drawing would fill
+// the memory.
 func Kernels(net *model.Net, weights []model.Tensor, o KernelOptions) (*image.NRGBA, KernelGrid, error) {
 	g, data, err := firstKernels(net, weights)
 	if err != nil {
@@ -74,6 +76,9 @@ func Kernels(net *model.Net, weights []model.Tensor, o KernelOptions) (*image.NR
 	}
 	if g.Scale = o.Scale; g.Scale < 1 {
 		g.Scale = max(1, (kernelSide+g.Side/2)/g.Side)
+	}
+	if g.Scale > maxScale {
+		return nil, g, fmt.Errorf("%d pixels a weight: at most %d can be drawn", g.Scale, maxScale)
 	}
 	g.Columns = columns(g.Kernels / g.Towers)
 	img := image.NewNRGBA(image.Rect(0, 0, g.at(g.Columns-1).Max.X+kernelGap, g.at(g.Kernels-1).Max.Y+kernelGap))

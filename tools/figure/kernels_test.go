@@ -106,6 +106,7 @@ func TestKernelsRefused(t *testing.T) {
 		{small, broken, KernelOptions{}, "weights of layer conv1 are not finite"},
 		{small, nil, KernelOptions{}, "0 weights of layer conv1 instead of 500"},
 		{small, small.Init(1), KernelOptions{Contrast: "high"}, `contrast "high": there are "figure" and "kernel"`},
+		{small, small.Init(1), KernelOptions{Scale: 99999}, "99999 pixels a weight: at most 64 can be drawn"},
 	} {
 		if _, _, err := Kernels(c.net, c.weights, c.o); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, want %q", err, c.want)

@@ -40,9 +40,10 @@ type Options struct {
 // Geometry of a sheet, in pixels of the sheet.
 const (
 	margin   = 8
-	caption  = 16  // height of a line of text
-	leastBox = 160 // small crops are enlarged to at least about this side
-	maxScan  = 64  // rows looked at for each picture to find one of a class not yet shown
+	caption  = 16   // height of a line of text
+	leastBox = 160  // small crops are enlarged to at least about this side
+	maxTiles = 2000 // more would fill the memory
+	maxScan  = 64   // rows looked at for each picture to find one of a class not yet shown
 )
 
 // Draw makes the contact sheet of a split. Pictures of classes that are not yet on
@@ -56,6 +57,10 @@ func Draw(ds *records.Dataset, split *records.Split, o Options) (*image.RGBA, er
 		return nil, fmt.Errorf("a contact sheet needs at least one picture and one crop, not %d and %d", o.Pictures, o.Crops)
 	case o.Crop < 1 || o.Crop > min(shape.H, shape.W):
 		return nil, fmt.Errorf("crop of %d pixels from records of %dx%d: choose 1 to %d", o.Crop, shape.W, shape.H, min(shape.H, shape.W))
+	case o.Epoch < 0:
+		return nil, fmt.Errorf("there is no epoch %d: they are counted from 0", o.Epoch)
+	case o.Pictures > maxTiles/o.Crops:
+		return nil, fmt.Errorf("a contact sheet of %d pictures with %d crops each: at most %d crops can be drawn", o.Pictures, o.Crops, maxTiles)
 	case shape.C != 1 && shape.C != 3:
 		return nil, fmt.Errorf("records of %d channels cannot be shown: 1 or 3 can", shape.C)
 	}
