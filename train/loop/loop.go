@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -265,7 +266,14 @@ func Check(cfg Config, net *model.Net, ds *records.Dataset) error {
 	if err == nil && old {
 		err = fmt.Errorf("%s already holds checkpoints: go on with --resume, or give another --run", cfg.Run)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	// That of a run which came to no checkpoint is written over, but nobody else's.
+	if _, err := ReadConfig(cfg.Run); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // prepare checks everything, opens the splits and the run's folder, and puts the

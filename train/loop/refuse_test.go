@@ -28,6 +28,10 @@ func TestRefused(t *testing.T) {
 	small.Size = 6
 	old := t.TempDir()
 	train(t, config(old), ds, Hooks{})
+	foreign := t.TempDir()
+	if err := os.WriteFile(filepath.Join(foreign, ConfigFile), []byte(`{"name":"an editor's"}`), 0o666); err != nil {
+		t.Fatal(err)
+	}
 	windowed := t.TempDir()
 	train(t, blocks(config(windowed)), ds, Hooks{})
 
@@ -38,6 +42,7 @@ func TestRefused(t *testing.T) {
 		want   string
 	}{
 		{"a run that is there", data, func(c *Config) { c.Run = old }, old + " already holds checkpoints: go on with --resume, or give another --run"},
+		{"a folder of something else", data, func(c *Config) { c.Run = foreign }, filepath.Join(foreign, ConfigFile) + " is damaged: it names no net; start another run in another folder"},
 		{"other records", other, func(c *Config) { *c = resumed(t, old) }, "step-00000015.safetensors has other records: digest: "},
 		{"another batch", data, func(c *Config) { *c = resumed(t, old); c.Settings.Batch = 3 }, "has other settings: batch: 4 in the checkpoint, 3 here; leave out these flags"},
 		{"another rate", data, func(c *Config) { *c = resumed(t, old); c.Settings.Schedule.Base = 0.5 }, "schedule.base: 0.01 in the checkpoint, 0.5 here"},
@@ -91,7 +96,7 @@ func TestRefused(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v, want %q in it", err, tc.want)
 			}
-			if cfg.Run == old || cfg.Run == windowed {
+			if cfg.Run == old || cfg.Run == windowed || cfg.Run == foreign {
 				return
 			}
 			if _, err := os.Stat(cfg.Run); !errors.Is(err, fs.ErrNotExist) {
