@@ -26,8 +26,8 @@ type flags struct {
 	Init    string  `placeholder:"FILE|RUN" help:"Take the first weights from a checkpoint, a safetensors file, or the best checkpoint of a run's folder."`
 
 	InitExcept  []string `placeholder:"LAYER" help:"Layers that do not take theirs from --init but draw them from the seed: fc9, say, to train a net for other classes."`
-	InitWeights *string  `enum:"own,average" help:"Which weights of --init: its own (default), or the average that a run with --ema keeps."`
-	Precision   *string  `enum:"fp32,tf32,bf16" help:"Arithmetic: fp32 (default), tf32 (a GPU's) or bf16, which on the CPU needs oneDNN and a processor with AVX512_BF16 or AMX; weights and their update are float32 in all."`
+	InitWeights *string  `enum:"own,average" placeholder:"own|average" help:"Which weights of --init: its own (default), or the average that a run with --ema keeps."`
+	Precision   *string  `enum:"fp32,tf32,bf16" placeholder:"fp32|tf32|bf16" help:"Arithmetic: fp32 (default), tf32 (a GPU's) or bf16, which on the CPU needs oneDNN and a processor with AVX512_BF16 or AMX; weights and their update are float32 in all."`
 
 	Batch       *int     `placeholder:"N" help:"Images of a batch, of all ranks together."`
 	Accumulate  *int     `placeholder:"K" help:"Batches of a step, whose gradients are averaged (default: 1)."`
@@ -38,30 +38,30 @@ type flags struct {
 	WeightDecay *float64 `placeholder:"RATE" help:"Weight decay."`
 	ClipNorm    *float64 `placeholder:"NORM" help:"Scale a step's gradient down to this norm where it is longer (default: 0, never)."`
 	EMA         *float64 `name:"ema" placeholder:"DECAY" help:"Keep an exponential average of the weights in the checkpoints, such as 0.999, and validate with it at the end (default: 0, none)."`
-	Optimizer   *string  `enum:"sgd,lars" help:"sgd (default), or lars for large batches: each parameter takes steps in proportion to its norm (--batch 512 --accumulate 16 --optimizer lars --lr 10 --warmup-epochs 5 --schedule poly)."`
+	Optimizer   *string  `enum:"sgd,lars" placeholder:"sgd|lars" help:"sgd (default), or lars for large batches: each parameter takes steps in proportion to its norm (--batch 512 --accumulate 16 --optimizer lars --lr 10 --warmup-epochs 5 --schedule poly)."`
 
 	TrustCoefficient *float64 `placeholder:"SHARE" help:"lars: share of a parameter's norm that a step changes at a rate of 1 (default: 0.001)."`
 
 	Seed  *uint64 `placeholder:"N" help:"Of weights, order, crops and dropout (default: 1)."`
-	Color *string `enum:"none,stddev,eigenvalue" help:"Colour augmentation: none, stddev (as the 2012 code) or eigenvalue (as the paper, default)."`
+	Color *string `enum:"none,stddev,eigenvalue" placeholder:"KIND" help:"Colour augmentation: none, stddev (as the 2012 code) or eigenvalue (as the paper, default)."`
 
 	ColorEpochs  *int     `placeholder:"EPOCHS" help:"Leave the colours as they are after so many epochs (default: the preset's, or 0, never)."`
 	ColorDivisor *float64 `placeholder:"F" help:"Divide images with shifted colours by this (default: the preset's, 1.1 for as-run-2012, or 0, none)."`
 	CropGroup    *int     `placeholder:"N" help:"Consecutive images that share a crop and a flip (default: the preset's, 32 for as-run-2012, or 1)."`
-	Crops        *string  `enum:"exclusive,inclusive,center" help:"Random crops without the last offset (exclusive, as the paper's 32x32) or with it (inclusive, 33x33), or the central crop of every image (center); default: the preset's."`
+	Crops        *string  `enum:"exclusive,inclusive,center" placeholder:"KIND" help:"Random crops without the last offset (exclusive, as the paper's 32x32) or with it (inclusive, 33x33), or the central crop of every image (center); default: the preset's."`
 	NoFlip       *bool    `help:"Leave mirror images out (default: the preset's)."`
 
-	Activation  *string  `enum:"relu,tanh" help:"The net's non-linearity: relu or tanh."`
+	Activation  *string  `enum:"relu,tanh" placeholder:"relu|tanh" help:"The net's non-linearity: relu or tanh."`
 	NoLRN       bool     `name:"no-lrn" help:"The net without local response normalisation."`
 	NoOverlap   bool     `help:"The net with pooling windows that do not overlap."`
 	SingleTower bool     `help:"The net with convolutions that see all channels, not in groups."`
 	HalfTower   bool     `help:"The same with half the kernels in all convolutions but the last, as the net on one GPU of the paper's section 3.2."`
 	Dropout     *float64 `placeholder:"RATE" help:"The net with another rate of dropout; 0: without."`
 
-	Shuffle *string `enum:"global,block" help:"Order of an epoch: global (default) mixes all records; block reads neighbours together and mixes them in windows, for records larger than memory on a disk that is slow to seek."`
+	Shuffle *string `enum:"global,block" placeholder:"global|block" help:"Order of an epoch: global (default) mixes all records; block reads neighbours together and mixes them in windows, for records larger than memory on a disk that is slow to seek."`
 	Window  *int    `placeholder:"N" help:"block: records that are mixed at a time (default, also 0: what suits this machine's memory when the run begins)."`
 
-	Schedule *string  `enum:"constant,step,plateau,linear,cosine,poly" help:"Learning rate: constant, step (drops at --drop-at), plateau (drops when the validation error no longer improves), linear, cosine or poly (falls to --final-lr over the --epochs that the run begins with)."`
+	Schedule *string  `enum:"constant,step,plateau,linear,cosine,poly" placeholder:"KIND" help:"Learning rate: constant, step (drops at --drop-at), plateau (drops when the validation error no longer improves), linear, cosine or poly (falls to --final-lr over the --epochs that the run begins with)."`
 	DropAt   []int    `placeholder:"EPOCH" help:"step: epochs, counted from 0, before which the rate drops."`
 	Factor   *float64 `placeholder:"F" help:"step, plateau: what a drop multiplies the rate by (default: 0.1)."`
 	Patience *int     `placeholder:"EPOCHS" help:"plateau: epochs without a better validation before a drop (default: 5)."`
@@ -77,13 +77,14 @@ type flags struct {
 	CheckpointEvery *int    `placeholder:"STEPS" help:"Steps between checkpoints, beside those after each epoch (default: 500; 0: none)."`
 	LogEvery        *int    `placeholder:"STEPS" help:"Steps between lines of metrics.jsonl (default: 20; 0: epochs only)."`
 	Workers         *int    `placeholder:"N" help:"Goroutines that prepare batches (default: one a processor)."`
-	OnCorrupt       *string `enum:"stop,skip" help:"Damaged or missing training records: stop (default), or skip them and go on. Validation always stops."`
+	OnCorrupt       *string `enum:"stop,skip" placeholder:"stop|skip" help:"Damaged or missing training records: stop (default), or skip them and go on. Validation always stops."`
 	Cache           *string `placeholder:"SIZE" help:"Memory for decompressed records, such as 8GB, of each rank; 0 for none (default: a quarter of what is available, shared by the ranks of a machine)."`
 	Requests        *int    `placeholder:"N" help:"Records at a URL: how many are asked for at a time (default: 64)."`
 	Threads         int     `placeholder:"N" help:"Threads of the CPU engine (default: one a processor; ranks of a machine share its processors)."`
-	JSON            bool    `name:"json" help:"Metrics and summary on standard output, one JSON object a line."`
 
 	Store stores.Cache `embed:""`
+
+	JSON bool `name:"json" help:"Metrics and summary on standard output, one JSON object a line."`
 
 	stdout, stderr io.Writer
 

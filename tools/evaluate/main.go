@@ -39,7 +39,7 @@ type flags struct {
 	Views      int      `enum:"1,10" default:"1" help:"1: the centre; 10: corners and centre, each mirrored too."`
 	Split      string   `default:"val" help:"The split to measure on."`
 	Device     string   `enum:"auto,cpu,gpu" default:"auto" help:"auto (default), cpu or gpu."`
-	Precision  *string  `enum:"fp32,tf32,bf16" help:"Arithmetic: fp32, bf16 or, on a GPU, tf32 (default: that of each checkpoint's run)."`
+	Precision  *string  `enum:"fp32,tf32,bf16" placeholder:"fp32|tf32|bf16" help:"Arithmetic: fp32, bf16 or, on a GPU, tf32 (default: that of each checkpoint's run)."`
 	Batch      int      `default:"128" placeholder:"N" help:"Images, views counted, that a net computes at a time (${default}, of whole records); fewer take less memory."`
 	Workers    int      `placeholder:"N" help:"Goroutines that prepare batches (default: one a processor)."`
 	Threads    int      `placeholder:"N" help:"Threads of the CPU engine (default: one a processor)."`

@@ -38,7 +38,7 @@ type neighboursCommand struct {
 	PNG        string  `name:"png" placeholder:"FILE" help:"Draw the pictures to this PNG."`
 	Weights    string  `enum:"own,average" default:"own" help:"own (default): the weights that were trained; average: the average of them that runs with --ema keep."`
 	Device     string  `enum:"auto,cpu,gpu" default:"auto" help:"auto (default), cpu or gpu."`
-	Precision  *string `enum:"fp32,tf32,bf16" help:"Arithmetic: fp32 (default), bf16 or, on a GPU, tf32."`
+	Precision  *string `enum:"fp32,tf32,bf16" placeholder:"fp32|tf32|bf16" help:"Arithmetic: fp32 (default), bf16 or, on a GPU, tf32."`
 	Batch      int     `default:"128" placeholder:"N" help:"Images that the net computes at a time (${default})."`
 	Threads    int     `placeholder:"N" help:"Threads (default: one a processor)."`
 	JSON       bool    `name:"json" help:"One JSON object a picture."`
