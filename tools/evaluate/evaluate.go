@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"alexnet/model"
+	"alexnet/pipeline"
 	"alexnet/records"
 	"alexnet/tools/cli"
 	"alexnet/tools/stores"
@@ -149,6 +150,9 @@ func (f *flags) measure(ctx context.Context, engines []model.Engine, ds *records
 		Progress: func(done, total int) { line.Show(progress{done, total}, false) }}
 	r, err := eval.Measure(ctx, engines, ds, split, o)
 	line.Done()
+	if err != nil && records.IsDamage(err) && f.OnCorrupt == pipeline.Stop {
+		err = fmt.Errorf("%w; or evaluate without such records, which are then counted: --on-corrupt skip", err)
+	}
 	if err != nil {
 		return nil, err
 	}

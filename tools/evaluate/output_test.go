@@ -139,7 +139,7 @@ func TestDamagedRecords(t *testing.T) {
 	predictions := filepath.Join(t.TempDir(), "p.jsonl")
 	args := []string{"--records", ds.Dir, "--checkpoint", files[0], "--predictions", predictions}
 	status, out, errs := command(t, args...)
-	if status != cli.Failed || out != "" || !strings.Contains(errs, "no record may be left out of an evaluation") {
+	if status != cli.Failed || out != "" || !strings.Contains(errs, "no record may be left out of an evaluation") || !strings.Contains(errs, "--on-corrupt skip") {
 		t.Errorf("status %d, %s%s", status, out, errs)
 	}
 	if left, err := filepath.Glob(predictions + "*"); err != nil || len(left) > 0 {
