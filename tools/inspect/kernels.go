@@ -16,7 +16,7 @@ import (
 // kernelsCommand draws the kernels of the first convolution: the paper's Figure 3.
 type kernelsCommand struct {
 	Checkpoint string `arg:"" help:"A checkpoint, or the folder of a run, which stands for its best checkpoint."`
-	Out        string `default:"kernels.png" placeholder:"FILE" help:"The PNG to write (${default})."`
+	Out        string `aliases:"png" default:"kernels.png" placeholder:"FILE" help:"The PNG to write; --png is the same (${default})."`
 	Contrast   string `enum:"figure,kernel" default:"figure" help:"The largest weight that is white or black: of the figure (default), or of each kernel. Zero is grey."`
 	Scale      int    `default:"0" placeholder:"N" help:"Pixels a weight; 0 chooses."`
 	Weights    string `enum:"own,average" default:"own" help:"own (default): the weights that were trained; average: the average of them that runs with --ema keep."`

@@ -53,7 +53,7 @@ func TestKernels(t *testing.T) {
 		"checkpoint: stat nowhere":                      {"kernels", "nowhere"},
 		"--scale must not be negative":                  {"kernels", run, "--scale=-1"},
 		"it has no averaged weights":                    {"kernels", run, "--weights", "average"},
-		"creating " + filepath.Join(run, "no", "k.png"): {"kernels", run, "--out", filepath.Join(run, "no", "k.png")},
+		"creating " + filepath.Join(run, "no", "k.png"): {"kernels", run, "--png", filepath.Join(run, "no", "k.png")},
 	} {
 		if status, out, msg := inspect(t, args...); status == cli.Done || out != "" || !strings.Contains(msg, want) {
 			t.Errorf("%v: status %d, %s%s, want %q", args, status, out, msg, want)
