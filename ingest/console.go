@@ -57,12 +57,9 @@ func hasRoom(fd int) bool {
 }
 
 // start says what is about to happen.
-func (c *console) start(src source.Source, cfg *convert.Config) {
+func (c *console) start(source string, cfg *convert.Config) {
 	f := c.flags
-	fmt.Fprintf(c.stderr, "source:  %s\n", src.Describe())
-	if skips := src.Skipped(); len(skips) > 0 {
-		fmt.Fprintf(c.stderr, "ignored: %s\n", skipText(skips))
-	}
+	fmt.Fprintf(c.stderr, "source:  %s\n", source)
 	fmt.Fprintf(c.stderr, "decoder: %s\n", cfg.Decoder())
 	if hint := decode.Find().Hint(); hint != "" && cfg.Decoder() == decode.Name() {
 		fmt.Fprintf(c.stderr, "         %s\n", hint)
@@ -74,19 +71,6 @@ func (c *console) start(src source.Source, cfg *convert.Config) {
 	if hint := f.shardHint(os.Getenv); hint != "" {
 		fmt.Fprintf(c.stderr, "note:    %s\n", hint)
 	}
-}
-
-// skipText says why files of the source are no pictures of it, with some of their names.
-func skipText(skips []source.Skip) string {
-	var reasons []string
-	for _, k := range skips {
-		names := strings.Join(k.Examples, ", ")
-		if k.Count > len(k.Examples) {
-			names += ", …"
-		}
-		reasons = append(reasons, fmt.Sprintf("%s: %d (%s)", k.Reason, k.Count, names))
-	}
-	return strings.Join(reasons, "; ")
 }
 
 // checking shows how far the comparison of an archive with its MD5 sum is.

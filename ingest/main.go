@@ -73,7 +73,7 @@ func (f *flags) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeSource()) }()
 	cfg := f.config(src, task)
-	c.start(src, &cfg)
+	c.start(src.Describe(), &cfg)
 	cfg.Progress = c.progress
 	defer cli.SpareProcessor()()
 	return c.end(convert.Run(ctx, cfg))

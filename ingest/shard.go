@@ -108,8 +108,6 @@ func (f *flags) checkMode() error {
 		return &cli.UsageError{Err: errors.New("--index is done once, before the tasks: leave --shard out")}
 	case !f.Merge && f.Src == "":
 		return &cli.UsageError{Err: errors.New("missing flags: --src=DIR|TAR|URL")}
-	case f.Limit < 0:
-		return cli.Usagef("--limit is %d; it must not be negative", f.Limit)
 	}
 	if info, err := os.Stat(f.Out); err == nil && !info.IsDir() {
 		return cli.Usagef("--out %s is a file; name a folder, which need not be there yet", f.Out)

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -116,15 +115,7 @@ func scanFolder(ctx context.Context, t tree, dir, split string, number int) (*li
 			return nil, err
 		}
 	}
-	for i, class := range classes {
-		if lists[i] == nil {
-			l.skip("records that ingest makes", class)
-		}
-	}
-	l.join(slices.DeleteFunc(lists, func(c *listing) bool { return c == nil }))
-	if len(l.items) == 0 {
-		return nil, &UnsupportedError{Path: dir, Reason: "holds no class folders, only records that ingest makes", Hint: "put the images of each class into a folder named by its WNID"}
-	}
+	l.join(lists)
 	return l, nil
 }
 
@@ -146,14 +137,7 @@ func flatFault(dir, split string, l *listing, entries, tars int) error {
 	return nil
 }
 
-// isOutput says whether a folder is the output of an ingest, finished or not, which may
-// well lie beside the classes.
-func isOutput(entries []fs.DirEntry) bool {
-	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "ingest.json" || e.Name() == ".ingest" })
-}
-
-// scanClass lists the images of one class folder; nil for what is no class but the output
-// of an ingest.
+// scanClass lists the images of one class folder.
 func scanClass(ctx context.Context, t tree, dir, class, split string, number int) (*listing, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -177,10 +161,7 @@ func scanClass(ctx context.Context, t tree, dir, class, split string, number int
 			l.add(class, e.Name(), size, at(number, entryStamp(e)))
 		}
 	}
-	switch {
-	case len(l.items) == 0 && isOutput(entries):
-		return nil, nil
-	case len(l.items) == 0:
+	if len(l.items) == 0 {
 		return nil, &UnsupportedError{Path: in, Reason: l.emptyClass().Error(),
 			Hint: "every class folder must hold an image: put some there, or remove the folder"}
 	}
