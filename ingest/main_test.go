@@ -82,6 +82,18 @@ func TestCommand(t *testing.T) {
 	}
 }
 
+// TestInside writes among the class folders, as from within the set's own
+// folder, and runs again.
+func TestInside(t *testing.T) {
+	src := filepath.Join(pictures(t), "train")
+	for i, want := range []string{"split", "complete already"} {
+		status, stdout, stderr := ingest(t, "--src", src, "--out", filepath.Join(src, "out"), "--size", "16")
+		if status != 0 || !strings.Contains(stdout, want) {
+			t.Errorf("run %d: status %d: %s%s", i+1, status, stdout, stderr)
+		}
+	}
+}
+
 func TestJSON(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	status, stdout, stderr := ingest(t, "--src", pictures(t), "--out", out, "--size", "16", "--json", "--pixels", "uint8", "--compress", "zstd", "--shard-size", "1536B")

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -116,6 +117,9 @@ func scanFolder(ctx context.Context, t tree, dir, split string, number int) (*li
 		}
 	}
 	l.join(lists)
+	if len(l.items) == 0 { // of what was skipped
+		return l, flatFault(dir, split, l, len(entries), tars)
+	}
 	return l, nil
 }
 
@@ -137,7 +141,8 @@ func flatFault(dir, split string, l *listing, entries, tars int) error {
 	return nil
 }
 
-// scanClass lists the images of one class folder.
+// scanClass lists the images of one class folder, none where it is an output of
+// ingest.
 func scanClass(ctx context.Context, t tree, dir, class, split string, number int) (*listing, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -161,12 +166,27 @@ func scanClass(ctx context.Context, t tree, dir, class, split string, number int
 			l.add(class, e.Name(), size, at(number, entryStamp(e)))
 		}
 	}
+	if len(l.items) == 0 && isOutput(entries) {
+		l.skips = nil
+		l.skip("folder of records", class)
+		return l, nil
+	}
 	if len(l.items) == 0 {
 		return nil, &UnsupportedError{Path: in, Reason: l.emptyClass().Error(),
 			Hint: "every class folder must hold an image: put some there, or remove the folder"}
 	}
 	l.packKeys()
 	return l, nil
+}
+
+// isOutput says whether a folder without images is where ingest writes, or
+// wrote, its records: with --src . they lie among the class folders, and are
+// there when the job goes on. The hidden folder is the first thing that it makes
+// and ends with the job; the file stays.
+func isOutput(entries []fs.DirEntry) bool {
+	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return e.Name() == ".ingest" && e.IsDir() || e.Name() == "ingest.json"
+	})
 }
 
 // subfolders names the folders in dir that are not hidden.

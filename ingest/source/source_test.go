@@ -338,6 +338,29 @@ func TestSkipped(t *testing.T) {
 	}
 }
 
+// TestOutputInside has the output of ingest among the class folders, as it is
+// where both are in the working folder: of a job that has just begun, and of one
+// that is done. It is no class.
+func TestOutputInside(t *testing.T) {
+	for _, files := range [][]string{
+		{"out/.ingest/lock", ""},
+		{"out/ingest.json", "{}", "out/manifest.json", "{}", "out/train-00000-of-00001.arrow", "x"},
+	} {
+		s := open(t, put(t, t.TempDir(), append(files, "dogs/a.JPEG", "x", "owls/b.JPEG", "x")...), source.Options{})
+		if got, want := list(s), []string{"train dogs/a.JPEG 0 0", "train owls/b.JPEG 1 0"}; !slices.Equal(got, want) || len(s.Classes()) != 2 {
+			t.Errorf("%q, want %q; classes %v", got, want, s.Classes())
+		}
+		if got := fmt.Sprint(s.Skipped()); got != "[{train folder of records 1 [out]}]" {
+			t.Errorf("skipped %s", got)
+		}
+		alone := put(t, t.TempDir(), files...)
+		_, err := source.Open(ctx, alone, source.Options{})
+		if want := alone + ": holds no image (.JPEG, .jpg, .png), only other files (out: folder of records); put the images there, or remove the folder"; err == nil || err.Error() != want {
+			t.Errorf("records alone: %v, want %s", err, want)
+		}
+	}
+}
+
 func TestLimit(t *testing.T) {
 	var files, outer []string
 	for _, wnid := range []string{"n01440764", "n02119789", "n99000000"} {
