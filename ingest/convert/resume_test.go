@@ -350,6 +350,25 @@ func TestForeignOutput(t *testing.T) {
 	}
 }
 
+// TestRequestThatIsNotThere has an ingest.json that is listed and cannot be read:
+// a link to nothing.
+func TestRequestThatIsNotThere(t *testing.T) {
+	cfg := config(smallSource(t), filepath.Join(t.TempDir(), "out"))
+	if err := os.MkdirAll(cfg.Out, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(cfg.Out, requestName)
+	if err := os.Symlink("nowhere", link); err != nil {
+		t.Skip("no symbolic links: ", err)
+	}
+	_, err := Run(context.Background(), cfg)
+	if err == nil || !strings.HasPrefix(err.Error(), link+" is listed in its folder, and is not there to be read") {
+		t.Errorf("error %v", err)
+	}
+	cfg.Restart = true
+	convert(t, cfg)
+}
+
 func TestBusy(t *testing.T) {
 	src := smallSource(t)
 	cfg := config(src, filepath.Join(t.TempDir(), "out"))

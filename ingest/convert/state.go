@@ -101,25 +101,31 @@ func openState(ctx context.Context, cfg *Config, p *plan, out place) (*state, er
 // checkOwner returns an error when the output holds another job's files. It
 // changes nothing.
 func (s *state) checkOwner(ctx context.Context) error {
-	before, err := readRequest(ctx, s.out)
-	if err != nil {
-		return err
-	}
-	if before != nil {
-		if d := before.differences(s.plan.request); len(d) > 0 {
-			return &ChangedError{Out: s.name, Differences: d}
+	for range ownerLooks {
+		before, err := readRequest(ctx, s.out)
+		if err != nil {
+			return err
 		}
-		return nil
+		if before != nil {
+			if d := before.differences(s.plan.request); len(d) > 0 {
+				return &ChangedError{Out: s.name, Differences: d}
+			}
+			return nil
+		}
+		ours, err := ownFiles(ctx, s.out)
+		if err != nil || len(ours) == 0 {
+			return err
+		}
+		if !slices.Contains(ours, requestName) { // else it is another task's, which came a moment ago
+			return &ForeignError{Out: s.name, File: ours[0]}
+		}
 	}
-	ours, err := ownFiles(ctx, s.out)
-	if err != nil || len(ours) == 0 {
-		return err
-	}
-	if slices.Contains(ours, requestName) { // of another task, which came a moment ago
-		return s.checkOwner(ctx)
-	}
-	return &ForeignError{Out: s.name, File: ours[0]}
+	return fmt.Errorf("%s is listed in its folder, and is not there to be read, as if it were a link to nothing; remove it, or use another --out", s.out.path(requestName))
 }
+
+// ownerLooks is how often a request may come, or come and go, between a look at
+// it and one at its folder.
+const ownerLooks = 5
 
 // prepare brings the locked output into a state in which the work can go on.
 func (s *state) prepare(ctx context.Context, restart bool, request []byte) error {
