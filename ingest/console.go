@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -57,9 +58,12 @@ func hasRoom(fd int) bool {
 }
 
 // start says what is about to happen.
-func (c *console) start(source string, cfg *convert.Config) {
+func (c *console) start(described string, cfg *convert.Config) {
 	f := c.flags
-	fmt.Fprintf(c.stderr, "source:  %s\n", source)
+	fmt.Fprintf(c.stderr, "source:  %s\n", described)
+	for _, k := range cfg.Source.Skipped() {
+		fmt.Fprintf(c.stderr, "ignored: %s\n", ignoredText(k))
+	}
 	fmt.Fprintf(c.stderr, "decoder: %s\n", cfg.Decoder())
 	if hint := decode.Find().Hint(); hint != "" && cfg.Decoder() == decode.Name() {
 		fmt.Fprintf(c.stderr, "         %s\n", hint)
@@ -71,6 +75,26 @@ func (c *console) start(source string, cfg *convert.Config) {
 	if hint := f.shardHint(os.Getenv); hint != "" {
 		fmt.Fprintf(c.stderr, "note:    %s\n", hint)
 	}
+}
+
+// ignoredText says which files of a source are no items, and why: "2 in train: no
+// image extension (a.gif, b.gif)".
+func ignoredText(k source.Skip) string {
+	var names []string
+	for _, name := range k.Examples {
+		if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			name = strconv.Quote(name)
+		}
+		names = append(names, name)
+	}
+	if k.Count > len(names) {
+		names = append(names, "…")
+	}
+	where := ""
+	if k.Split != "" {
+		where = " in " + k.Split
+	}
+	return fmt.Sprintf("%d%s: %s (%s)", k.Count, where, k.Reason, strings.Join(names, ", "))
 }
 
 // checking shows how far the comparison of an archive with its MD5 sum is.

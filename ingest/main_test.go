@@ -82,6 +82,26 @@ func TestCommand(t *testing.T) {
 	}
 }
 
+// TestIgnored names the files that are no pictures, and says why not.
+func TestIgnored(t *testing.T) {
+	src := pictures(t)
+	classes, err := os.ReadDir(filepath.Join(src, "train"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a.gif", "b\nb.gif", "c.gif", "d.gif", ".e.jpg"} {
+		if err := os.WriteFile(filepath.Join(src, "train", classes[0].Name(), name), nil, 0o666); err != nil {
+			t.Skip("no such name: ", err)
+		}
+	}
+	_, _, stderr := ingest(t, "--src", src, "--out", filepath.Join(t.TempDir(), "out"), "--size", "8")
+	for _, want := range []string{`ignored: 4 in train: no image extension (a.gif, "b\nb.gif", c.gif, …)`, "ignored: 1 in train: hidden file (.e.jpg)"} {
+		if !strings.Contains(stderr, want+"\n") {
+			t.Errorf("standard error lacks %s:\n%s", want, stderr)
+		}
+	}
+}
+
 // TestInside writes among the class folders, as from within the set's own
 // folder, and runs again.
 func TestInside(t *testing.T) {
