@@ -169,6 +169,7 @@ func TestFailures(t *testing.T) {
 		{"size of a shard", []string{"--src", src, "--shard-size", "lots"}, 2, `--shard-size: "lots" is not a size; write for example 256MB or 1GiB`},
 		{"pixels", []string{"--src", src, "--pixels", "float"}, 2, `--pixels must be one of "int16","uint8"`},
 		{"size", []string{"--src", src, "--size", "5000"}, 2, "--size is 5000; 1 to 4096 are possible"},
+		{"limit", []string{"--src", src, "--limit=-1"}, 2, "--limit is -1: give a number above 0, or 0 for all"},
 		{"held out twice", []string{"--src", src, "--val-fraction", "0.1"}, 2, "--val-fraction is for sources with a training split and without a validation split"},
 		{"missing folder", []string{"--src", "nowhere"}, 1, "nowhere: no such file or directory"},
 		{"empty folder", []string{"--src", empty}, 1, empty},

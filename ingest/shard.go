@@ -99,9 +99,12 @@ func (v *variables) number(name string, other int) int {
 	return n
 }
 
-// checkMode refuses flags that exclude each other.
+// checkMode refuses flags that exclude each other, and what the source would find
+// fault with.
 func (f *flags) checkMode() error {
 	switch {
+	case f.Limit < 0:
+		return cli.Usagef("--limit is %d: give a number above 0, or 0 for all", f.Limit)
 	case f.Merge && (f.Shard != "" || f.Index || f.Src != "" || f.Restart):
 		return &cli.UsageError{Err: errors.New("--merge takes everything from the tasks that wrote to --out: leave --src, --shard, --index and --restart out")}
 	case f.Index && f.Shard != "":
