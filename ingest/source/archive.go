@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -191,6 +192,11 @@ func scanArchive(ctx context.Context, t tarFile, split string) (*listing, error)
 	}
 	if err != nil {
 		return nil, archiveFault(t.name, "", err)
+	}
+	for _, m := range inner {
+		if name := path.Base(m.name); !utf8.ValidString(name) {
+			return nil, &UnsupportedError{Path: t.name, Reason: fmt.Sprintf("has the tar of a class %q, whose name is not UTF-8", name), Hint: "pack it again under another name"}
+		}
 	}
 	if len(inner) > 0 {
 		l.whole = isWholeImageNet(t.name, inner)
