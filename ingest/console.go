@@ -97,15 +97,15 @@ func ignoredText(k source.Skip) string {
 	return fmt.Sprintf("%d%s: %s (%s)", k.Count, where, k.Reason, strings.Join(names, ", "))
 }
 
-// checking shows how far the comparison of an archive with its MD5 sum is.
-func (c *console) checking(file string, done, size int64) {
-	now := c.now()
-	if c.last.IsZero() {
-		c.last = now
-	}
-	if now.Sub(c.last) >= lineEvery {
-		c.last = now
-		c.note(fmt.Sprintf("%s: %s of %s read for its MD5", file, cli.FormatBytes(done), cli.FormatBytes(size)))
+// passing shows, every few seconds, how far an archive is done with something that
+// precedes the job.
+func (c *console) passing(what string) func(file string, done, size int64) {
+	c.last = c.now()
+	return func(file string, done, size int64) {
+		if now := c.now(); now.Sub(c.last) >= lineEvery {
+			c.last = now
+			c.note(fmt.Sprintf("%s: %s of %s %s", file, cli.FormatBytes(done), cli.FormatBytes(size), what))
+		}
 	}
 }
 

@@ -52,7 +52,8 @@ type flags struct {
 
 // source is what the source has to know.
 func (f *flags) source(ctx context.Context, c *console) source.Options {
-	o := source.Options{Layout: f.Layout, ClassesFile: f.Classes, Limit: f.Limit, Seed: f.Seed, CheckMD5: f.CheckMD5, OnCheck: c.checking}
+	o := source.Options{Layout: f.Layout, ClassesFile: f.Classes, Limit: f.Limit, Seed: f.Seed, CheckMD5: f.CheckMD5,
+		OnCheck: c.passing("read for its MD5"), OnScan: c.passing("looked through for pictures")}
 	switch shared := f.Shard != "" || f.Index; {
 	case shared && f.store != nil:
 		o.ReadIndex = convert.IndexReader(ctx, f.store)

@@ -255,6 +255,22 @@ converting: 1100 of 2500 files, 100 images/s, 14s left, 2 rejected
 	}
 }
 
+// TestPassing tells now and then how far an archive is looked through.
+func TestPassing(t *testing.T) {
+	var stderr bytes.Buffer
+	now := time.Unix(1000, 0)
+	c := newConsole(&flags{stderr: &stderr})
+	c.now = func() time.Time { return now }
+	tell := c.passing("looked through for pictures")
+	for i := range int64(60) {
+		tell("a.tar", i*1e9, 138e9)
+		now = now.Add(100 * time.Millisecond)
+	}
+	if want := "a.tar: 50.0 GB of 138.0 GB looked through for pictures\n"; stderr.String() != want {
+		t.Errorf("%q, want %q", stderr.String(), want)
+	}
+}
+
 func TestPublished(t *testing.T) {
 	for seen, want := range map[int]string{
 		1281167: "train:     1,281,167 seen, as published\n",

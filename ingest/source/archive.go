@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
@@ -158,7 +159,18 @@ type tarFile struct {
 	number int // of its root
 	reach  reach
 	tars   int // how many of the tars in it are scanned at a time
+	onScan func(file string, done, size int64)
 }
+
+// tell says that so many bytes of the archive are scanned.
+func (t *tarFile) tell(done int64) {
+	if t.onScan != nil {
+		t.onScan(t.name, done, t.size)
+	}
+}
+
+// tellEvery is how many pictures are listed between two calls of tell.
+const tellEvery = 1000
 
 // scanArchive lists a tar of tars, one a class, or a flat tar of images, or a
 // tar of images in folders named by WNIDs.
@@ -178,6 +190,9 @@ func scanArchive(ctx context.Context, t tarFile, split string) (*listing, error)
 				class = ""
 			}
 			l.add(class, name, m.size, at(t.number, m.offset))
+			if len(l.items)%tellEvery == 0 {
+				t.tell(m.offset + m.size)
+			}
 		}
 		return nil
 	})
@@ -233,9 +248,15 @@ func (l *listing) scanInner(ctx context.Context, t tarFile, inner []member) erro
 	lists, errs := make([]*listing, len(inner)), make([]error, len(inner))
 	var group errgroup.Group
 	group.SetLimit(t.tars)
+	var mu sync.Mutex // guards done, and is held by whoever tells of it
+	done := int64(0)
 	for i, m := range inner {
 		group.Go(func() error {
 			lists[i], errs[i] = scanClassTar(ctx, t, m, l.split)
+			mu.Lock()
+			defer mu.Unlock()
+			done += m.size
+			t.tell(done)
 			return nil
 		})
 	}

@@ -203,7 +203,7 @@ func (s *opened) listParts(ctx context.Context, o Options) (lists []*listing, er
 	}
 	found := &index{}
 	for _, part := range s.plan.parts {
-		l, err := s.scan(ctx, part, known, found)
+		l, err := s.scan(ctx, part, known, found, o.OnScan)
 		if err != nil {
 			return nil, s.deeper(err)
 		}
@@ -246,7 +246,7 @@ func (s *opened) deeper(err error) error {
 
 // scan lists one part and makes its root. An archive that is in the index known,
 // if there is one, is not scanned; archives are added to the index found.
-func (s *opened) scan(ctx context.Context, p part, known, found *index) (*listing, error) {
+func (s *opened) scan(ctx context.Context, p part, known, found *index, onScan func(string, int64, int64)) (*listing, error) {
 	if !p.archive {
 		l, err := scanFolder(ctx, s.tree, p.path, p.split, len(s.roots))
 		if err != nil {
@@ -269,7 +269,7 @@ func (s *opened) scan(ctx context.Context, p part, known, found *index) (*listin
 	}
 	l, err := scanArchive(ctx, tarFile{
 		r: f.ReaderAt, name: p.path, size: f.id.Size, number: len(s.roots) - 1,
-		reach: reachOf(f.ReaderAt), tars: s.tree.scanners(),
+		reach: reachOf(f.ReaderAt), tars: s.tree.scanners(), onScan: onScan,
 	}, p.split)
 	if err != nil {
 		return nil, err

@@ -175,4 +175,8 @@ type Options struct {
 	// file. It is called from Open's goroutine, every few megabytes and at each
 	// file's end.
 	OnCheck func(file string, done, size int64)
+	// OnScan, if not nil, is told how far the scan of an archive is, in bytes of
+	// it: every thousand pictures, or after each tar of a class. It is never called
+	// by two goroutines at once.
+	OnScan func(file string, done, size int64)
 }

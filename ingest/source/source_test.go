@@ -338,6 +338,29 @@ func TestSkipped(t *testing.T) {
 	}
 }
 
+// TestScanTells has the scan of archives tell how far it is, of tars by their sizes
+// and of flat files by their places.
+func TestScanTells(t *testing.T) {
+	class := tarOf(t, "a.JPEG", "x")
+	var flat []string
+	for i := range 2001 {
+		flat = append(flat, fmt.Sprintf("ILSVRC2012_test_%08d.JPEG", i+1), "x")
+	}
+	dir := put(t, t.TempDir(), "train.tar", tarOf(t, "n01440764.tar", class, "n01443537.tar", class), "test.tar", tarOf(t, flat...))
+	var told []string
+	s := open(t, dir, source.Options{OnScan: func(file string, done, size int64) {
+		told = append(told, fmt.Sprint(filepath.Base(file), " ", done, " of ", size))
+	}})
+	n := len(class)
+	want := []string{
+		fmt.Sprint("train.tar ", n, " of ", 2*n+2*512+1024), fmt.Sprint("train.tar ", 2*n, " of ", 2*n+2*512+1024),
+		fmt.Sprint("test.tar ", 999*1024+513, " of ", 2001*1024+1024), fmt.Sprint("test.tar ", 1999*1024+513, " of ", 2001*1024+1024),
+	}
+	if !slices.Equal(told[:min(len(told), len(want))], want) { // then it is opened in a store
+		t.Errorf("told %q of %s, want %q", told, s.Describe(), want)
+	}
+}
+
 // TestOutputInside has the output of ingest among the class folders, as it is
 // where both are in the working folder: of a job that has just begun, and of one
 // that is done. It is no class.
