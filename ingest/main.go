@@ -75,6 +75,6 @@ func (f *flags) Run(ctx context.Context) (err error) {
 	cfg := f.config(src, task)
 	c.start(src.Describe(), &cfg)
 	cfg.Progress = c.progress
-	defer cli.SpareProcessor()()
+	defer cli.SpareProcessors()()
 	return c.end(convert.Run(ctx, cfg))
 }

@@ -40,7 +40,7 @@ func (b *bench) ingest() stage {
 				return err
 			}
 		}
-		defer cli.SpareProcessor()()
+		defer cli.SpareProcessors()()
 		if b.Write {
 			return b.wholeIngest(ctx, c, src, jobs)
 		}

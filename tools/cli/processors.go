@@ -5,7 +5,11 @@ import (
 	"runtime"
 )
 
-// SpareProcessor lets Go run one more goroutine at a time than there are
+// spareProcessors is one for the goroutines between those in C, which write what
+// these make, and one to be idle.
+const spareProcessors = 2
+
+// SpareProcessors lets Go run two more goroutines at a time than there are
 // processors, unless the user has said how many with GOMAXPROCS, and returns a
 // function that takes it back.
 //
@@ -13,11 +17,11 @@ import (
 // all processors of the runtime are held by such calls, its monitor wakes every
 // 20 microseconds to take one away, which cost a tenth of the CPU time of
 // ingest; with one that is idle it sleeps.
-func SpareProcessor() (restore func()) {
+func SpareProcessors() (restore func()) {
 	if os.Getenv("GOMAXPROCS") != "" {
 		return func() {}
 	}
 	n := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(n + 1)
+	runtime.GOMAXPROCS(n + spareProcessors)
 	return func() { runtime.GOMAXPROCS(n) }
 }
