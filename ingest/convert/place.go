@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
@@ -51,7 +52,10 @@ type place interface {
 	lock(shared bool) (io.Closer, error)
 	// removeTemps removes what killed runs left half-written in these folders.
 	removeTemps(dirs ...string) error
-	// forget removes the folder of the state, from which all else was removed.
+	// removeLock removes the lock, which is held, from the state.
+	removeLock() error
+	// forget removes the folder of the state, from which all else was removed, unless
+	// another process has begun to use it.
 	forget() error
 	// close ends what the place holds on this machine.
 	close() error
@@ -125,17 +129,30 @@ func (f osFolder) begun(context.Context) (bool, error) {
 	return err == nil, nil
 }
 
-// lock also makes the folder and that of the state.
-func (f osFolder) lock(shared bool) (io.Closer, error) {
-	if err := os.MkdirAll(f.path(stateName), 0o777); err != nil {
-		return nil, fmt.Errorf("making the output folder: %w", err)
+// lock also makes the folder and that of the state. It makes them again when they
+// are removed under its hands, by one who has just ended a job.
+func (f osFolder) lock(shared bool) (held io.Closer, err error) {
+	for range lockTries {
+		err = os.MkdirAll(f.path(stateName), 0o777)
+		if errors.Is(err, fs.ErrExist) { // it was there when it was to be made, and then no longer
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("making the output folder: %w", err)
+		}
+		held, err = filelock.Open(filepath.Join(f.path(stateName), lockName), shared)
+		if !errors.Is(err, filelock.ErrGone) {
+			break
+		}
 	}
-	held, err := filelock.Open(filepath.Join(f.path(stateName), lockName), shared)
 	if err != nil {
 		return nil, fmt.Errorf("locking the output folder: %w", err)
 	}
 	return held, nil
 }
+
+// lockTries is how many others may end a job between two steps of lock.
+const lockTries = 100
 
 func (f osFolder) removeTemps(dirs ...string) error {
 	for _, dir := range dirs {
@@ -154,7 +171,17 @@ func (f osFolder) removeTemps(dirs ...string) error {
 	return nil
 }
 
-func (f osFolder) forget() error { return os.RemoveAll(f.path(stateName)) }
+func (f osFolder) removeLock() error {
+	return f.remove(context.Background(), path.Join(stateName, lockName))
+}
+
+func (f osFolder) forget() error {
+	err := os.Remove(f.path(stateName))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) { // the latter: it is not empty
+		return nil
+	}
+	return err
+}
 
 func (f osFolder) close() error { return nil }
 

@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -489,5 +491,42 @@ func checkFull(t *testing.T, err error, out string) {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("error %q lacks %q", err, part)
 		}
+	}
+}
+
+// TestLockRemoved has several take the lock in turn, and remove it as one does who
+// ends a job. At no time may two have it, and none may fail but for another one.
+func TestLockRemoved(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no locks there")
+	}
+	out := osFolder(filepath.Join(t.TempDir(), "out"))
+	var in, taken atomic.Int64
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 300 {
+				held, err := out.lock(false)
+				if errors.Is(err, filelock.ErrLocked) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if in.Add(1) > 1 {
+					t.Error("two have the lock")
+				}
+				taken.Add(1)
+				in.Add(-1)
+				if err := errors.Join(out.removeLock(), held.Close(), out.forget()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if taken.Load() == 0 {
+		t.Error("nobody ever had the lock")
 	}
 }

@@ -513,10 +513,11 @@ func (s *state) close() error {
 	return s.lock.Close()
 }
 
-// remove ends a job that is done. The lock goes last, and is closed before,
-// because not every system removes open files.
+// remove ends a job that is done. The lock goes last and is held until then, so that
+// nobody who has taken it loses it and the state; the folder goes after it, because
+// NFS keeps what is open there.
 func (s *state) remove(ctx context.Context) error {
-	err := errors.Join(s.empty(ctx), s.close(), s.out.forget())
+	err := errors.Join(s.empty(ctx), s.out.removeLock(), s.close(), s.out.forget())
 	if err != nil {
 		return fmt.Errorf("removing what is no longer needed: %w", err)
 	}

@@ -181,6 +181,8 @@ func (s *store) lock(bool) (io.Closer, error) { return nil, nil }
 
 func (s *store) removeTemps(...string) error { return nil }
 
+func (s *store) removeLock() error { return nil }
+
 func (s *store) forget() error { return nil }
 
 func (s *store) close() error {

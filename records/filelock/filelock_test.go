@@ -3,13 +3,13 @@ package filelock
 import (
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 )
 
 func TestLock(t *testing.T) {
-	if runtime.GOOS == "windows" {
+	if !lasting {
 		t.Skip("there are no locks that end with the process")
 	}
 	path := filepath.Join(t.TempDir(), "lock")
@@ -33,5 +33,37 @@ func TestLock(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+}
+
+// A lock that was removed, and perhaps made again by another one, after it was opened and
+// before it is had is none: nobody else can see it.
+func TestGone(t *testing.T) {
+	if !lasting {
+		t.Skip("there are no locks that end with the process")
+	}
+	for _, again := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "lock")
+		f, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if again {
+			other, err := Open(path, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Close()
+		}
+		if err := hold(f, path, false); !errors.Is(err, ErrGone) {
+			t.Errorf("made again %t: error %v, want that it was removed", again, err)
+		}
+	}
+	if _, err := Open(filepath.Join(t.TempDir(), "none", "lock"), true); !errors.Is(err, ErrGone) {
+		t.Errorf("without its folder: error %v", err)
 	}
 }

@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// lasting says that there are locks that end with the process.
+const lasting = true
+
 // take reports false where another process holds the lock.
 func take(f *os.File, shared bool) bool {
 	how := unix.LOCK_EX
