@@ -57,7 +57,9 @@ func (j *job) makeBaseline(ctx context.Context) error {
 		}
 	}
 	var last *Reject
-	err = j.inOrder(ctx, j.newTasks(), sample, func(t *task) error {
+	m := newMaker(j)
+	defer m.dec.Close()
+	err = j.inOrder(ctx, m, j.newTasks(), sample, func(t *task) error {
 		j.report(func(p *Progress) { p.Done++ })
 		reject, err := t.reject(train.Name)
 		if err != nil {

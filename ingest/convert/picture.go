@@ -35,7 +35,7 @@ type square struct {
 	xxh3          uint64  // of the file's bytes
 }
 
-// maker makes squares of files. Each worker has one.
+// maker makes squares of files. Each worker and the first lane have one.
 type maker struct {
 	job   *job
 	dec   decode.Decoder
@@ -49,15 +49,22 @@ type maker struct {
 // 600 MB.
 const decodeBytes = 432 << 20
 
-func newMaker(j *job, giants *decode.Budget) *maker {
+func newMaker(j *job) *maker {
 	return &maker{
 		job: j,
 		dec: decode.Decoder{
 			Limits: j.cfg.Limits, KeepTruncated: j.cfg.KeepTruncated, ExifRotate: j.cfg.ExifRotate,
-			Enough: 2 * j.cfg.Size, Budget: giants,
+			Enough: 2 * j.cfg.Size, Budget: j.giants,
 		},
 		scale: resize.Resizer{Options: j.cfg.Resize},
 	}
+}
+
+// do does a task.
+func (m *maker) do(t *task) {
+	t.err = m.make(t)
+	m.job.ahead.done(t)
+	t.done <- struct{}{}
 }
 
 // make reads, decodes and scales the file of a task. An error is for the task

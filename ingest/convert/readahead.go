@@ -58,7 +58,7 @@ func (j *job) startAhead() <-chan *task {
 			}
 		})
 	}
-	go func() { // ends before the workers do, who wait for it
+	go func() { // ends before the job does, which waits for it
 		readers.Wait()
 		close(ready)
 	}()

@@ -18,10 +18,12 @@ import (
 
 // job is a running conversion.
 //
-// Workers, Config.Jobs of them, read, decode and scale single pictures. Lanes,
-// fewer, each make one shard at a time: they hand the shard's pictures to the
-// workers, a window ahead, and take the results back in order. So all workers
-// are busy however few shards there are, the order in a shard is fixed, and
+// Workers read, decode and scale single pictures. Lanes, fewer, each make one
+// shard at a time: they hand the shard's pictures to the workers, a window ahead,
+// and take the results back in order. While its next one is not ready, the first
+// lane does a worker's work, and makes Config.Jobs of them together: a goroutine
+// more than there are processors would have a decoder make way for each row. So
+// all are busy however few shards there are, the order in a shard is fixed, and
 // memory is bounded by the windows. While a finished shard is flushed to the
 // disk, its lane is already at the next one. Where the source is across a
 // network, readers in front of the workers do the reading (see ahead).
@@ -32,6 +34,8 @@ type job struct {
 	lent  *records.Dataset // where the mean comes from, nil if from this job
 
 	tasks    chan *task
+	ready    <-chan *task // the same, or, where files are read ahead, those that are read
+	giants   *decode.Budget
 	ahead    *ahead // nil where the source is at hand
 	lanes    int
 	window   int // pictures of a lane that are with the workers or wait to be written
@@ -55,7 +59,7 @@ type job struct {
 const maxLanes = 8
 
 func newJob(cfg *Config, p *plan, s *state, lent *records.Dataset) *job {
-	j := &job{cfg: cfg, plan: p, state: s, lent: lent, reasons: map[string]int{}}
+	j := &job{cfg: cfg, plan: p, state: s, lent: lent, giants: decode.NewBudget(decodeBytes), reasons: map[string]int{}}
 	j.lanes = min(max(cfg.Jobs/4, 1), maxLanes)
 	j.window = cfg.Jobs + cfg.Jobs/j.lanes + 2
 	reads, _ := cfg.ahead()
@@ -68,13 +72,12 @@ func newJob(cfg *Config, p *plan, s *state, lent *records.Dataset) *job {
 // run does what is left of the job, or of the task of it, and says what that is.
 func (j *job) run(ctx context.Context) (Summary, error) {
 	var workers sync.WaitGroup
-	giants := decode.NewBudget(decodeBytes)
-	var tasks <-chan *task = j.tasks
+	j.ready = j.tasks
 	if j.cfg.Source.Remote() {
-		tasks = j.startAhead()
+		j.ready = j.startAhead()
 	}
-	for range j.cfg.Jobs {
-		workers.Go(func() { j.worker(tasks, giants) })
+	for range j.cfg.Jobs - 1 {
+		workers.Go(j.worker)
 	}
 	err := j.makeBaseline(ctx)
 	if err == nil && !j.cfg.Prepare {
@@ -82,6 +85,8 @@ func (j *job) run(ctx context.Context) (Summary, error) {
 	}
 	close(j.tasks)
 	workers.Wait()
+	for range j.ready { // ends when the readers have, if there are any; nothing is left in it
+	}
 	if err != nil {
 		return Summary{}, err
 	}
@@ -103,20 +108,40 @@ func (j *job) run(ctx context.Context) (Summary, error) {
 }
 
 // worker does tasks until there are no more.
-func (j *job) worker(tasks <-chan *task, giants *decode.Budget) {
-	m := newMaker(j, giants)
+func (j *job) worker() {
+	m := newMaker(j)
 	defer m.dec.Close()
-	for t := range tasks {
-		t.err = m.make(t)
-		j.ahead.done(t)
-		t.done <- struct{}{}
+	for t := range j.ready {
+		m.do(t)
 	}
 }
 
-// inOrder has the workers do the items and calls each for them, in order. It
-// keeps as many as there are tasks on the way. A task is borrowed until each
-// returns.
-func (j *job) inOrder(ctx context.Context, tasks []*task, items []*source.Item, each func(*task) error) error {
+// wait waits until a task is done, and with a maker has that do others, or it,
+// meanwhile.
+func (j *job) wait(m *maker, t *task) {
+	if m == nil {
+		<-t.done
+		return
+	}
+	for {
+		select {
+		case <-t.done: // before others: the lane hands more over when it has this
+			return
+		default:
+		}
+		select {
+		case <-t.done:
+			return
+		case other := <-j.ready:
+			m.do(other)
+		}
+	}
+}
+
+// inOrder has the items done, by the workers and by m unless it is nil, and calls
+// each for them, in order. It keeps as many as there are tasks on the way. A task
+// is borrowed until each returns.
+func (j *job) inOrder(ctx context.Context, m *maker, tasks []*task, items []*source.Item, each func(*task) error) error {
 	next := 0
 	for at := range items {
 		for ; next < len(items) && next-at < len(tasks); next++ {
@@ -125,11 +150,11 @@ func (j *job) inOrder(ctx context.Context, tasks []*task, items []*source.Item, 
 			j.tasks <- t
 		}
 		t := tasks[at%len(tasks)]
-		<-t.done
+		j.wait(m, t)
 		if err := each(t); err != nil {
 			// A task may be used again only when the worker is done with it.
 			for at++; at < next; at++ {
-				<-tasks[at%len(tasks)].done
+				j.wait(m, tasks[at%len(tasks)])
 			}
 			return err
 		}
@@ -156,8 +181,15 @@ func (j *job) makeShards(ctx context.Context) error {
 	ends, cancel := outlast(ctx, grace)
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
-	for range min(j.lanes, len(todo)) {
-		g.Go(func() error { return j.lane(ctx, ends, todo) })
+	for i := range min(j.lanes, len(todo)) {
+		g.Go(func() error {
+			if i > 0 {
+				return j.lane(ctx, ends, nil, todo)
+			}
+			m := newMaker(j)
+			defer m.dec.Close()
+			return j.lane(ctx, ends, m, todo)
+		})
 	}
 	return g.Wait()
 }
@@ -210,13 +242,13 @@ func (j *job) resume(todo chan<- int) error {
 // lane makes one shard after another. The end of a shard, which waits for the
 // disk or for the store, is done beside the next one, and not cut short by the
 // failure of another lane.
-func (j *job) lane(ctx, ends context.Context, todo <-chan int) (err error) {
+func (j *job) lane(ctx, ends context.Context, m *maker, todo <-chan int) (err error) {
 	tasks := j.newTasks()
 	ending := make(chan error, 1)
 	ending <- nil
 	defer func() { err = errors.Join(err, <-ending) }()
 	for i := range todo {
-		w, p, err := j.makeShard(ctx, tasks, &j.plan.shards[i])
+		w, p, err := j.makeShard(ctx, m, tasks, &j.plan.shards[i])
 		if err != nil {
 			return err
 		}
@@ -230,7 +262,7 @@ func (j *job) lane(ctx, ends context.Context, todo <-chan int) (err error) {
 }
 
 // makeShard writes all rows of a shard, short of making the file appear.
-func (j *job) makeShard(ctx context.Context, tasks []*task, plan *shardPlan) (shardWriter, *part, error) {
+func (j *job) makeShard(ctx context.Context, m *maker, tasks []*task, plan *shardPlan) (shardWriter, *part, error) {
 	opts := records.WriterOptions{Split: plan.split, Shape: j.cfg.Shape(), Pixels: j.cfg.Pixels, Compression: j.cfg.Compression}
 	if j.cfg.Pixels == records.Int16 {
 		opts.Baseline = j.baseline
@@ -244,7 +276,7 @@ func (j *job) makeShard(ctx context.Context, tasks []*task, plan *shardPlan) (sh
 	if shape := j.cfg.Shape(); plan.sums {
 		sums = stats.New(shape.C, shape.H, shape.W)
 	}
-	err = j.inOrder(ctx, tasks, plan.items, func(t *task) error {
+	err = j.inOrder(ctx, m, tasks, plan.items, func(t *task) error {
 		reject, err := t.reject(plan.split)
 		if err != nil {
 			return err
