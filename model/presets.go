@@ -86,6 +86,9 @@ func Preset(name string, classes int) (*Net, error) {
 	return nil, fmt.Errorf("unknown net %q: there are %s", name, strings.Join(Presets(), ", "))
 }
 
+// shuffledAnew is what no other program's order is.
+const shuffledAnew = "images are shuffled anew in each epoch; there they kept the order in which they were written"
+
 // presets returns the table of presets, made anew.
 func presets() []namedNet {
 	// Epochs of 1,281,167 images: Caffe's 100,000 iterations of 256 are 20 of them.
@@ -108,24 +111,28 @@ func presets() []namedNet {
 		Schedule: "step", DropAt: []int{500, 510}, Factor: 0.1, Color: "none", InclusiveCrops: true}
 	digits := Recipe{Batch: 64, Epochs: 16, LearningRate: 0.001, Momentum: 0.9, WeightDecay: 0.0005,
 		Schedule: "step", DropAt: []int{11, 14}, Factor: 0.1, Color: "none", NoFlip: true}
+	convnet := []string{"all training images are used from the beginning; there one fifth of them was left out for 350 epochs", shuffledAnew}
 	return []namedNet{
 		{PresetInfo{Name: "paper", Net: "alexnet", Recipe: paper,
 			About: "the net and the training that the paper of 2012 describes"}, alexNet},
 		{PresetInfo{Name: "as-run-2012", Net: "alexnet-2012", Recipe: asRun,
 			About: "the program that was run for the paper, by its source and the log of its net 145",
 			Missing: []string{
-				"images are shuffled anew in each epoch; there they kept the order in which they were written",
+				shuffledAnew,
+				"biases learn at twice the rate of the weights, and fall with it; there they kept their 0.02 when it fell",
+				"conv1 learns as the other layers do; there at a tenth of their rate from epoch 67 on, and from 72 on not at all",
 			}}, alexNet2012},
 		{PresetInfo{Name: "caffe", Net: "alexnet-caffe", Recipe: caffe,
 			About: "Caffe's bvlc_alexnet; its records are warped to 256x256 (ingest --warp)",
 			Missing: []string{
 				"channels are R, G, B; Caffe's weights see B, G, R",
+				shuffledAnew,
 			}}, alexNetCaffe},
 		{PresetInfo{Name: "torchvision", Net: "alexnet-torchvision", Recipe: torch,
 			About: "torchvision's alexnet: one tower, no response normalisation, dropout before the layers",
 			Missing: []string{
 				"crops are 224x224 of a record; there they were of random size and shape, resized",
-				"pixels are not divided by their standard deviation of about 58",
+				"pixels are less the mean of their place, there less that of their channel, and not divided by their standard deviation of about 58",
 				"the learning rate stands inside the velocity (model.Hyper), in PyTorch outside: another course after each drop",
 				"no adaptive pooling: with crops of 224 it changes nothing",
 			}}, alexNetTorchvision},
@@ -133,10 +140,10 @@ func presets() []namedNet {
 			About: "the paper's layers, narrow, for ten classes of 64x64 crops on a CPU"}, alexNetSmall},
 		{PresetInfo{Name: "alexnet-conv6", Net: "alexnet-conv6", Recipe: paper,
 			About: "the paper's net with a sixth convolution (section 6, 1 CNN*), to be pre-trained on more classes"}, alexNetConv6},
-		{PresetInfo{Name: "cifar-4layer", Net: "cifar-4layer", Recipe: cifar,
+		{PresetInfo{Name: "cifar-4layer", Net: "cifar-4layer", Recipe: cifar, Missing: convnet,
 			About: "cuda-convnet's four-layer network for CIFAR-10, 11 % test error (section 3.3)"},
 			func(classes int) *Net { return cifar4Layer(classes, true) }},
-		{PresetInfo{Name: "cifar-4layer-no-lrn", Net: "cifar-4layer-no-lrn", Recipe: cifar,
+		{PresetInfo{Name: "cifar-4layer-no-lrn", Net: "cifar-4layer-no-lrn", Recipe: cifar, Missing: convnet,
 			About: "the one without response normalisation, 13 % test error"},
 			func(classes int) *Net { return cifar4Layer(classes, false) }},
 		{PresetInfo{Name: "lenet", Net: "lenet", Recipe: digits,

@@ -129,6 +129,14 @@ func TestPresetDetails(t *testing.T) {
 			t.Errorf("caffe: %+v, want %+v", p, w)
 		}
 	}
+	// What a preset does not do as its program did is said.
+	for _, p := range DescribePresets() {
+		for name, word := range map[string]string{"as-run-2012": "there they kept their 0.02", "caffe": "kept the order", "torchvision": "less that of their channel", "cifar-4layer": "left out for 350 epochs"} {
+			if p.Name == name && !strings.Contains(strings.Join(p.Missing, "; "), word) {
+				t.Errorf("%s does not say %q: %q", name, word, p.Missing)
+			}
+		}
+	}
 	// PyTorch: uniform in +-1/sqrt(inputs), biases by the inputs of their weights.
 	inputs := 0
 	for _, p := range preset(t, "torchvision", 10).Params() {
