@@ -206,7 +206,7 @@ func numbersOf(dtype string) (numbers, bool) {
 	case "F16":
 		return numbers{2, func(dst []float32, b []byte) {
 			for i := range dst {
-				dst[i] = fromHalf(binary.LittleEndian.Uint16(b[2*i:]))
+				dst[i] = FromHalf(binary.LittleEndian.Uint16(b[2*i:]))
 			}
 		}}, true
 	case "BF16": // the upper half of a float32
@@ -219,9 +219,9 @@ func numbersOf(dtype string) (numbers, bool) {
 	return numbers{}, false
 }
 
-// fromHalf returns a number of IEEE 754 binary16 (one bit of sign, 5 of exponent, 10
+// FromHalf returns a number of IEEE 754 binary16 (one bit of sign, 5 of exponent, 10
 // of fraction), exactly. The bits of a NaN's fraction stay the upper ones.
-func fromHalf(h uint16) float32 {
+func FromHalf(h uint16) float32 {
 	sign, exponent, fraction := uint32(h>>15)<<31, uint32(h>>10)&0x1f, uint32(h)&0x3ff
 	switch exponent {
 	case 0: // zeros and numbers below the smallest normal one

@@ -292,23 +292,10 @@ func (s *storage) converter() func([]byte) float32 {
 	case "torch.DoubleStorage":
 		return func(b []byte) float32 { return float32(math.Float64frombits(le.Uint64(b))) }
 	case "torch.HalfStorage":
-		return func(b []byte) float32 { return half(le.Uint16(b)) }
+		return func(b []byte) float32 { return model.FromHalf(le.Uint16(b)) }
 	case "torch.BFloat16Storage":
 		return func(b []byte) float32 { return math.Float32frombits(uint32(le.Uint16(b)) << 16) }
 	default:
 		return func(b []byte) float32 { return math.Float32frombits(le.Uint32(b)) }
 	}
-}
-
-// half returns the value of an IEEE 754 binary16.
-func half(h uint16) float32 {
-	sign := uint32(h&0x8000) << 16
-	exponent, fraction := uint32(h>>10&31), uint32(h&0x3ff)
-	switch exponent {
-	case 0: // zero or subnormal: so many 2^-24
-		return math.Float32frombits(sign | math.Float32bits(float32(fraction)/(1<<24)))
-	case 31:
-		return math.Float32frombits(sign | 0xff<<23 | fraction<<13)
-	}
-	return math.Float32frombits(sign | (exponent+112)<<23 | fraction<<13)
 }

@@ -126,18 +126,6 @@ func TestTorchGolden(t *testing.T) {
 	}
 }
 
-func TestHalf(t *testing.T) {
-	for h, want := range map[uint16]float64{0x0001: math.Ldexp(1, -24), 0x83ff: -1023 * math.Ldexp(1, -24), 0x0400: math.Ldexp(1, -14),
-		0x3c00: 1, 0xc100: -2.5, 0x7bff: 65504, 0xfc00: math.Inf(-1)} {
-		if got := half(h); float64(got) != want {
-			t.Errorf("half(%#x) is %g, want %g", h, got, want)
-		}
-	}
-	if got := half(0x7e01); got == got {
-		t.Errorf("half(NaN) is %g", got)
-	}
-}
-
 // TestTorchForms reads what other versions and trainers write.
 func TestTorchForms(t *testing.T) {
 	storage := pickledStorage(float32Storage, "0", 6)
