@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
@@ -11,6 +12,7 @@ import (
 	"alexnet/tools/figure"
 	"alexnet/train/checkpoint"
 	"alexnet/train/report"
+	"alexnet/train/sgd"
 )
 
 // runCurves are the learning curves of a run.
@@ -40,7 +42,7 @@ func (p *page) addRun(c *checkpoint.Checkpoint) {
 		return
 	}
 	r := runCurves{Name: run}
-	errorsOf, losses := curves(lines)
+	errorsOf, losses := curves(lines, drops(c))
 	for _, chart := range []*figure.Chart{errorsOf, losses} {
 		if len(chart.Series[0].X)+len(chart.Series[1].X) == 0 {
 			continue
@@ -58,12 +60,22 @@ func (p *page) addRun(c *checkpoint.Checkpoint) {
 	p.Runs = append(p.Runs, r)
 }
 
+// drops reports whether a checkpoint's learning rate falls in a few drops, and not from
+// step to step.
+func drops(c *checkpoint.Checkpoint) bool {
+	var settings struct {
+		Schedule sgd.Config `json:"schedule"`
+	}
+	return json.Unmarshal(c.Settings, &settings) == nil && settings.Schedule.Drops()
+}
+
 // maxPoints is the number of points of a curve that a reader can tell apart.
 const maxPoints = 300
 
 // curves returns top-1 error and loss over epochs. Losses of training are means of a
-// few steps each, in a long run of more.
-func curves(lines []report.Line) (errs, losses *figure.Chart) {
+// few steps each, in a long run of more. With drops there is a mark where the rate falls:
+// at the end of an epoch, whose line is the last with the rate before. A warm-up has none.
+func curves(lines []report.Line, drops bool) (errs, losses *figure.Chart) {
 	series := func() []figure.Series {
 		return []figure.Series{{Name: "training", Color: 1}, {Name: "validation", Color: 2}}
 	}
@@ -78,16 +90,14 @@ func curves(lines []report.Line) (errs, losses *figure.Chart) {
 	if steps == 0 {
 		return errs, losses
 	}
-	var rate float32
 	var training []report.Line
 	for i := range lines {
 		l := &lines[i]
 		x := float64(l.Step) / steps
-		if rate != 0 && l.LR != rate {
-			mark := figure.Mark{X: x, Text: fmt.Sprintf("rate %.3g", l.LR)}
+		if drops && i > 0 && l.LR < lines[i-1].LR {
+			mark := figure.Mark{X: float64(lines[i-1].Step) / steps, Text: fmt.Sprintf("rate %.3g", l.LR)}
 			errs.Marks, losses.Marks = append(errs.Marks, mark), append(losses.Marks, mark)
 		}
-		rate = l.LR
 		if l.Event == report.StepEvent {
 			training = append(training, *l)
 			continue

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	_ "embed" // page.html
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"html/template"
 	"image"
@@ -21,6 +22,7 @@ import (
 	"alexnet/records/atomicfile"
 	"alexnet/tools/cli"
 	"alexnet/tools/figure"
+	"alexnet/tools/stores"
 	"alexnet/train/checkpoint"
 )
 
@@ -43,7 +45,7 @@ func (f *reportFlags) check() error {
 	case f.Neighbours > 0 && f.Report == "":
 		return cli.Usagef("--neighbours is for a report: name its folder with --report, or use `inspect neighbours`")
 	}
-	return nil
+	return errors.Join(stores.Local("--report", f.Report), stores.Local("--png", f.PNG))
 }
 
 // prepare makes the folder, and finds what would make the report or the PNG impossible
@@ -181,7 +183,7 @@ func (p *page) contents() {
 		there bool
 	}{
 		{section{"guesses", "Five most probable labels"}, len(p.Guesses) > 0},
-		{section{"neighbours", "Nearest training pictures"}, len(p.Queries) > 0},
+		{section{"neighbours", "Nearest pictures"}, len(p.Queries) > 0},
 		{section{"classes", "Classes"}, len(p.Answer.Classes) > 0},
 		{section{"confused", "Most confused"}, len(p.Answer.Classes) > 0},
 		{section{"curves", "Learning curves"}, len(p.Runs) > 0},

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"alexnet/tools/cli"
+	"alexnet/train/checkpoint"
 	"alexnet/train/eval"
 	"alexnet/train/report"
 )
@@ -154,7 +155,7 @@ func TestReportUnlabelled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := string(text); strings.Contains(s, `id="top1"`) || strings.Contains(s, `id="per-class"`) || strings.Contains(s, `id="curves"`) || !strings.Contains(s, "9 without a label") || strings.Count(s, `class="bar"`) != 8*4 {
+	if s := string(text); strings.Contains(s, `id="top1"`) || strings.Contains(s, `id="per-class"`) || strings.Contains(s, `id="curves"`) || strings.Contains(s, "0.0000") || !strings.Contains(s, "9 without a label") || strings.Count(s, `class="bar"`) != 8*4 {
 		t.Errorf("%d bars in\n%s", strings.Count(s, `class="bar"`), regexp.MustCompile(`base64,[^"]*`).ReplaceAllString(s, ""))
 	}
 }
@@ -248,7 +249,7 @@ func TestCurves(t *testing.T) {
 			lines = append(lines, report.Line{Event: report.EpochEvent, Step: step, Epoch: step / 500, LR: 0.1, Top1: 0.25, Val: &report.Val{Top1: 0.75, Loss: 3}})
 		}
 	}
-	errs, losses := curves(lines)
+	errs, losses := curves(lines, true)
 	if s := losses.Series[0]; len(s.X) != 250 || s.X[0] != 4.0/500 || s.Y[0] != 2.5 || s.X[249] != 2 || s.Y[249] != 998.5 {
 		t.Errorf("%d points of the loss, from (%g, %g)", len(s.X), s.X[0], s.Y[0])
 	}
@@ -260,8 +261,39 @@ func TestCurves(t *testing.T) {
 	if len(errs.Marks) > 0 {
 		t.Errorf("marks %v of a constant rate", errs.Marks)
 	}
-	if errs, losses := curves(lines[:100]); len(errs.Series[0].X)+len(losses.Series[0].X) > 0 {
+	if errs, losses := curves(lines[:100], true); len(errs.Series[0].X)+len(losses.Series[0].X) > 0 {
 		t.Error("curves of a run without an epoch")
+	}
+}
+
+// Drops of the rate are marked where they are: at the end of the epoch before, also in a
+// run that has lines of epochs only. Neither a warm-up nor a rate that falls from step to
+// step is one.
+func TestMarks(t *testing.T) {
+	var epochs, steps []report.Line
+	for epoch, rate := range []float32{0.05, 0.1, 0.1, 0.01, 0.01, 0.001} {
+		line := report.Line{Event: report.EpochEvent, Step: 8 * (epoch + 1), Epoch: epoch + 1, LR: rate}
+		epochs = append(epochs, line)
+		for step := 8*epoch + 2; step <= 8*epoch+8; step += 2 {
+			steps = append(steps, report.Line{Event: report.StepEvent, Step: step, Epoch: epoch + 1, LR: rate})
+		}
+		steps = append(steps, line)
+	}
+	for _, lines := range [][]report.Line{epochs, steps} {
+		errs, losses := curves(lines, true)
+		if want := "[{3 rate 0.01} {5 rate 0.001}]"; fmt.Sprint(errs.Marks) != want || fmt.Sprint(losses.Marks) != want {
+			t.Errorf("marks %v and %v, want %s", errs.Marks, losses.Marks, want)
+		}
+		if errs, losses := curves(lines, false); len(errs.Marks)+len(losses.Marks) > 0 {
+			t.Errorf("marks %v of a rate that falls from step to step", errs.Marks)
+		}
+	}
+	for settings, want := range map[string]bool{
+		`{"schedule":{"kind":"step"}}`: true, `{"schedule":{"kind":"plateau"}}`: true, `{"schedule":{"kind":"cosine"}}`: false, `{}`: false, ``: false,
+	} {
+		if got := drops(&checkpoint.Checkpoint{Settings: []byte(settings)}); got != want {
+			t.Errorf("%s drops: %t", settings, got)
+		}
 	}
 }
 
@@ -279,5 +311,15 @@ func TestGallery(t *testing.T) {
 	}
 	if fmt.Sprint(rows) != "[0 3 6 1]" {
 		t.Errorf("rows %v", rows)
+	}
+}
+
+// What is written on this machine is no URL, which would become a folder "s3:".
+func TestNoURLs(t *testing.T) {
+	for _, flag := range []string{"--report", "--png", "--predictions"} {
+		status, out, errs := command(t, "--records", t.TempDir(), "--checkpoint", "none", flag, "s3://bucket/file")
+		if want := flag + " s3://bucket/file: this must be on this machine"; status != cli.Usage || out != "" || !strings.Contains(errs, want) {
+			t.Errorf("status %d, %s%s, want %q", status, out, errs, want)
+		}
 	}
 }
