@@ -221,6 +221,55 @@ func TestSystemsShareNets(t *testing.T) {
 	}
 }
 
+// Errors stand below the paper's of the same split, and those of a split that the paper
+// does not have are named.
+func TestSplits(t *testing.T) {
+	column := func(text, line, number string) int {
+		t.Helper()
+		for l := range strings.Lines(text) {
+			if strings.HasPrefix(strings.TrimSpace(l), line) || strings.Contains(l, "  "+line) {
+				return strings.Index(l, number)
+			}
+		}
+		t.Fatalf("no line %q in\n%s", line, text)
+		return 0
+	}
+	for split, want := range map[string]struct{ one, five string }{"val": {"38.1", "16.4 "}, "test": {"", "16.4\n"}, "train": {"38.1", "16.4 "}} {
+		var row reproduce.Row
+		s, err := reproduce.Find("5cnns")
+		if err != nil {
+			t.Fatal(err)
+		}
+		row.System, row.Title, row.Paper = s.Name, s.Title, s.Paper
+		row.Here.Split, row.Here.Images, row.Here.DataSet = split, 8, "noise"
+		row.Here.Errors.Top1Error, row.Here.Errors.Top5Error = .375, .125
+		row.Here.Averaged = []reproduce.Net{{Net: "alexnet", Epochs: 3}}
+		text := rowText(row)
+		here := "here: noise, "
+		if split == "train" {
+			here = "here: split train of noise, "
+		}
+		if got, want := column(text, here, "12.50"), column(text, "paper: ", want.five); got != want {
+			t.Errorf("%s: top-5 in column %d, the paper's in %d:\n%s", split, got, want, text)
+		}
+		if want.one != "" && column(text, here, "37.50") != column(text, "paper: ", want.one) {
+			t.Errorf("%s: top-1 is not below the paper's:\n%s", split, text)
+		}
+		if there := strings.Contains(text, "top-1 error of the test split, which the paper does not give: 37.50 "); there != (split == "test") || !strings.Contains(text, "37.50 ") {
+			t.Errorf("%s: top-1 is missing:\n%s", split, text)
+		}
+		table := tableText([]reproduce.Row{row})
+		_, table, _ = strings.Cut(table, "Table 2")
+		head := "top-5  "
+		if split == "test" {
+			head = "top-5 of the test split"
+		}
+		if got, want := column(table, here, "12.50"), column(table, "model", head); got != want {
+			t.Errorf("%s: top-5 in column %d of table 2, want %d:\n%s", split, got, want, table)
+		}
+	}
+}
+
 // An interrupted row says how to go on, and more epochs are added to what there is.
 func TestInterruptedAndProlonged(t *testing.T) {
 	records, out := noise(t, traintest.Data{Classes: 4, Train: 16, Val: 6, Size: 72, Seed: 1}), filepath.Join(t.TempDir(), "out")

@@ -10,6 +10,7 @@ import (
 
 	"alexnet/tools/cli"
 	"alexnet/train/eval"
+	"alexnet/train/loop"
 	"alexnet/train/reproduce"
 )
 
@@ -28,11 +29,14 @@ func rowText(r reproduce.Row) string {
 	table(&b, func(w io.Writer) {
 		fmt.Fprintf(w, "\ttop-1\ttop-5\ttop-5 of the test split\n")
 		fmt.Fprintf(w, "paper: %s, %s\t%s\t%s\t%s\n", r.Paper.DataSet, paperTraining, percent(r.Paper.Top1, 1), percent(r.Paper.Top5, 1), percent(r.Paper.TestTop5, 1))
-		fmt.Fprintf(w, "here: %s\t%s\t%s\t\n", hereText(h), bracketed(h.Errors.Top1Error, h.Errors.Top1Interval), bracketed(h.Errors.Top5Error, h.Errors.Top5Interval))
+		fmt.Fprintf(w, "here: %s\t%s\n", hereText(h), cells(h))
 	})
 	fmt.Fprintf(&b, "\nhere: %s images of split %s, %d views, each net as it was after its best validation; in brackets: %s\n", cli.FormatCount(h.Images), h.Split, h.Views, eval.Confidence)
 	if n := len(h.Averaged); n < h.NetsOfPaper {
 		fmt.Fprintf(&b, "here %d of the paper's %d nets are averaged\n", n, h.NetsOfPaper)
+	}
+	if h.Split == testSplit {
+		fmt.Fprintf(&b, "top-1 error of the test split, which the paper does not give: %s\n", bracketed(h.Errors.Top1Error, h.Errors.Top1Interval))
 	}
 	for _, n := range h.Averaged {
 		if n.Pretrained != nil {
@@ -58,8 +62,24 @@ func rowText(r reproduce.Row) string {
 // paperTraining says what the paper's nets were trained on.
 const paperTraining = "1,000 classes, 1.2 million images, about 90 epochs"
 
+// testSplit is that of the paper's last column; the others are of loop.ValSplit.
+const testSplit = "test"
+
+// cells writes the errors of a row into the paper's columns: top-1 and top-5 of the
+// validation split, and top-5 of the test split. hereText names any other split.
+func cells(h reproduce.Here) string {
+	five := bracketed(h.Errors.Top5Error, h.Errors.Top5Interval)
+	if h.Split == testSplit {
+		return "\t\t" + five
+	}
+	return bracketed(h.Errors.Top1Error, h.Errors.Top1Interval) + "\t" + five + "\t"
+}
+
 // hereText says what a row was made of.
 func hereText(h reproduce.Here) string {
+	if h.Split != loop.ValSplit && h.Split != testSplit {
+		h.DataSet = "split " + h.Split + " of " + h.DataSet
+	}
 	var nets []string
 	from, to := h.Averaged[0].Epochs, h.Averaged[0].Epochs
 	for _, n := range h.Averaged {
@@ -90,7 +110,7 @@ func tableText(rows []reproduce.Row) string {
 			fmt.Fprintf(w, "%s\t%s\t%s\tpaper: %s\n", o.Title, percent(o.Paper.Top1, 1), percent(o.Paper.Top5, 1), o.Paper.DataSet)
 		}
 		for _, r := range rows {
-			if h := r.Here; h.Split == "test" {
+			if h := r.Here; h.Split == testSplit {
 				fmt.Fprintf(w, "%s\t%s\t%s\there: %s\n", r.Title, bracketed(h.Errors.Top1Error, h.Errors.Top1Interval), bracketed(h.Errors.Top5Error, h.Errors.Top5Interval), hereText(h))
 			}
 		}
@@ -105,13 +125,8 @@ func tableText(rows []reproduce.Row) string {
 			p := s.Paper
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\tpaper: %s\n", s.Title, percent(p.Top1, 1), percent(p.Top5, 1), percent(p.TestTop5, 1), p.DataSet)
 			for _, r := range rows {
-				h := r.Here
-				switch one, five := bracketed(h.Errors.Top1Error, h.Errors.Top1Interval), bracketed(h.Errors.Top5Error, h.Errors.Top5Interval); {
-				case r.System != s.Name:
-				case h.Split == "test":
-					fmt.Fprintf(w, "\t\t\t%s\there: %s\n", five, hereText(h))
-				default:
-					fmt.Fprintf(w, "\t%s\t%s\t\there: %s\n", one, five, hereText(h))
+				if r.System == s.Name {
+					fmt.Fprintf(w, "\t%s\there: %s\n", cells(r.Here), hereText(r.Here))
 				}
 			}
 		}

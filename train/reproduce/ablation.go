@@ -132,6 +132,9 @@ func (a Ablation) Run(ctx context.Context, w *Work, m Measure) (c Comparison, er
 	if err := w.Finish(ctx, jobs); err != nil {
 		return c, err
 	}
+	if err := equallyLong(jobs); err != nil {
+		return c, err
+	}
 	first := &base[0]
 	c = Comparison{Data: DataOf(a.Records), Net: first.Net.Name, Epochs: first.Limits.Epochs, Batch: first.Settings.Batch,
 		LR: first.Settings.Schedule.Base, Split: or(m.Split, "val"), Views: or(m.Views, Views), Left: left}
@@ -155,6 +158,23 @@ func (a Ablation) Run(ctx context.Context, w *Work, m Measure) (c Comparison, er
 			PaperTop1: v.Top1, PaperTop5: v.Top5, PaperNote: v.Note})
 	}
 	return c, report.WriteJSON(filepath.Join(a.Out, "ablation.json"), c)
+}
+
+// equallyLong returns an error where a run has more epochs than were asked for, as one of
+// an earlier, longer comparison has: it would be compared with shorter ones.
+func equallyLong(jobs []Job) error {
+	for i := range jobs {
+		j := &jobs[i]
+		s, err := readSummary(j.Run)
+		if err != nil {
+			return err
+		}
+		if s.Epochs > j.Limits.Epochs {
+			return fmt.Errorf("the run %s has %d epochs, more than the %d that all are to have: compare over %d epochs, or in another folder",
+				j.Run, s.Epochs, j.Limits.Epochs, s.Epochs)
+		}
+	}
+	return nil
 }
 
 // plan returns the jobs of the base and of each variant, a job a seed, and the names of

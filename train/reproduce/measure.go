@@ -49,7 +49,7 @@ func (m Measure) Average(ctx context.Context, ds *records.Dataset, runs []string
 		}
 	}()
 	for _, run := range runs {
-		c, _, err := checkpoint.BestOf(run)
+		c, err := best(run)
 		if err == nil {
 			err = c.CheckClasses(ds.Manifest)
 		}
@@ -64,4 +64,17 @@ func (m Measure) Average(ctx context.Context, ds *records.Dataset, runs []string
 	}
 	r, err = eval.Measure(ctx, engines, ds, split, eval.Options{Views: views, Workers: m.Workers, Progress: m.Progress, Predictions: m.Predictions})
 	return r, files, err
+}
+
+// best returns the best checkpoint of a run, and never another in its place: no row may
+// say that it is of what it is not.
+func best(run string) (*checkpoint.Checkpoint, error) {
+	c, warnings, err := checkpoint.BestOf(run)
+	if err != nil {
+		return nil, err
+	}
+	if b := c.Progress.Best; b != nil && b.Step != c.Progress.Step {
+		return nil, fmt.Errorf("its best checkpoint, of step %d, cannot be read; remove the folder, and the run is trained again: %w", b.Step, errors.Join(warnings...))
+	}
+	return c, nil
 }

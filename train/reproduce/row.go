@@ -149,6 +149,9 @@ func Rows(dir string) ([]Row, error) {
 		if _, err := Find(row.System); err != nil {
 			return fmt.Errorf("%s is no row: %w", path, err)
 		}
+		if len(row.Here.Averaged) == 0 || row.Here.Images == 0 {
+			return fmt.Errorf("%s is damaged: it is of no nets or no images; make the row again", path)
+		}
 		rows = append(rows, row)
 		return nil
 	})

@@ -1,8 +1,10 @@
 // Package reproduce makes the rows of the results tables of Krizhevsky, Sutskever and
 // Hinton (2012), section 6, from records: it trains the nets of a row, each as an
 // ordinary run in a folder of its own, averages them over ten views, and puts the errors
-// beside the paper's. It does the same for what the paper compares its net with
-// (sections 3 and 4): one change at a time, everything else equal.
+// beside the paper's. All nets weigh the same in an average, as the paper has it; the
+// program of 2012 could also fit their weights to the validation split (avg-valid.py). The
+// package does the same for what the paper compares its net with (sections 3 and 4): one
+// change at a time, everything else equal.
 //
 // All state lies in the folders of the runs. What is asked for again goes on where it
 // stopped, and runs that are done are not trained again.

@@ -127,10 +127,8 @@ func (w *Work) configure(j *Job) (cfg loop.Config, first []model.Tensor, err err
 		cfg.Init = own.Init
 		return cfg, nil, err
 	}
-	c, warnings, err = checkpoint.BestOf(j.Init)
-	w.warn(warnings)
-	if err != nil {
-		return cfg, nil, fmt.Errorf("the weights that %s begins with: %w", j.Run, err)
+	if c, err = best(j.Init); err != nil {
+		return cfg, nil, fmt.Errorf("the weights that %s begins with, those of %s: %w", j.Run, j.Init, err)
 	}
 	if cfg.Init = c.File; !filepath.IsAbs(cfg.Init) { // it may be resumed from elsewhere
 		if cfg.Init, err = filepath.Abs(c.File); err != nil {

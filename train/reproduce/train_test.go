@@ -112,8 +112,69 @@ func TestDamagedRowsAndSummaries(t *testing.T) {
 	if _, err := Rows(dir); err == nil || !strings.Contains(err.Error(), "row-1cnn-val.json is no row: unknown system") {
 		t.Errorf("error %v", err)
 	}
+	write("row-1cnn-val.json", `{"system":"1cnn","here":{"images":5}}`)
+	if _, err := Rows(dir); err == nil || !strings.Contains(err.Error(), "row-1cnn-val.json is damaged: it is of no nets") {
+		t.Errorf("error %v", err)
+	}
 	write(loop.SummaryFile, "?")
 	if _, err := readSummary(dir); err == nil || !strings.Contains(err.Error(), loop.SummaryFile+" is damaged") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Nets are compared after equally many epochs: one that has more, of an earlier
+// comparison, is refused.
+func TestRunsOfUnequalLength(t *testing.T) {
+	jobs := []Job{{Run: filepath.Join(t.TempDir(), "base-1")}, {Run: filepath.Join(t.TempDir(), "tanh-1")}}
+	for i, epochs := range []string{"10", "4"} {
+		if err := os.Mkdir(jobs[i].Run, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(jobs[i].Run, loop.SummaryFile), []byte(`{"epochs":`+epochs+`}`), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		jobs[i].Limits.Epochs = 4
+	}
+	err := equallyLong(jobs)
+	if want := jobs[0].Run + " has 10 epochs, more than the 4 that all are to have: compare over 10 epochs, or in another folder"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v", err)
+	}
+	if err := equallyLong(jobs[1:]); err != nil {
+		t.Error(err)
+	}
+}
+
+// Where a run's best checkpoint is lost, no other is measured in its place.
+func TestBestIsLost(t *testing.T) {
+	ds := dataset(t, traintest.Data{Classes: 4, Train: 1, Val: 4, Size: 72, Seed: 1})
+	store := checkpoint.Store{Run: filepath.Join(t.TempDir(), "cnn-1"), Keep: 9}
+	net := traintest.Net(4, 8)
+	for step := range 2 {
+		if _, err := store.Save(&checkpoint.Checkpoint{
+			Net: net, Classes: checkpoint.Classes(ds.Manifest), Records: ds.Manifest.Digest, Settings: []byte("{}"),
+			Progress: checkpoint.Progress{Step: step, Schedule: []byte("{}"), Best: &checkpoint.Best{Step: 0, Top1: .5}},
+			State:    model.State{Weights: net.Init(1)},
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	measure := func() ([]string, error) {
+		_, files, err := Measure{Engines: engines{}, Views: 1}.Average(t.Context(), ds, []string{store.Run})
+		return files, err
+	}
+	if files, err := measure(); err != nil || len(files) != 1 || files[0] != store.Path(0) {
+		t.Fatalf("measured %v, error %v", files, err)
+	}
+	if err := os.Truncate(store.Path(0), 100); err != nil {
+		t.Fatal(err)
+	}
+	_, err := measure()
+	var damaged *checkpoint.DamagedError
+	fine := Job{Run: filepath.Join(t.TempDir(), "finetuned-6"), Init: store.Run, Net: net, Records: ds}
+	if _, _, err := (&Work{}).configure(&fine); !errors.As(err, &damaged) || !strings.Contains(err.Error(), "its best checkpoint, of step 0, cannot be read") {
+		t.Errorf("the weights of another: error %v", err)
+	}
+	if want := "measuring the run " + store.Run + ": its best checkpoint, of step 0, cannot be read; remove the folder"; !errors.As(err, &damaged) || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("error %v", err)
 	}
 }
