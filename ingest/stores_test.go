@@ -81,7 +81,7 @@ func TestStore(t *testing.T) {
 	if _, stderr := command(2, append(options, "--out", one, "--scratch", scratch)...); !strings.Contains(stderr, "--scratch is for an --out in an object store") {
 		t.Errorf("a scratch folder for a folder: %s", stderr)
 	}
-	if _, stderr := command(2, append(in, "--restart", "--scratch", url)...); !strings.Contains(stderr, "--scratch "+url+": this must be a folder of this machine") {
+	if _, stderr := command(2, append(in, "--restart", "--scratch", url)...); !strings.Contains(stderr, "--scratch "+url+": this must be on this machine") {
 		t.Errorf("a scratch folder in a store: %s", stderr)
 	}
 	if _, stderr := command(1, append(in, "--restart", "--scratch", filepath.Join(scratch, "missing"))...); !strings.Contains(stderr, "the scratch folder "+filepath.Join(scratch, "missing")) {

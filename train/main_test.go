@@ -368,7 +368,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"--records", dir, "extra"}, "unexpected argument extra"},
 		{[]string{"--records", "x", "--init-weights", "own"}, "--init-weights says which weights of --init, and there is no --init"},
 		{[]string{"--resume", "--init", "x"}, "--init gives the first weights of a new run"},
-		{base(dir, "s3://bucket/r"), "--run s3://bucket/r: this must be a folder of this machine"},
+		{base(dir, "s3://bucket/r"), "--run s3://bucket/r: this must be on this machine"},
 		{base(dir, "r", "--net", "resnet"), `must be one of "alexnet","alexnet-small"`},
 		{base(dir, "r", "--device", "tpu"), "--device"},
 		{base(dir, "r", "--color", "sepia"), "--color"},

@@ -47,7 +47,7 @@ func checkpoints(t *testing.T, ds *records.Dataset, best int, seeds ...uint64) (
 			t.Fatal(err)
 		}
 		file, err := store.Save(&checkpoint.Checkpoint{
-			Net: net, Classes: checkpoint.Classes(ds.Manifest), Records: ds.Manifest.Digest, Settings: []byte("{}"),
+			Net: net, Classes: checkpoint.Classes(ds.Manifest), Records: ds.Manifest.Digest, Settings: []byte(`{"schedule":{"kind":"step"}}`),
 			Progress: checkpoint.Progress{Step: i, Schedule: []byte("{}"), Best: &checkpoint.Best{Step: best, Top1: .5}},
 			State:    model.State{Weights: net.Init(seed)},
 		})

@@ -7,6 +7,7 @@ import (
 	"alexnet/pipeline"
 	"alexnet/records"
 	"alexnet/tools/cli"
+	"alexnet/tools/stores"
 	"alexnet/train/eval"
 	"alexnet/train/report"
 )
@@ -25,7 +26,7 @@ func (f *outputFlags) check() error {
 	if f.Confused < 0 {
 		return cli.Usagef("--confused must not be negative")
 	}
-	return nil
+	return stores.Local("--predictions", f.Predictions)
 }
 
 // openSplit opens the split; with --on-corrupt skip, without the shards that are lost.

@@ -15,6 +15,7 @@ import (
 	"alexnet/records/atomicfile"
 	"alexnet/tools/cli"
 	"alexnet/tools/figure"
+	"alexnet/tools/stores"
 	"alexnet/train/reproduce"
 )
 
@@ -37,6 +38,9 @@ func (f *figure1) Run(ctx context.Context, out io.Writer, all *flags) (err error
 	defer func() { err = errors.Join(err, f.close()) }()
 	if f.Batch < 0 || f.Seed == 0 {
 		return cli.Usagef("--batch must not be negative, and --seed not 0")
+	}
+	if err := stores.Local("--out", f.Out); err != nil {
+		return err
 	}
 	o := reproduce.Options{Net: f.Net, Seed: f.Seed, Batch: f.Batch}
 	if err := f.machine.apply(&o); err != nil {

@@ -103,6 +103,7 @@ func TestFigure1WrongUsage(t *testing.T) {
 		{[]string{"--epochs", "2"}, cli.Usage, "the search alone has 3"},
 		{[]string{"--seed", "0"}, cli.Usage, "--seed not 0"},
 		{[]string{"--threads=-1"}, cli.Usage, "must not be negative"},
+		{[]string{"--out", "s3://bucket/figure1"}, cli.Usage, "--out s3://bucket/figure1: this must be"},
 		{[]string{"--precision", "fp8"}, cli.Usage, "--precision"},
 		{[]string{"--net", "resnet"}, cli.Failed, `unknown net "resnet"`},
 		{nil, cli.Failed, "the run " + filepath.Join(out, "relu-0.001")}, // three channels are wanted

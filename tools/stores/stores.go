@@ -16,11 +16,11 @@ import (
 // not say that Open knows the scheme.
 func IsURL(s string) bool { return cloud.IsURL(s) }
 
-// Local refuses a URL as the value of a flag that names a folder of this machine, where
-// it would make one of that name.
+// Local refuses a URL as the value of a flag that names a folder or a file of this machine,
+// where it would make one of that name.
 func Local(flag, value string) error {
 	if IsURL(value) {
-		return cli.Usagef("%s %s: this must be a folder of this machine, not a URL", flag, value)
+		return cli.Usagef("%s %s: this must be on this machine, not a URL", flag, value)
 	}
 	return nil
 }
