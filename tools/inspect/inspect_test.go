@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"alexnet/records"
 	"alexnet/tools/cli"
 	"alexnet/train/traintest"
 )
@@ -128,6 +129,42 @@ func TestRecordsRowsVerify(t *testing.T) {
 	}
 }
 
+// Records that are whole, but of a later version of the format, are not to be made
+// again: another program is needed.
+func TestVerifyLaterVersion(t *testing.T) {
+	dir := testRecords(t)
+	name := filepath.Join(dir, records.ManifestName)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = bytes.Replace(data, []byte(`"version": 2`), []byte(`"version": 3`), 1)
+	if err := os.WriteFile(name, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	status, out, msg := inspect(t, "verify", dir)
+	if status != cli.Failed || strings.Contains(out, "BAD") || strings.Contains(msg, "damaged") || !strings.Contains(msg, "use a newer version of this program") {
+		t.Errorf("status %d, %s%s", status, out, msg)
+	}
+}
+
+// No checksum covers labels, and none of them is looked at when a split is opened.
+func TestLabelWithoutClass(t *testing.T) {
+	dir := testRecords(t)
+	m, err := records.ReadManifest(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Classes = m.Classes[:1]
+	if err := records.WriteManifest(dir, m); err != nil {
+		t.Fatal(err)
+	}
+	status, _, msg := inspect(t, "records", dir, "--classes")
+	if status != cli.Failed || !strings.Contains(msg, `of split "train" has label 1, and there are 1 classes: inspect verify `) {
+		t.Errorf("status %d, %s", status, msg)
+	}
+}
+
 func TestSheet(t *testing.T) {
 	dir := testRecords(t)
 	name := filepath.Join(t.TempDir(), "sheet.png")
@@ -146,6 +183,9 @@ func TestSheet(t *testing.T) {
 	}
 	if b := img.Bounds(); b.Dx() < 4*8*26 || !strings.Contains(out, "2 pictures with 3 crops each") {
 		t.Errorf("%v, %s", b, out)
+	}
+	if _, out, msg = inspect(t, "sheet", dir, "--png", name, "--split", "val"); !strings.Contains(out, "3 pictures with 6 crops each") {
+		t.Errorf("a split of 3: %s%s", out, msg)
 	}
 	status, _, msg = inspect(t, "sheet", dir, "--crop", "9", "--png", name)
 	if status != cli.Failed || !strings.Contains(msg, "crop of 9 pixels from records of 8x8: choose 1 to 8") {

@@ -113,7 +113,12 @@ func printClasses(ctx context.Context, out io.Writer, ds *records.Dataset, names
 		}
 		for r := 0; r < split.Len() && err == nil; r++ {
 			var label int32
-			if label, err = split.Label(r); err == nil && label >= 0 {
+			label, err = split.Label(r)
+			switch {
+			case err != nil:
+			case int(label) >= len(counts[i]): // no checksum covers labels
+				err = fmt.Errorf("row %d of split %q has label %d, and there are %d classes: inspect verify %s shows which files are damaged", r, name, label, len(counts[i]), ds.Dir)
+			case label >= 0:
 				counts[i][label]++
 			}
 			if err == nil {

@@ -47,17 +47,18 @@ func (c *verifyCommand) Run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	files, damaged := 0, map[string]bool{}
+	files, damaged := map[string]bool{}, map[string]bool{}
 	err = verify(func(file string, err error) {
+		files[file] = true
 		switch {
-		case err != nil:
+		case records.IsDamage(err):
 			damaged[file] = true
 			fmt.Fprintf(out, "BAD  %s: %v\n", file, err)
-			return
+		case err != nil: // which says nothing of what is in the file
+			fmt.Fprintf(out, "?    %s: %v\n", file, err)
 		case !c.Quiet:
 			fmt.Fprintf(out, "ok   %s\n", file)
 		}
-		files++
 	})
 	var failed *bucket.Error
 	if errors.As(err, &failed) && !records.IsDamage(err) {
@@ -65,11 +66,11 @@ func (c *verifyCommand) Run(ctx context.Context, out io.Writer) (err error) {
 	}
 	if len(damaged) > 0 {
 		return fmt.Errorf("%s: %d of %d files are damaged: make the records again with ingest --restart and the same --src and options",
-			c.Dir, len(damaged), files+len(damaged))
+			c.Dir, len(damaged), len(files))
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s: all %d files are as they were written\n", c.Dir, files)
+	fmt.Fprintf(out, "%s: all %d files are as they were written\n", c.Dir, len(files))
 	return nil
 }

@@ -40,11 +40,44 @@ type Options struct {
 // Geometry of a sheet, in pixels of the sheet.
 const (
 	margin   = 8
-	caption  = 16   // height of a line of text
-	leastBox = 160  // small crops are enlarged to at least about this side
-	maxTiles = 2000 // more would fill the memory
-	maxScan  = 64   // rows looked at for each picture to find one of a class not yet shown
+	caption  = 16  // height of a line of text
+	leastBox = 160 // small crops are enlarged to at least about this side
+	maxScan  = 64  // rows looked at for each picture to find one of a class not yet shown
+
+	mostPixels = 1 << 28 // of a sheet: 1 GiB of memory
 )
+
+// check says what keeps a sheet of the split from being drawn.
+func (o Options) check(ds *records.Dataset, split *records.Split) error {
+	shape := ds.Manifest.Shape
+	switch {
+	case o.Pictures < 1 || o.Crops < 1:
+		return fmt.Errorf("a contact sheet needs at least one picture and one crop, not %d and %d", o.Pictures, o.Crops)
+	case o.Crop < 1 || o.Crop > min(shape.H, shape.W):
+		return fmt.Errorf("crop of %d pixels from records of %dx%d: choose 1 to %d", o.Crop, shape.W, shape.H, min(shape.H, shape.W))
+	case o.Epoch < 0:
+		return fmt.Errorf("there is no epoch %d: they are counted from 0", o.Epoch)
+	case shape.C != 1 && shape.C != 3:
+		return fmt.Errorf("records of %d channels cannot be shown: 1 or 3 can", shape.C)
+	case split.Len() == 0:
+		return fmt.Errorf("split %q of %s holds no records to show", split.Name(), ds.Dir)
+	}
+	pictures := min(o.Pictures, split.Len())
+	scale, box, line := o.layout(shape)
+	if float64(pictures)*float64(line)*float64(o.Crops+1)*float64(box+margin) > mostPixels {
+		return fmt.Errorf("%d pictures with %d crops each, enlarged %d times, are more than the %d pixels that a sheet may have: choose fewer, or larger crops than %d",
+			pictures, o.Crops, scale, mostPixels, o.Crop)
+	}
+	return nil
+}
+
+// layout returns how many times records and crops are enlarged, the side of the box
+// that each of them then has, and the height of a line of boxes with its captions.
+func (o Options) layout(shape records.Shape) (scale, box, line int) {
+	scale = max(1, leastBox/o.Crop)
+	box = max(o.Crop, shape.W, shape.H) * scale
+	return scale, box, box + 2*caption + margin
+}
 
 // Draw makes the contact sheet of a split. Pictures of classes that are not yet on
 // the sheet come first, in the order of a permutation by Seed. The mean is added
@@ -52,25 +85,14 @@ const (
 // which the colour augmentation may give, are clipped on the sheet alone.
 func Draw(ds *records.Dataset, split *records.Split, o Options) (*image.RGBA, error) {
 	shape := ds.Manifest.Shape
-	switch {
-	case o.Pictures < 1 || o.Crops < 1:
-		return nil, fmt.Errorf("a contact sheet needs at least one picture and one crop, not %d and %d", o.Pictures, o.Crops)
-	case o.Crop < 1 || o.Crop > min(shape.H, shape.W):
-		return nil, fmt.Errorf("crop of %d pixels from records of %dx%d: choose 1 to %d", o.Crop, shape.W, shape.H, min(shape.H, shape.W))
-	case o.Epoch < 0:
-		return nil, fmt.Errorf("there is no epoch %d: they are counted from 0", o.Epoch)
-	case o.Pictures > maxTiles/o.Crops:
-		return nil, fmt.Errorf("a contact sheet of %d pictures with %d crops each: at most %d crops can be drawn", o.Pictures, o.Crops, maxTiles)
-	case shape.C != 1 && shape.C != 3:
-		return nil, fmt.Errorf("records of %d channels cannot be shown: 1 or 3 can", shape.C)
+	if err := o.check(ds, split); err != nil {
+		return nil, err
 	}
 	rows, err := choose(split, o)
 	if err != nil {
 		return nil, err
 	}
-	scale := max(1, leastBox/o.Crop)
-	box := max(o.Crop, shape.W, shape.H) * scale
-	line := box + 2*caption + margin
+	scale, box, line := o.layout(shape)
 	title := []string{fmt.Sprintf("split %s, %d rows of %dx%dx%d %s; crops of %d, seed %d, from epoch %d; mean added back",
 		split.Name(), split.Len(), shape.C, shape.H, shape.W, ds.Manifest.Pixels, o.Crop, o.Seed, o.Epoch), legend(o)}
 	captions := make([]string, len(rows))

@@ -163,8 +163,9 @@ func TestBadOptions(t *testing.T) {
 	}{
 		{Options{Pictures: 0, Crops: 1, Crop: 4}, "at least one picture and one crop, not 0 and 1"},
 		{Options{Pictures: 1, Crops: 1, Crop: 4, Epoch: -1}, "there is no epoch -1"},
-		{Options{Pictures: 1 << 40, Crops: 1 << 40, Crop: 4}, "at most 2000 crops can be drawn"},
+		{Options{Pictures: 1 << 40, Crops: 1 << 40, Crop: 4}, "more than the 268435456 pixels that a sheet may have"},
 		{Options{Pictures: 1, Crops: 1, Crop: 9}, "crop of 9 pixels from records of 8x8: choose 1 to 8"},
+		{Options{Pictures: 10, Crops: 1e5, Crop: 1}, "9 pictures with 100000 crops each, enlarged 160 times, are more than the 268435456 pixels"},
 	} {
 		if _, err := Draw(ds, split, test.o); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%+v: %v, want %q", test.o, err, test.want)
