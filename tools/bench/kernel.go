@@ -77,7 +77,7 @@ func (b *bench) augment(t augment.Type) stage {
 }
 
 // loadRows reads rows of the records in random order, which verifies them: all,
-// or kernelBytes of them. Compressed ones are copied.
+// or kernelBytes of them. Those that Row copies into a Scratch are copied out of it.
 func (b *bench) loadRows(ctx context.Context) ([]records.Row, error) {
 	most := max(1, kernelBytes/b.split.RowBytes())
 	var rows []records.Row
@@ -92,13 +92,13 @@ func (b *bench) loadRows(ctx context.Context) ([]records.Row, error) {
 		}
 		row, err := b.split.Row(int(i), &scratch)
 		switch {
-		case err != nil && b.OnCorrupt == pipeline.Skip:
+		case err != nil && b.OnCorrupt == pipeline.Skip && records.IsDamage(err):
 			lost = err
 			continue
 		case err != nil:
 			return nil, err
 		}
-		if b.split.Packed() {
+		if b.split.Packed() || b.data.Remote() {
 			row.U8, row.I16 = bytes.Clone(row.U8), slices.Clone(row.I16)
 		}
 		row.Key = "" // borrowed from the scratch, and of no use here
