@@ -21,7 +21,7 @@ type ahead struct {
 	p        *Pipeline
 	progress chan position
 	cold     atomic.Bool  // rows may not be in memory: workers fetch them
-	slow     atomic.Int64 // rows that a worker had to wait for
+	slow     atomic.Int64 // rows that a worker had to wait for, since it was last asked
 	batches  atomic.Int64 // how far it looks ahead, for Stats
 	asked    atomic.Int64 // rows asked for
 
@@ -56,7 +56,7 @@ const (
 	// read: a worker that the system stops for others has slow ones too.
 	fewSlow, manySlow = 32, 4
 	// slowRow is the time beyond which a row that was not fetched first may not
-	// have been in memory. When that is wrong it costs next to nothing.
+	// have been in memory, if the system says that a disk was read.
 	slowRow = time.Millisecond
 	// aheadBytes is the most that it looks ahead: a second's reading of a slow
 	// disk, and many times what a fast one has under way. More would only make
@@ -101,7 +101,7 @@ func (a *ahead) fetched(d time.Duration) {
 // used tells how long a worker took for a row that it had not fetched.
 func (a *ahead) used(d time.Duration) {
 	if d > slowRow {
-		a.cold.Store(true)
+		a.slow.Add(1)
 	}
 }
 
@@ -152,19 +152,23 @@ func (a *ahead) orderOf(epoch int) []uint32 {
 }
 
 // adapt looks further ahead when workers had to wait, and after a while in which
-// they did not, less far, until they need not even look whether rows are there.
+// they did not, less far, until they need not even look whether rows are there. To
+// look costs an eighth of the time that an image takes, so that they do not start
+// again because the system has stopped a worker for others.
 func (a *ahead) adapt() {
-	if !a.cold.Load() {
-		return
-	}
-	batches := int(a.batches.Load())
+	batches, slow := int(a.batches.Load()), a.slow.Swap(0)
 	share, disk := int64(manySlow), a.disks.bytes()
-	if disk != a.disk {
+	read := disk != a.disk
+	if read {
 		share, a.disk = fewSlow, disk
+	}
+	if !a.cold.Load() {
+		a.cold.Store(slow > 0 && (read || !diskKnown) || slow*share > int64(a.p.slots))
+		return
 	}
 	a.calm++
 	switch {
-	case a.slow.Swap(0)*share > int64(a.p.slots):
+	case slow*share > int64(a.p.slots):
 		a.calm = 0
 		batches = min(a.most, max(1, 2*batches))
 	case a.calm < calmBatches:

@@ -51,12 +51,29 @@ func TestAheadAdapts(t *testing.T) {
 		slow(0)
 	}
 	expect("in memory", 0, false)
-	slow(100)
-	expect("at rest", 0, false)
-	a.used(slowRow / 2)
-	expect("a usual row", 0, false)
-	a.used(2 * slowRow)
-	expect("a slow row", 0, true)
+	unfetched := func(rows int) {
+		for range rows {
+			a.used(2 * slowRow)
+		}
+		for range 128 - rows {
+			a.used(slowRow / 2)
+		}
+		a.adapt()
+	}
+	unfetched(0)
+	expect("usual rows", 0, false)
+	unfetched(3)
+	expect("a worker lost its processor at rest", 0, !diskKnown)
+	a.cold.Store(false)
+	unfetched(40)
+	expect("slow rows", 0, true)
+	a.cold.Store(false)
+	a.disk = -1 // what was read meanwhile
+	unfetched(1)
+	expect("a slow row, and a disk was read", 0, true)
+	a.cold.Store(false)
+	slow(100) // workers fetch compressed rows in any case
+	expect("slow compressed rows", 0, true)
 }
 
 // TestWindowRows puts the lists of all ranks together: the rows of the window,
