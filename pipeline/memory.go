@@ -89,59 +89,94 @@ func memAvailable(proc fs.FS) (uint64, bool) {
 	return 0, false
 }
 
-// groupMemory returns what the process's Linux control groups (version 1 or 2),
-// from its own up to the root, still let it take: limit less use, where page
-// cache that nobody has used lately does not count. Without a limit it is the
-// largest number.
+// machineMemory returns the bytes of memory that this process could ever have: all of
+// the machine's, or what its control groups are limited to.
+func machineMemory() uint64 {
+	most := groupLimit(os.DirFS("/proc"), os.DirFS("/sys/fs/cgroup"))
+	if total := memory.TotalMemory(); total > 0 {
+		most = min(most, total)
+	}
+	return most
+}
+
+// groupMemory returns what the process's Linux control groups still let it take: limit
+// less use, where page cache does not count, as it does not in MemAvailable. Without a
+// limit it is the largest number.
 func groupMemory(proc, sys fs.FS) uint64 {
+	return leastOfGroups(proc, func(g groupFiles, dir string) uint64 { return g.left(sys, dir) })
+}
+
+// groupLimit returns what they let it have in all.
+func groupLimit(proc, sys fs.FS) uint64 {
+	return leastOfGroups(proc, func(g groupFiles, dir string) uint64 { return g.limit(sys, dir) })
+}
+
+// leastOfGroups returns the least that is said of the process's control groups (version
+// 1 or 2), from its own up to the root.
+func leastOfGroups(proc fs.FS, of func(g groupFiles, dir string) uint64) uint64 {
 	text, err := fs.ReadFile(proc, "self/cgroup")
 	if err != nil {
 		return math.MaxUint64
 	}
-	left := uint64(math.MaxUint64)
+	least := uint64(math.MaxUint64)
 	for line := range strings.Lines(string(text)) {
 		// hierarchy:controllers:path; version 2 has no controllers.
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(fields) != 3 {
 			continue
 		}
-		files := groupFiles{"memory.max", "memory.current", "inactive_file"}
+		files := groupFiles{[]string{"memory.max", "memory.high"}, "memory.current", ""}
 		root := "."
 		switch {
 		case fields[1] == "":
 		case strings.Contains(","+fields[1]+",", ",memory,"):
-			root, files = "memory", groupFiles{"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"}
+			root, files = "memory", groupFiles{[]string{"memory.limit_in_bytes"}, "memory.usage_in_bytes", "total_"}
 		default:
 			continue
 		}
 		// Inside a container the path may be one that only the host knows: then
 		// the root is the container's group.
 		for dir := path.Join(root, fields[2]); ; dir = path.Dir(dir) {
-			left = min(left, files.left(sys, dir))
+			least = min(least, of(files, dir))
 			if dir == root || dir == "." {
 				break
 			}
 		}
 	}
-	return left
+	return least
 }
 
-// groupFiles names the files of a control group: limit, use, and the line of
-// memory.stat that counts idle page cache.
-type groupFiles struct{ limit, use, idle string }
+// groupFiles names the files of a control group: limits, use, and how the lines of
+// memory.stat begin that count it with the groups beneath.
+type groupFiles struct {
+	limits    []string
+	use, stat string
+}
+
+// limit returns a group's limit, the largest number when it has none.
+func (g groupFiles) limit(sys fs.FS, dir string) uint64 {
+	least := uint64(math.MaxUint64)
+	for _, name := range g.limits {
+		if n, ok := readNumber(sys, path.Join(dir, name)); ok {
+			least = min(least, n)
+		}
+	}
+	return least
+}
 
 // left returns what a group leaves, the largest number when it has no limit.
 func (g groupFiles) left(sys fs.FS, dir string) uint64 {
-	limit, ok := readNumber(sys, path.Join(dir, g.limit))
-	if !ok {
-		return math.MaxUint64
+	limit := g.limit(sys, dir)
+	if limit == math.MaxUint64 {
+		return limit
 	}
 	use, _ := readNumber(sys, path.Join(dir, g.use))
 	stat, _ := fs.ReadFile(sys, path.Join(dir, "memory.stat"))
 	for line := range strings.Lines(string(stat)) {
-		if rest, ok := strings.CutPrefix(line, g.idle+" "); ok {
-			idle, _ := strconv.ParseUint(strings.TrimSpace(rest), 10, 64)
-			use -= min(use, idle)
+		switch name, rest, _ := strings.Cut(line, " "); name {
+		case g.stat + "inactive_file", g.stat + "active_file":
+			cache, _ := strconv.ParseUint(strings.TrimSpace(rest), 10, 64)
+			use -= min(use, cache)
 		}
 	}
 	return limit - min(limit, use)

@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"errors"
 	"math"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -95,9 +97,10 @@ func TestGroupMemory(t *testing.T) {
 		{"no groups", nil, none},
 		{"no limit", v2(map[string]string{"jobs/42/memory.max": "max\n"}), none},
 		{"limit", v2(map[string]string{"jobs/42/memory.max": "1000\n", "jobs/42/memory.current": "300\n"}), 700},
-		{"idle cache", v2(map[string]string{
-			"jobs/42/memory.max": "1000\n", "jobs/42/memory.current": "900\n", "jobs/42/memory.stat": "anon 300\ninactive_file 550\nactive_file 50\n",
+		{"page cache", v2(map[string]string{
+			"jobs/42/memory.max": "1000\n", "jobs/42/memory.current": "900\n", "jobs/42/memory.stat": "anon 300\ninactive_file 500\nactive_file 50\nfile 600\n",
 		}), 650},
+		{"soft limit", v2(map[string]string{"jobs/42/memory.max": "1000\n", "jobs/42/memory.high": "600\n", "jobs/42/memory.current": "100\n"}), 500},
 		{"parent", v2(map[string]string{
 			"jobs/42/memory.max": "max\n", "jobs/memory.max": "500\n", "jobs/memory.current": "100\n",
 		}), 400},
@@ -106,7 +109,7 @@ func TestGroupMemory(t *testing.T) {
 		{"no numbers", v2(map[string]string{"jobs/42/memory.max": "lots\n"}), none},
 		{"version 1", map[string]string{
 			"self/cgroup": "5:cpu,cpuacct:/a\n4:memory:/jobs/7\n0::/\n", "memory/jobs/7/memory.limit_in_bytes": "800\n",
-			"memory/jobs/7/memory.usage_in_bytes": "500\n", "memory/jobs/7/memory.stat": "inactive_file 1\ntotal_inactive_file 100\n",
+			"memory/jobs/7/memory.usage_in_bytes": "500\n", "memory/jobs/7/memory.stat": "inactive_file 1\ntotal_inactive_file 60\ntotal_active_file 40\n",
 			"cpu/a/memory.limit_in_bytes": "1\n",
 		}, 400},
 		{"version 1, no limit", map[string]string{
@@ -122,6 +125,28 @@ func TestGroupMemory(t *testing.T) {
 		if got := groupMemory(f, f); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
 		}
+	}
+}
+
+func TestGroupLimit(t *testing.T) {
+	for want, texts := range map[uint64]map[string]string{
+		math.MaxUint64: {"self/cgroup": "0::/jobs\n", "jobs/memory.max": "max\n"},
+		900:            {"self/cgroup": "0::/jobs\n", "jobs/memory.max": "1000\n", "memory.high": "900\n", "jobs/memory.current": "700\n"},
+		800:            {"self/cgroup": "4:memory:/\n", "memory/memory.limit_in_bytes": "800\n"},
+	} {
+		if got := groupLimit(files(texts), files(texts)); got != want {
+			t.Errorf("%d, want %d", got, want)
+		}
+	}
+}
+
+// Batches for which no machine has the memory are an error: Go itself would end the
+// process.
+func TestRingLargerThanTheMemory(t *testing.T) {
+	_, err := newRing(Options{Depth: 4, Allocator: HostAllocator{}}, 1<<30, 1<<20)
+	var bad *OptionError
+	if !errors.As(err, &bad) || bad.Option != "Batch" || !strings.Contains(bad.Reason, "4 batches of 1073741824 records take 4294967296 MiB, and this machine has ") {
+		t.Error(err)
 	}
 }
 

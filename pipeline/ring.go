@@ -138,6 +138,10 @@ func newRing(o Options, slots, perRecord int) (*ring, error) {
 		return nil, &OptionError{"Batch", fmt.Sprintf("%d records of %d bytes do not fit into memory", slots, perRecord)}
 	}
 	bytes := slots * perRecord
+	if most := machineMemory(); uint64(bytes) > most/uint64(o.Depth) {
+		return nil, &OptionError{"Batch", fmt.Sprintf("%d batches of %d records take %d MiB, and this machine has %d, or lets this process have no more: use a smaller Batch or Depth",
+			o.Depth, slots, uint64(bytes)>>20*uint64(o.Depth), most>>20)}
+	}
 	r := &ring{allocator: o.Allocator, free: make(chan *buffer, o.Depth)}
 	for i := range o.Depth {
 		pixels, err := r.allocator.Alloc(bytes)
