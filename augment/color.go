@@ -75,6 +75,7 @@ type Color struct {
 
 // Divide divides the values of an image by a Color's divisor.
 func Divide(image []float32, divisor float32) {
+	image = image[divideVectors(image, divisor):]
 	for i, v := range image {
 		image[i] = v / divisor
 	}

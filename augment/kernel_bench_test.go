@@ -90,3 +90,21 @@ func BenchmarkKernel(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkDivided makes images and divides them, as the stream does for a Color with a
+// divisor.
+func BenchmarkDivided(b *testing.B) {
+	t := newTraffic(b, 2)
+	k, err := NewKernel(Spec{Geometry: paper, Channels: 3, StoredBytes: 2, Sub: t.sub})
+	if err != nil {
+		b.Fatal(err)
+	}
+	size := k.ImageBytes()
+	b.ReportAllocs()
+	b.SetBytes(int64(size))
+	for i := 0; b.Loop(); i++ {
+		t.image(k, i)
+		Divide(values[float32](t.ring[i%(2*benchBatch)*size:][:size]), 1.1)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "images/s")
+}

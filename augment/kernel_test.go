@@ -439,3 +439,27 @@ func FuzzKernel(f *testing.F) {
 		pic.same(t, all, p, 0, int(offset)*all[0].ValueBytes()%128)
 	})
 }
+
+// TestDivide compares the vectors with one division after another, over odd lengths and
+// alignments, and looks at what lies beside.
+func TestDivide(t *testing.T) {
+	var s stream
+	s.seed(1, 2, 3)
+	for n := range 200 {
+		at := n % 7
+		all := make([]float32, at+n+40)
+		for i := range all {
+			all[i] = number(uint32(s.below(1 << 32)))
+		}
+		want := append([]float32(nil), all...)
+		for i := at; i < at+n; i++ {
+			want[i] /= 1.1
+		}
+		Divide(all[at:at+n], 1.1)
+		for i := range all {
+			if math.Float32bits(all[i]) != math.Float32bits(want[i]) {
+				t.Fatalf("%d values at %d: value %d is %v, want %v", n, at, i-at, all[i], want[i])
+			}
+		}
+	}
+}

@@ -174,3 +174,8 @@ func copyPixelsInt16AVX2(dst *byte, src *byte, width int, plane int, crop int, f
 
 // fence orders the streaming stores of this processor before what follows.
 func fence()
+
+// divideAVX2 divides n values. n must be a multiple of 32, and more than 0.
+//
+//go:noescape
+func divideAVX2(values *float32, n int, divisor float32)

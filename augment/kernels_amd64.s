@@ -6519,3 +6519,29 @@ GLOBL woven16x8_2<>(SB), RODATA|NOPTR, $32
 TEXT ·fence(SB), NOSPLIT, $0
 	SFENCE
 	RET
+
+// func divideAVX2(values *float32, n int, divisor float32)
+// Requires: AVX
+TEXT ·divideAVX2(SB), NOSPLIT, $0-20
+	MOVQ         values+0(FP), AX
+	MOVQ         n+8(FP), CX
+	VBROADCASTSS divisor+16(FP), Y0
+
+loop:
+	VMOVUPS (AX), Y1
+	VDIVPS  Y0, Y1, Y1
+	VMOVUPS Y1, (AX)
+	VMOVUPS 32(AX), Y1
+	VDIVPS  Y0, Y1, Y1
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS 64(AX), Y1
+	VDIVPS  Y0, Y1, Y1
+	VMOVUPS Y1, 64(AX)
+	VMOVUPS 96(AX), Y1
+	VDIVPS  Y0, Y1, Y1
+	VMOVUPS Y1, 96(AX)
+	ADDQ    $0x80, AX
+	SUBQ    $0x20, CX
+	JNZ     loop
+	VZEROUPPER
+	RET

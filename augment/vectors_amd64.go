@@ -156,3 +156,13 @@ func (v *vectors) image(s *Spec, dst, src *byte, p Params) {
 		fence()
 	}
 }
+
+// divideVectors divides the first values of an image and returns how many.
+func divideVectors(image []float32, divisor float32) int {
+	n := len(image) &^ 31
+	if n == 0 || processor() == none {
+		return 0
+	}
+	divideAVX2(&image[0], n, divisor)
+	return n
+}

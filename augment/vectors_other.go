@@ -14,4 +14,7 @@ func newVectors(Spec, int, instructions) vectors { return vectors{} }
 
 func (*vectors) can() bool { return false }
 
+// divideVectors divides nothing.
+func divideVectors([]float32, float32) int { return 0 }
+
 func (*vectors) image(*Spec, *byte, *byte, Params) {}

@@ -65,7 +65,30 @@ func main() {
 		copyPixels(s)
 	}
 	fence()
+	divide()
 	Generate()
+}
+
+// divide divides floats where they are. Wider vectors take as much longer.
+func divide() {
+	TEXT("divideAVX2", NOSPLIT, "func(values *float32, n int, divisor float32)")
+	Doc("divideAVX2 divides n values. n must be a multiple of 32, and more than 0.")
+	Pragma("noescape")
+	at, n := Load(Param("values"), GP64()), Load(Param("n"), GP64())
+	divisor := YMM()
+	VBROADCASTSS(paramMem("divisor"), divisor)
+	Label("loop")
+	for k := range 4 {
+		v := YMM()
+		VMOVUPS(Mem{Base: at, Disp: 32 * k}, v)
+		VDIVPS(divisor, v, v)
+		VMOVUPS(v, Mem{Base: at, Disp: 32 * k})
+	}
+	ADDQ(Imm(128), at)
+	SUBQ(Imm(32), n)
+	JNZ(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
 }
 
 // fence makes streaming stores visible to others.
