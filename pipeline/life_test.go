@@ -637,18 +637,21 @@ func TestSteadyState(t *testing.T) {
 	}
 }
 
-// TestStreamsShareASplit runs two streams of a split at the same time, the
-// second begun while the first reads: with the race detector, nothing of the
-// split may be written then.
+// TestStreamsShareASplit runs streams of a split at the same time, the later ones begun
+// while the first reads: with the race detector, nothing of the split may be written
+// then, also where the first has no use for a cache or for all records in memory.
 func TestStreamsShareASplit(t *testing.T) {
 	for _, compression := range []records.Compression{records.None, records.LZ4} {
 		r := usual
 		r.compression = compression
 		ds, split := open(t, r.write(t))
 		o := Options{Batch: 8, Crop: 9, Seed: 3, Train: true, Color: &testColor, Epochs: 20, Workers: 2}
-		want := r.expect(o)
+		first := o
+		first.Train, first.Color, first.Cache = false, nil, -1
+		wants := [][]seen{r.expect(first), r.expect(o), r.expect(o)}
 		var streams sync.WaitGroup
-		for range 2 {
+		for i, o := range []Options{first, o, o} {
+			want := wants[i]
 			p, err := OpenSplit(t.Context(), ds, split, o)
 			if err != nil {
 				t.Fatal(err)

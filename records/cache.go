@@ -69,7 +69,8 @@ func (c *Cache) Stats() CacheStats {
 // needs no Scratch, and is valid until the split is closed.
 //
 // Several splits may share a cache. A split keeps the first that it is given,
-// which UseCache returns; that must have come before any row was read.
+// which UseCache returns; rows that were read before come into it when they are read
+// again.
 func (s *Split) UseCache(c *Cache) *Cache {
 	s.cacheOnce.Do(func() { s.useCache(c) })
 	return s.cache
@@ -83,7 +84,7 @@ func (s *Split) useCache(c *Cache) {
 	c.mu.Unlock()
 	for _, sh := range s.shards {
 		if sh.packed || sh.remote != nil {
-			sh.cached = &shardCache{cache: c, rows: make([]atomic.Pointer[Row], sh.rows), claimed: make([]atomic.Uint64, (sh.rows+63)/64)}
+			sh.cached.Store(&shardCache{cache: c, rows: make([]atomic.Pointer[Row], sh.rows), claimed: make([]atomic.Uint64, (sh.rows+63)/64)})
 		}
 	}
 }
@@ -144,6 +145,27 @@ type shardCache struct {
 	cache   *Cache
 	rows    []atomic.Pointer[Row]
 	claimed []atomic.Uint64 // bit i: somebody has put row i there, or tried
+}
+
+// cachedRow returns row i out of the cache, nil where it is not there.
+func (s *shard) cachedRow(i int) *Row {
+	if sc := s.cached.Load(); sc != nil {
+		return sc.get(i)
+	}
+	return nil
+}
+
+// isCached says whether row i is in the cache, and counts nothing.
+func (s *shard) isCached(i int) bool {
+	sc := s.cached.Load()
+	return sc != nil && sc.rows[i].Load() != nil
+}
+
+// cacheRow puts row i, which is whole, into the cache, if there is one.
+func (s *shard) cacheRow(i int, row Row) {
+	if sc := s.cached.Load(); sc != nil {
+		sc.put(i, row)
+	}
 }
 
 // get returns row i, or nil.

@@ -110,9 +110,9 @@ func TestCacheKeepsRowOnce(t *testing.T) {
 	if other := NewCache(1 << 20); split.UseCache(other) != cache || other.users != 0 {
 		t.Error("a second cache takes the first one's place")
 	}
-	s.cached.put(0, row)
+	s.cached.Load().put(0, row)
 	free := len(cache.free)
-	s.cached.put(0, row)
+	s.cached.Load().put(0, row)
 	if st := cache.Stats(); st.Rows != 1 || len(cache.free) != free {
 		t.Errorf("%+v, %d bytes free of %d", st, len(cache.free), free)
 	}

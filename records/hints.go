@@ -6,13 +6,12 @@ import (
 	"runtime/debug"
 )
 
-// KeepWhole says that all of the split is wanted in memory and fits there. It
-// comes before any row is read. What is not in memory yet is then read in huge
-// pages, of 2 MiB, where the file system can (Linux: ext4, XFS and others): half
-// a dozen rows at a time, of which all will be used, and less work for the
-// processor in every epoch, since it has a five-hundredth of the addresses to look
-// up: measured, a sixth less time for a crop of a row of int16. What is in memory
-// already, in small pages, stays as it is.
+// KeepWhole says that all of the split is wanted in memory and fits there. What is not
+// in memory yet is then read in huge pages, of 2 MiB, where the file system can
+// (Linux: ext4, XFS and others): half a dozen rows at a time, of which all will be
+// used, and less work for the processor in every epoch, since it has a
+// five-hundredth of the addresses to look up: measured, a sixth less time for a crop
+// of a row of int16. What is in memory already, in small pages, stays as it is.
 //
 // WillNeed and Fetch of such a split read huge pages too, and so does WillNeed
 // wait for the disk.
@@ -21,7 +20,7 @@ import (
 func (s *Split) KeepWhole() {
 	s.wholeOnce.Do(func() {
 		for _, sh := range s.shards {
-			sh.whole = sh.lost == nil && len(sh.mapping) > 0 && adviseHuge(sh.mapping)
+			sh.whole.Store(sh.lost == nil && len(sh.mapping) > 0 && adviseHuge(sh.mapping))
 		}
 	})
 }
@@ -99,7 +98,7 @@ func (s *shard) willNeed(from, to int) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	page := int64(os.Getpagesize())
 	s.spans(from, to, true, func(part span) {
-		if s.whole {
+		if s.whole.Load() {
 			touchPages(s.mapping[part.lo:part.hi], hugePage)
 			return
 		}
@@ -177,7 +176,7 @@ func (s *shard) fetch(i int) error {
 		return s.lostRow(i)
 	case s.remote != nil:
 		return nil
-	case s.cached != nil && s.cached.rows[i].Load() != nil:
+	case s.isCached(i):
 		return nil
 	}
 	if err := s.touchRow(i); err != nil {
@@ -195,7 +194,7 @@ func (s *shard) touchRow(i int) (err error) {
 		// All of the row is asked for first: a fault alone would read as much
 		// around it as the system thinks fit, megabytes perhaps, and all but the
 		// row of it in vain.
-		if !s.whole {
+		if !s.whole.Load() {
 			adviseWillNeed(s.mapping[part.lo/page*page : part.hi])
 		}
 		touchPages(s.mapping[part.lo:part.hi], int(page))

@@ -359,7 +359,7 @@ func (s *shard) readHeads(ctx context.Context, p *headPart) (first error) {
 
 // load reads row i as it is stored, unless the cache has it.
 func (s *shard) load(ctx context.Context, i int, l *Loaded) error {
-	if s.cached != nil && s.cached.rows[i].Load() != nil {
+	if s.isCached(i) {
 		return nil
 	}
 	n, k := i/s.spec.rowsPerBatch, i%s.spec.rowsPerBatch
@@ -392,10 +392,8 @@ func (s *shard) load(ctx context.Context, i int, l *Loaded) error {
 
 // unpack makes a row of what load has read.
 func (s *shard) unpack(i int, l *Loaded, sc *Scratch) (Row, error) {
-	if s.cached != nil {
-		if row := s.cached.get(i); row != nil {
-			return *row, nil
-		}
+	if row := s.cachedRow(i); row != nil {
+		return *row, nil
 	}
 	row, err := s.unpackRow(i, l, sc)
 	if err != nil {
@@ -435,9 +433,7 @@ func (s *shard) unpackRow(i int, l *Loaded, sc *Scratch) (row Row, err error) {
 		return row, err
 	}
 	s.setPixels(&row, pixels)
-	if s.cached != nil {
-		s.cached.put(i, row)
-	}
+	s.cacheRow(i, row)
 	return row, nil
 }
 

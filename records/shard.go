@@ -52,12 +52,12 @@ type shard struct {
 	arrow   *arrowFile
 	spec    shardSpec
 	rows    int
-	packed  bool                  // its batches are compressed
-	whole   bool                  // see Split.KeepWhole
-	checked []atomic.Uint64       // bit i: row i's checksum was found right
-	heads   atomic.Pointer[heads] // of rows that were read
-	cached  *shardCache           // nil without
-	lost    error                 // why it could not be opened; then it has only file and rows
+	packed  bool                       // its batches are compressed
+	whole   atomic.Bool                // see Split.KeepWhole
+	checked []atomic.Uint64            // bit i: row i's checksum was found right
+	heads   atomic.Pointer[heads]      // of rows that were read
+	cached  atomic.Pointer[shardCache] // nil without
+	lost    error                      // why it could not be opened; then it has only file and rows
 }
 
 // openShard maps the shard at path. Errors are *CorruptError, *VersionError,
@@ -399,10 +399,8 @@ func (s *shard) row(i int, sc *Scratch) (Row, error) {
 	if row, ok := s.keptRow(i); ok {
 		return row, nil
 	}
-	if s.cached != nil {
-		if row := s.cached.get(i); row != nil {
-			return *row, nil
-		}
+	if row := s.cachedRow(i); row != nil {
+		return *row, nil
 	}
 	row, err := s.readRow(i, sc)
 	if err != nil {
@@ -461,11 +459,10 @@ func (s *shard) rowOf(i, at int, b arrowBatch, sc *Scratch) (row Row, err error)
 		s.checked[i/64].Or(bit)
 	}
 	s.setPixels(&row, pixels)
-	switch {
-	case b.codec == None && s.remote == nil:
+	if b.codec == None && s.remote == nil {
 		s.keep(i, &row)
-	case s.cached != nil:
-		s.cached.put(i, row) // here, where a fault of the file's is caught
+	} else {
+		s.cacheRow(i, row) // here, where a fault of the file's is caught
 	}
 	return row, nil
 }
