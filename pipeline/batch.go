@@ -86,9 +86,12 @@ func as[T float32 | uint16](bytes []byte) []T {
 // Release gives the batch's memory back, after which its slices are nil. It
 // must be called once for every batch, from any goroutine, before or after
 // Close. A second call, on the same Batch or on a copy, has no effect but to be
-// counted in Stats.
+// counted in Stats, and on a Batch that is none, as Next returns at the end, none.
 func (b *Batch) Release() {
 	p := b.pipeline
+	if p == nil {
+		return
+	}
 	if b.buffer == nil || !b.buffer.lease.CompareAndSwap(b.lease, b.lease+1) {
 		p.meter.doubleReleases.Add(1)
 		return

@@ -126,6 +126,10 @@ func TestEndWithoutClose(t *testing.T) {
 		if err := p.Err(); err != nil {
 			t.Errorf("Err after a whole stream: %v", err)
 		}
+		none, ok := p.Next(t.Context())
+		if none.Release(); ok {
+			t.Error("a batch after the last")
+		}
 	})
 }
 
