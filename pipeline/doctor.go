@@ -73,8 +73,10 @@ type Diagnosis struct {
 	Verdict string `json:"verdict"`
 }
 
-// littleWait is the share of waiting below which the consumer is the limit.
-const littleWait = 0.02
+// littleWait is the share of waiting below which the consumer is the limit, someWait
+// that below which it may be so all the same, as it is slow to take what is ready:
+// batches that come in bursts are ready, too, but it waits for them.
+const littleWait, someWait = 0.02, 0.2
 
 // Diagnose says what limited the stream in the time that s is of: its Stats, or
 // the difference of two.
@@ -132,7 +134,7 @@ func limit(s Stats) Limit {
 		return LimitConsumer
 	case shareOf(s.Order, s.Elapsed) > max(busy, 0.5):
 		return LimitOrder
-	case s.ReadySum > 2*s.Batches:
+	case s.ReadySum > 2*s.Batches && s.WaitShare() <= someWait:
 		return LimitConsumer // batches were there: it is slow to take them
 	case busy < 0.5 && shareOf(s.BufferWait, s.Elapsed) > 0.25:
 		return LimitRing
@@ -157,7 +159,11 @@ func (p *Pipeline) verdict(s Stats, d Diagnosis) string {
 	case LimitConsumer:
 		text = fmt.Sprintf("the trainer is the limit: it waits %.1f %% of the time; the loader could make %s images/s", 100*d.WaitShare, round(d.Possible))
 	case LimitDisk:
-		text = fmt.Sprintf("the disk is the limit: %s MB/s, at most %s seen; %s", round(d.DiskBytesPerSecond/1e6), round(d.DiskPeak/1e6), waits)
+		text = "the disk is the limit"
+		if d.DiskPeak > 0 { // else the system does not tell
+			text += fmt.Sprintf(": %s MB/s, at most %s seen", round(d.DiskBytesPerSecond/1e6), round(d.DiskPeak/1e6))
+		}
+		text += "; " + waits
 		if help := p.lessToRead(); help != "" {
 			text += "; " + help
 		}

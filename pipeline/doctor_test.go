@@ -24,6 +24,8 @@ func TestLimit(t *testing.T) {
 	mapped.DiskBytes = 0
 	handed := worked10(0.1, 0, 0, 0.2)
 	handed.ReadySum = 500
+	bursts := worked10(0.4, 0.7, 0, 0.1)
+	bursts.ReadySum = 500
 	order.Order = 7 * time.Second
 	ring.BufferWait = 6 * time.Second
 	tests := []struct {
@@ -34,6 +36,7 @@ func TestLimit(t *testing.T) {
 		{"trainer", worked10(0.01, 0.1, 0, 0.2), LimitConsumer},
 		{"trainer, busy workers", worked10(0.01, 0.1, 0, 0.9), LimitConsumer},
 		{"slow to take", handed, LimitConsumer},
+		{"bursts of a disk", bursts, LimitDisk},
 		{"disk", worked10(0.38, 0.7, 0, 0.3), LimitDisk},
 		{"disk, slow trainer", worked10(0.05, 0.6, 0.1, 0.3), LimitDisk},
 		{"page cache", mapped, map[bool]Limit{true: LimitRead, false: LimitDisk}[diskKnown]},
@@ -112,6 +115,10 @@ func TestVerdict(t *testing.T) {
 		}
 		if !strings.HasPrefix(got, tt.want) {
 			t.Errorf("%s:\n got %s\nwant %s", tt.limit, got, tt.want)
+		}
+		d.DiskBytesPerSecond, d.DiskPeak = 0, 0
+		if got := p.verdict(tt.s, d); strings.Contains(got, "MB/s") {
+			t.Errorf("a rate of a disk of which the system does not tell: %s", got)
 		}
 		tt.s.Skipped = 3
 		if got := p.verdict(tt.s, d); !strings.HasSuffix(got, "; 3 damaged records were skipped") {
