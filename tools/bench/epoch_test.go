@@ -68,7 +68,7 @@ func TestCheckEpoch(t *testing.T) {
 		}
 		for i, w := range got {
 			if w.World != worlds[i] || !w.Same || w.Digest != w.Want || w.Order != w.WantOrder || w.Order != got[0].Order ||
-				w.Records != int64(madeUpRows(records.Uint8)) || len(w.Skipped) != 0 {
+				w.Records != int64(madeUpRows(66, records.Uint8)) || len(w.Skipped) != 0 {
 				t.Errorf("%v: %+v", more, w)
 			}
 		}
@@ -139,7 +139,7 @@ func TestCheckEpochDamaged(t *testing.T) {
 		t.Fatalf("status %d, %s, %s", status, stderr, stdout)
 	}
 	for _, w := range got {
-		if !w.Same || w.Records != int64(madeUpRows(records.Uint8))-1 || len(w.Skipped) != 1 || w.Skipped[0].Index != 77 || !strings.Contains(w.Skipped[0].Error, "train-") {
+		if !w.Same || w.Records != int64(madeUpRows(66, records.Uint8))-1 || len(w.Skipped) != 1 || w.Skipped[0].Index != 77 || !strings.Contains(w.Skipped[0].Error, "train-") {
 			t.Errorf("%+v", w)
 		}
 	}
@@ -157,7 +157,7 @@ func TestCheckEpochMissingShard(t *testing.T) {
 	}
 	status, stdout, stderr := run(t, "--records", dir, "--check-epoch", "--on-corrupt", "skip", "--world", "2", "--json")
 	got := worldLines(t, stdout)
-	if status != 0 || len(got) != 1 || !got[0].Same || got[0].Records != 0 || len(got[0].Skipped) != madeUpRows(records.Uint8) {
+	if status != 0 || len(got) != 1 || !got[0].Same || got[0].Records != 0 || len(got[0].Skipped) != madeUpRows(66, records.Uint8) {
 		t.Errorf("status %d, %s, %.300s", status, stderr, stdout)
 	}
 }

@@ -12,10 +12,15 @@ import (
 // more than the caches that most processors give a process, and quickly made.
 const madeUpBytes = 400 << 20
 
-// madeUpRows is the number of made-up records of a type, of whatever size: 1024
-// of int16.
-func madeUpRows(pixels records.PixelType) int {
-	return madeUpBytes / (3 * 256 * 256 * pixels.Size()) / 512 * 512
+// madeUpMost is how much of larger pictures is made up, at most: what fits beside other
+// things in the folder of temporary files.
+const madeUpMost = 2 << 30
+
+// madeUpRows is the number of made-up records of a type: 1024 of int16, of whatever
+// size, unless that is too much.
+func madeUpRows(size int, pixels records.PixelType) int {
+	rows := madeUpBytes / (3 * 256 * 256 * pixels.Size()) / 512 * 512
+	return min(rows, madeUpMost/(3*size*size*pixels.Size()))
 }
 
 // makeUpRecords writes records of noise, stored as ingest stores that type.
@@ -32,7 +37,7 @@ func makeUpRecords(dir, split string, size int, pixels records.PixelType, codec 
 		}
 		o.Baseline = mean.Baseline
 	}
-	rows := madeUpRows(pixels)
+	rows := madeUpRows(size, pixels)
 	shard, err := makeUpShard(filepath.Join(dir, records.ShardName(split, 0, 1)), o, rows, seed)
 	if err != nil {
 		return err

@@ -167,7 +167,7 @@ func (s *soaker) end(dtype string) error {
 	}
 	last := s.samples[len(s.samples)-1]
 	e := soakEnd{
-		Stage: "soak", Dtype: dtype, Layout: s.Layout.String(), Batch: s.Batch, Workers: orAll(s.Workers),
+		Stage: "soak", Dtype: dtype, Layout: s.Layout.String(), Batch: s.streamBatch(), Workers: orAll(s.Workers),
 		Images: s.images, Seconds: last.Elapsed, Rate: float64(s.images) / last.Elapsed,
 		Diagnosis: s.p.Diagnose(s.p.Stats().Sub(s.steady)),
 	}

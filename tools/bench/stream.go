@@ -47,14 +47,17 @@ func (b *bench) stream(t augment.Type) stage {
 		return nil
 	}
 	return stage{
-		name: "stream", dtype: t.String(), layout: b.Layout.String(), batch: b.Batch, threads: orAll(b.Workers), run: run,
+		name: "stream", dtype: t.String(), layout: b.Layout.String(), batch: b.streamBatch(), threads: orAll(b.Workers), run: run,
 		note: fmt.Sprintf("%s, %d x %d %v, from %s", b.batches(), b.net.Input.H, b.net.Input.W, b.Layout, b.describe()),
 	}
 }
 
+// streamBatch is the size of the stream's batches: none is larger than the split.
+func (b *bench) streamBatch() int { return min(b.Batch, b.split.Len()) }
+
 // batches describes what the consumer gets.
 func (b *bench) batches() string {
-	text := fmt.Sprintf("batches of %d", b.Batch)
+	text := fmt.Sprintf("batches of %d", b.streamBatch())
 	if b.World > 1 {
 		text = fmt.Sprintf("rank %d of %d, %s", b.Rank, b.World, text)
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"alexnet/records"
 )
 
 // TestStreamFlags streams a rank's part, block by block, to a slow consumer.
@@ -14,6 +16,18 @@ func TestStreamFlags(t *testing.T) {
 	got := results(t, stdout)
 	if status != 0 || len(got) != 1 || got[0].Images%3 != 0 || !strings.HasPrefix(got[0].Note, "rank 1 of 2, batches of 6 at 100000 images/s, 64 x 64") || got[0].Kept != 0 {
 		t.Errorf("status %d, %s, %s", status, stderr, stdout)
+	}
+}
+
+// TestBatchOfAll has no larger batches than there are records.
+func TestBatchOfAll(t *testing.T) {
+	status, stdout, stderr := run(t, "--stage", "stream", "--net", "alexnet-small", "--size", "66", "--batch", "5000", "--time", "1ms", "--json")
+	got := results(t, stdout)
+	if status != 0 || len(got) != 1 || got[0].Batch != 1024 || got[0].Images%1024 != 0 || !strings.HasPrefix(got[0].Note, "batches of 1024, ") {
+		t.Errorf("status %d, %s, %s", status, stderr, stdout)
+	}
+	if small, large := madeUpRows(66, records.Int16), madeUpRows(4096, records.Int16); small != 1024 || large < 1 || large > 50 {
+		t.Errorf("%d small pictures and %d large ones", small, large)
 	}
 }
 

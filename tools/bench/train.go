@@ -42,13 +42,13 @@ func (b *bench) train() stage {
 		newNoise(b.Seed).batch(images, labels, b.net.Classes)
 		return warmed(ctx, c, func() { engine.Profile() }, func(i uint64) error { return step(images, labels, i) })
 	}
-	what := "batches of noise"
+	what, batch := "batches of noise", b.Batch
 	if b.Records != "" {
-		what = "streamed batches"
+		what, batch = "streamed batches", b.streamBatch()
 	}
 	return stage{
-		name: "train", dtype: b.computes().String(), layout: augment.NCHW.String(), batch: b.Batch, threads: orAll(b.Threads), run: run,
-		note: fmt.Sprintf("%s, %s of %d", b.net.Name, what, b.Batch),
+		name: "train", dtype: b.computes().String(), layout: augment.NCHW.String(), batch: batch, threads: orAll(b.Threads), run: run,
+		note: fmt.Sprintf("%s, %s of %d", b.net.Name, what, batch),
 	}
 }
 
