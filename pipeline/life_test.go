@@ -392,6 +392,47 @@ func TestCorruptRecord(t *testing.T) {
 	}
 }
 
+// TestLabelWithoutClass wants the record named whose label is none of the manifest's
+// classes, and a hole of it where damaged ones are skipped.
+func TestLabelWithoutClass(t *testing.T) {
+	dir := usual.write(t)
+	m, err := records.ReadManifest(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Classes = m.Classes[:6]
+	if err := records.WriteManifest(dir, m); err != nil {
+		t.Fatal(err)
+	}
+	var lost []int
+	for i := range usual.rows {
+		if usual.label(i) > 5 {
+			lost = append(lost, i)
+		}
+	}
+	p, err := Open(t.Context(), dir, Options{Batch: 1, Crop: 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for b := range p.Batches() {
+		b.Release()
+	}
+	var bad *records.CorruptError
+	if err := errors.Join(p.Err(), p.Close()); !errors.As(err, &bad) || bad.Row != lost[0] || bad.Key != fmt.Sprintf("picture-%03d", lost[0]) ||
+		!strings.Contains(err.Error(), fmt.Sprintf("its label is %d, and the manifest has 6 classes", usual.label(lost[0]))) {
+		t.Error(err)
+	}
+	var skipped []int
+	images(t, dir, Options{Batch: 8, Crop: 9, OnCorrupt: Skip}, func(b *Batch) {
+		for _, s := range b.Skipped {
+			skipped = append(skipped, int(b.Indices[s.Slot]))
+		}
+	})
+	if !slices.Equal(skipped, lost) {
+		t.Errorf("skipped %v, want %v", skipped, lost)
+	}
+}
+
 // corrupt flips a bit of the stored pixels of a picture: it finds their first
 // row of values in the shard.
 func corrupt(t *testing.T, dir string, index int) {

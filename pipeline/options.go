@@ -108,7 +108,8 @@ type Options struct {
 }
 
 // OnCorrupt says what becomes of a record that cannot be read: whose checksum
-// is wrong, whose shard is damaged or gone, whose disk fails.
+// is wrong, whose label is none of the manifest's classes, whose shard is damaged or
+// gone, whose disk fails.
 type OnCorrupt int
 
 const (

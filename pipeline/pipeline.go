@@ -59,6 +59,7 @@ type Pipeline struct {
 	o        Options // as given, zeros replaced
 	shape    records.Shape
 	pixels   records.PixelType
+	classes  int  // that labels count, 0 where the manifest lists none
 	rowBytes int  // bytes of a record's pixels, decompressed
 	packed   bool // records have to be decompressed
 	geometry augment.Geometry
@@ -138,7 +139,7 @@ func OpenSplit(ctx context.Context, ds *records.Dataset, split *records.Split, o
 func start(ctx context.Context, ds *records.Dataset, split *records.Split, o Options, owned bool) (*Pipeline, error) {
 	m := ds.Manifest
 	p := &Pipeline{
-		split: split, owned: owned, shape: m.Shape, pixels: m.Pixels,
+		split: split, owned: owned, shape: m.Shape, pixels: m.Pixels, classes: len(m.Classes),
 		rowBytes: split.RowBytes(), packed: split.Packed(),
 	}
 	sub := ds.Mean.Subtrahend(m.Pixels)

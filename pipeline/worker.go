@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"runtime/pprof"
 	"runtime/trace"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -167,17 +168,29 @@ func (w *worker) read(index int64, l *records.Loaded) (row records.Row, err erro
 	} else {
 		row, err = w.split.Row(int(index), &w.scratch)
 	}
-	if got := len(row.U8) + len(row.I16); err == nil && got != w.shape.Size() {
-		file, at, _ := w.split.Locate(int(index)) // Row found it
-		err = &records.CorruptError{
-			File: file, Row: at, Key: row.Key,
-			Cause: fmt.Errorf("%d values, but a picture of %v has %d", got, w.shape, w.shape.Size()),
-		}
+	if err == nil {
+		err = w.check(index, &row)
 	}
 	if err != nil {
 		return records.Row{}, fmt.Errorf("record %d of split %q: %w", index, w.split.Name(), err)
 	}
 	return row, nil
+}
+
+// check finds what a record that was read cannot be of these data. Its label has no
+// checksum that was verified, and whoever trains on it knows neither file nor row.
+func (w *worker) check(index int64, row *records.Row) error {
+	var cause error
+	switch values := len(row.U8) + len(row.I16); {
+	case values != w.shape.Size():
+		cause = fmt.Errorf("%d values, but a picture of %v has %d", values, w.shape, w.shape.Size())
+	case row.Label < -1 || w.classes > 0 && int(row.Label) >= w.classes:
+		cause = fmt.Errorf("its label is %d, and the manifest has %d classes", row.Label, w.classes)
+	default:
+		return nil
+	}
+	file, at, _ := w.split.Locate(int(index)) // Row found it
+	return &records.CorruptError{File: file, Row: at, Key: strings.Clone(row.Key), Cause: cause}
 }
 
 // augment makes the images of a record in its slot.

@@ -160,7 +160,7 @@ func TestLabelWithoutClass(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, _, msg := inspect(t, "records", dir, "--classes")
-	if status != cli.Failed || !strings.Contains(msg, `of split "train" has label 1, and there are 1 classes: inspect verify `) {
+	if status != cli.Failed || !strings.Contains(msg, `.arrow: row 1 has label 1, and there are 1 classes: inspect verify `) {
 		t.Errorf("status %d, %s", status, msg)
 	}
 }

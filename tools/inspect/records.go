@@ -117,7 +117,8 @@ func printClasses(ctx context.Context, out io.Writer, ds *records.Dataset, names
 			switch {
 			case err != nil:
 			case int(label) >= len(counts[i]): // no checksum covers labels
-				err = fmt.Errorf("row %d of split %q has label %d, and there are %d classes: inspect verify %s shows which files are damaged", r, name, label, len(counts[i]), ds.Dir)
+				file, row, _ := split.Locate(r) // Label found it
+				err = fmt.Errorf("%s: row %d has label %d, and there are %d classes: inspect verify %s shows which files are damaged", file, row, label, len(counts[i]), ds.Dir)
 			case label >= 0:
 				counts[i][label]++
 			}
