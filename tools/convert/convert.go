@@ -280,3 +280,12 @@ func (f *flags) write(c *converted) error {
 		return model.WriteTensors(w, meta, c.weights)
 	})
 }
+
+// count returns the number of values.
+func count(ts []model.Tensor) int {
+	n := 0
+	for _, t := range ts {
+		n += len(t.Data)
+	}
+	return n
+}

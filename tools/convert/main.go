@@ -23,8 +23,9 @@ Examples:
 
 Reads .caffemodel files, state dicts of torchvision's alexnet (.pth of PyTorch 1.6 and
 later, nothing in them is executed; or safetensors), safetensors and checkpoints; a
-run's folder stands for its best checkpoint. Writes .safetensors and .onnx. The net takes pixels from 0 to 255 less their mean,
-R, G, B; what other programs do otherwise is put into the weights.`
+run's folder stands for its best checkpoint. Writes .safetensors and .onnx. The net
+takes pixels from 0 to 255 less their mean, R, G, B; what other programs do otherwise
+is put into the weights.`
 
 // flags is convert's command line.
 type flags struct {
@@ -71,13 +72,4 @@ func (f *flags) Run(_ context.Context, out io.Writer) error {
 			m[0], m[1], m[2], c.fold.MaxError, c.fold.MeanError)
 	}
 	return nil
-}
-
-// count returns the number of values.
-func count(ts []model.Tensor) int {
-	n := 0
-	for _, t := range ts {
-		n += len(t.Data)
-	}
-	return n
 }
