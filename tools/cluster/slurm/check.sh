@@ -16,7 +16,13 @@ up=yes # empty while Slurm is being started
 finish() {
   local status=$?
   ((status == 0)) || [[ -n $up ]] || status=75
-  if ((status)); then for log in "$work"/*.log; do echo "-- $log"; tail -n 20 "$log"; done; fi
+  if ((status)); then
+    for log in "$work"/*.log; do
+      echo "-- $log"
+      grep -m 1 -A 30 -E '^(SIG[A-Z]+|fatal error|panic):' "$log" || true # how a crash of Go begins
+      tail -n 20 "$log"
+    done
+  fi
   ((${#daemons[@]} == 0)) || kill -9 "${daemons[@]}" 2>/dev/null || true
   wait 2>/dev/null || true
   rm -rf "$work"
