@@ -158,6 +158,7 @@ await 60 parts
 killed=$(squeue --noheader --jobs="$array" --nodelist=n2 --states=running --format=%i)
 is "$fitted" RUNNING || fail "the training was over when the node was killed"
 kill -9 "$n2"
+unset 'daemons[-1]' # its number may be another process's by the end
 [[ -n $killed ]] || fail "the node had no task when it was killed"
 echo "killed the node n2, on which was: $killed, with $(parts | wc -l) shards finished, and a rank of $fitted at step $(steps "$work/run")"
 
