@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,9 @@ func TestCommand(t *testing.T) {
 
 // TestIgnored names the files that are no pictures, and says why not.
 func TestIgnored(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows lets no name have a line's end")
+	}
 	src := pictures(t)
 	classes, err := os.ReadDir(filepath.Join(src, "train"))
 	if err != nil {
@@ -91,7 +95,7 @@ func TestIgnored(t *testing.T) {
 	}
 	for _, name := range []string{"a.gif", "b\nb.gif", "c.gif", "d.gif", ".e.jpg"} {
 		if err := os.WriteFile(filepath.Join(src, "train", classes[0].Name(), name), nil, 0o666); err != nil {
-			t.Skip("no such name: ", err)
+			t.Fatal(err)
 		}
 	}
 	_, _, stderr := ingest(t, "--src", src, "--out", filepath.Join(t.TempDir(), "out"), "--size", "8")

@@ -10,7 +10,7 @@ import (
 
 func TestLock(t *testing.T) {
 	if !lasting {
-		t.Skip("there are no locks that end with the process")
+		t.Skip("this system has no locks that end with the process")
 	}
 	path := filepath.Join(t.TempDir(), "lock")
 	for _, shared := range []bool{false, true} {
@@ -40,7 +40,7 @@ func TestLock(t *testing.T) {
 // before it is had is none: nobody else can see it.
 func TestGone(t *testing.T) {
 	if !lasting {
-		t.Skip("there are no locks that end with the process")
+		t.Skip("this system has no locks that end with the process")
 	}
 	for _, again := range []bool{false, true} {
 		path := filepath.Join(t.TempDir(), "lock")

@@ -167,7 +167,7 @@ func TestReadConfig(t *testing.T) {
 // the first, which has no checkpoint yet.
 func TestARunThatIsBeingTrained(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("there are no locks that end with the process")
+		t.Skip("Windows has no locks that end with the process")
 	}
 	ds := dataset(t, data)
 	whole, run := t.TempDir(), t.TempDir()

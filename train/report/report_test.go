@@ -246,7 +246,7 @@ func FuzzMetrics(f *testing.F) {
 // and changes nothing.
 func TestMetricsOfARunThatIsBeingTrained(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("there are no locks that end with the process")
+		t.Skip("Windows has no locks that end with the process")
 	}
 	path := filepath.Join(t.TempDir(), "metrics.jsonl")
 	open := func() (*Metrics, error) { return OpenMetrics(path, func(Line) bool { return false }) }
